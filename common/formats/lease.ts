@@ -1,0 +1,97 @@
+/**
+ * What an edge and its origin say to each other over the lease: JSON text messages on the WebSocket
+ * `/api/v1/lease`. The edge says `hello` once, hears `welcome`, then reports its `load` once a second. Closing
+ * the socket ends the lease at once; five seconds of silence end it too.
+ */
+
+/** Raised when a message changes its meaning. An origin refuses a `hello` of another version. */
+export const LEASE_VERSION = 1;
+/** How often an edge reports, and how long an origin waits for it. Milliseconds. */
+export const LEASE_REPORT_MS = 1_000;
+export const LEASE_SILENCE_MS_MAX = 5_000;
+/** A longer message is refused and ends the lease. */
+export const LEASE_MESSAGE_BYTES_MAX = 4_096;
+
+/** `ready`: takes new viewers. `full`: serves those it has. `waiting`: has no stream. `draining`: about to end. */
+export const EDGE_STATES = ["ready", "full", "waiting", "draining"] as const;
+export type EdgeState = (typeof EDGE_STATES)[number];
+
+/** First message of an edge: who it is. */
+export interface LeaseHello {
+  readonly type: "hello";
+  readonly version: number;
+  /** How viewers reach the edge (`https://edge1.example.org`), or empty: then the origin joins `scheme` and `port` to the host name that the viewer used. */
+  readonly publicUrl: string;
+  readonly scheme: "http" | "https";
+  readonly port: number;
+  readonly region: string;
+  /** What it can send, bits per second; 0 where unknown. */
+  readonly capacityBitsPerSecond: number;
+}
+
+/** Later messages of an edge: how busy it is. */
+export interface LeaseLoad {
+  readonly type: "load";
+  readonly state: EdgeState;
+  readonly viewers: number;
+  readonly egressBitsPerSecond: number;
+}
+
+/** The origin's answer to `hello`. */
+export interface LeaseWelcome {
+  readonly type: "welcome";
+  readonly version: number;
+}
+
+export type LeaseMessage = LeaseHello | LeaseLoad | LeaseWelcome;
+
+export function encodeLeaseMessage(message: LeaseMessage): string {
+  return JSON.stringify(message);
+}
+
+/** Reads one message, or `undefined` where it is none of ours or one of its fields is out of range. */
+export function decodeLeaseMessage(text: string): LeaseMessage | undefined {
+  if (text.length > LEASE_MESSAGE_BYTES_MAX) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || !("type" in value)) return undefined;
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  if (fields["type"] === "hello") return readHello(fields);
+  if (fields["type"] === "load") return readLoad(fields);
+  if (fields["type"] === "welcome" && isCount(fields["version"])) {
+    return { type: "welcome", version: fields["version"] };
+  }
+  return undefined;
+}
+
+function readHello(fields: Readonly<Record<string, unknown>>): LeaseHello | undefined {
+  const { version, publicUrl, scheme, port, region, capacityBitsPerSecond } = fields;
+  if (!isCount(version) || !isCount(port) || port > 65_535 || !isCount(capacityBitsPerSecond))
+    return undefined;
+  if (scheme !== "http" && scheme !== "https") return undefined;
+  if (typeof region !== "string" || !/^[\w.-]{0,64}$/.test(region)) return undefined;
+  if (typeof publicUrl !== "string" || !isPublicUrl(publicUrl)) return undefined;
+  return { type: "hello", version, publicUrl, scheme, port, region, capacityBitsPerSecond };
+}
+
+function readLoad(fields: Readonly<Record<string, unknown>>): LeaseLoad | undefined {
+  const { state, viewers, egressBitsPerSecond } = fields;
+  const known = EDGE_STATES.find((candidate) => candidate === state);
+  if (known === undefined || !isCount(viewers) || !isCount(egressBitsPerSecond)) return undefined;
+  return { type: "load", state: known, viewers, egressBitsPerSecond };
+}
+
+/** Playlists quote this URL: only a plain http(s) URL of printable characters may pass. */
+function isPublicUrl(text: string): boolean {
+  if (text === "") return true;
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && /^[\x21\x23-\x7e]{1,512}$/.test(text);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

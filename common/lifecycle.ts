@@ -1,0 +1,102 @@
+/**
+ * How every Spillway process ends: SIGINT or SIGTERM closes what was opened, last opened first, within a bound;
+ * a second signal ends it at once. A node's `main` registers each thing right after it is open, so a start that
+ * fails half-way closes exactly what was begun.
+ */
+import { describeError, EXIT_STATUS, OptionError } from "#common/errors.ts";
+import type { Log } from "#common/log.ts";
+
+/** A process that has not closed after this long is ended with status 1. */
+const CLOSE_MS_MAX = 4_000;
+
+interface Closer {
+  readonly name: string;
+  readonly close: () => void | Promise<void>;
+}
+
+/** The open things of a process, closed in the reverse order of opening. */
+export class Lifecycle {
+  readonly #closers: Closer[] = [];
+  readonly #stop = Promise.withResolvers<string>();
+  #isStopping = false;
+
+  /** Resolves with the reason when the process is asked to end. */
+  get stopping(): Promise<string> {
+    return this.#stop.promise;
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** Registers `close`, to be called once when the process ends. */
+  onClose(name: string, close: () => void | Promise<void>): void {
+    this.#closers.push({ name, close });
+  }
+
+  /** Asks the process to end. The first reason wins. */
+  stop(reason: string): void {
+    this.#isStopping = true;
+    this.#stop.resolve(reason);
+  }
+
+  /** Closes everything, last opened first. One that fails is logged and does not keep the others open. */
+  async closeAll(log: Log): Promise<void> {
+    for (let closer = this.#closers.pop(); closer !== undefined; closer = this.#closers.pop()) {
+      try {
+        await closer.close();
+      } catch (error) {
+        log.warn(`Closing ${closer.name} failed: ${describeError(error)}`);
+      }
+    }
+  }
+}
+
+export interface RunOptions {
+  readonly log: Log;
+  /** True for a child of `start`: the supervisor gets the terminal's SIGINT and decides the order. */
+  readonly isSupervised: boolean;
+  /** Longest time that closing may take. Default 4 s. */
+  readonly closeMsMax?: number;
+}
+
+/**
+ * Runs `main` until a signal or `lifecycle.stop`, then closes everything and ends the process: status 0 after a
+ * clean stop, 2 for a wrong option, 1 for any other failure.
+ */
+export async function runUntilStopped(
+  main: (lifecycle: Lifecycle) => Promise<void>,
+  options: RunOptions,
+): Promise<never> {
+  const { log } = options;
+  const lifecycle = new Lifecycle();
+  catchSignals(lifecycle, options);
+  let status: number = EXIT_STATUS.ok;
+  try {
+    await Promise.race([main(lifecycle), lifecycle.stopping]);
+    log.debug(`Stopping: ${await lifecycle.stopping}`);
+  } catch (error) {
+    log.error(describeError(error));
+    status = error instanceof OptionError ? EXIT_STATUS.usage : EXIT_STATUS.failed;
+  }
+  const overdue = setTimeout(() => {
+    log.error("Closing took too long: ended");
+    process.exit(EXIT_STATUS.failed);
+  }, options.closeMsMax ?? CLOSE_MS_MAX);
+  await lifecycle.closeAll(log);
+  clearTimeout(overdue);
+  process.exit(status);
+}
+
+function catchSignals(lifecycle: Lifecycle, { log, isSupervised }: RunOptions): void {
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (isSupervised && signal === "SIGINT") return;
+    if (lifecycle.isStopping) {
+      log.warn(`Second ${signal}: ended at once`);
+      process.exit(EXIT_STATUS.failed);
+    }
+    lifecycle.stop(signal);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+}

@@ -1,0 +1,64 @@
+/**
+ * The Prometheus registry of a node: its own series, declared in the node's `metrics.ts`, and the default process
+ * metrics. Hot paths never touch prom-client: they count in plain fields, and a `collect` reads those at scrape time.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+
+export function createRegistry(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+interface SeriesOptions<Label extends string> {
+  readonly registry: Registry;
+  /** `spillway_<node>_<what>_<unit|total>` */
+  readonly name: string;
+  readonly help: string;
+  /** The value at scrape time, or one value for each value of `label`. */
+  readonly read: () => number | Readonly<Record<Label, number>>;
+  /** Name of the only label, where `read` returns several values. */
+  readonly label?: string;
+}
+
+/** A counter whose truth lives elsewhere: `read` returns the total since start whenever Prometheus scrapes. */
+export function observedCounter<Label extends string>(options: SeriesOptions<Label>): void {
+  const { registry, name, help, read, label } = options;
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    labelNames: label === undefined ? [] : [label],
+    collect() {
+      this.reset();
+      eachValue(read(), label, (labels, value) => this.inc(labels, value));
+    },
+  });
+}
+
+/** A gauge read at scrape time. */
+export function observedGauge<Label extends string>(options: SeriesOptions<Label>): void {
+  const { registry, name, help, read, label } = options;
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    labelNames: label === undefined ? [] : [label],
+    collect() {
+      eachValue(read(), label, (labels, value) => this.set(labels, value));
+    },
+  });
+}
+
+function eachValue(
+  values: number | Readonly<Record<string, number>>,
+  label: string | undefined,
+  visit: (labels: Record<string, string>, value: number) => void,
+): void {
+  if (typeof values === "number") {
+    visit({}, values);
+    return;
+  }
+  if (label === undefined) throw new TypeError("A series with several values needs a label");
+  for (const [key, value] of Object.entries(values)) visit({ [label]: key }, value);
+}

@@ -1,0 +1,247 @@
+/**
+ * Declarations of options. One declaration gives the flag, the environment variable, the key in `spillway.toml`,
+ * the line in `--help` and the row in the README; `common/config.ts` reads values by them.
+ */
+
+/** Table of `spillway.toml` that holds an option; `top` is the file's top level. */
+export type OptionTable = "top" | "server" | "origin" | "edge";
+
+/** What was wrong with a value: the allowed range, fit to follow "expected ". */
+export class ValueError extends Error {
+  override readonly name = "ValueError";
+}
+
+/** One option as declared. `T` is the type of its value after reading. */
+export interface Option<T> {
+  readonly table: OptionTable;
+  readonly description: string;
+  /** Placeholder in `--help`, such as `<port>`; empty for a switch. */
+  readonly valueName: string;
+  /** What values are allowed, in words, for help and errors. */
+  readonly allowed: string;
+  readonly default: T;
+  /** The default in words where the value itself says little (number of cores, none). */
+  readonly defaultText: string;
+  /** True when SIGHUP or an admin call changes it and drops nobody. */
+  readonly isLive: boolean;
+  /** True when its value is never printed. */
+  readonly isSecret: boolean;
+  /** True when the flag may be given several times; in the environment values are separated by commas. */
+  readonly isRepeatable: boolean;
+  /** True for a switch: the flag stands alone or takes `=true` or `=false`. */
+  readonly isSwitch: boolean;
+  /** Turns texts into the value (several only if repeatable). Throws {@link ValueError}. */
+  readonly read: (texts: readonly string[]) => T;
+}
+
+/** Options by their kebab-case names. */
+export type OptionSet = Readonly<Record<string, Option<unknown>>>;
+
+type CamelCase<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+/** The values of an {@link OptionSet}: `edge-port` becomes `edgePort`. */
+export type ConfigOf<Set extends OptionSet> = {
+  readonly [Name in keyof Set & string as CamelCase<Name>]: Set[Name] extends Option<infer T> ? T : never;
+};
+
+interface Common {
+  readonly table: OptionTable;
+  readonly description: string;
+  readonly valueName?: string;
+  readonly defaultText?: string;
+  readonly isLive?: boolean;
+}
+
+interface Reading<T> {
+  readonly allowed: string;
+  readonly default: T;
+  readonly valueName: string;
+  readonly read: (text: string) => T;
+}
+
+function single<T>(common: Common, reading: Reading<T>): Option<T> {
+  return {
+    table: common.table,
+    description: common.description,
+    valueName: common.valueName ?? reading.valueName,
+    allowed: reading.allowed,
+    default: reading.default,
+    defaultText: common.defaultText ?? String(reading.default),
+    isLive: common.isLive ?? false,
+    isSecret: false,
+    isRepeatable: false,
+    isSwitch: false,
+    read: (texts) => reading.read(texts.at(-1) ?? ""),
+  };
+}
+
+/** A whole number from `min` to `max`. */
+export function integer(
+  options: Common & { readonly default: number; readonly min: number; readonly max: number },
+): Option<number> {
+  const { min, max } = options;
+  const allowed = `a whole number from ${min} to ${max}`;
+  return single(options, {
+    allowed,
+    default: options.default,
+    valueName: "<n>",
+    read(text) {
+      const value = Number(text);
+      if (!/^-?\d+$/.test(text) || value < min || value > max) throw new ValueError(allowed);
+      return value;
+    },
+  });
+}
+
+/** A TCP port; 0 takes a free one. */
+export function port(options: Common & { readonly default: number }): Option<number> {
+  return integer({ valueName: "<port>", ...options, min: 0, max: 65_535 });
+}
+
+/** A number with a fraction, from `min` to `max`. */
+export function decimal(
+  options: Common & { readonly default: number; readonly min: number; readonly max: number },
+): Option<number> {
+  const { min, max } = options;
+  const allowed = `a number from ${min} to ${max}`;
+  return single(options, {
+    allowed,
+    default: options.default,
+    valueName: "<n>",
+    read(text) {
+      const value = Number(text);
+      if (!/^-?\d+(\.\d+)?$/.test(text) || value < min || value > max) throw new ValueError(allowed);
+      return value;
+    },
+  });
+}
+
+/** One of a few words. */
+export function choice<const Choice extends string>(
+  options: Common & { readonly default: Choice; readonly choices: readonly Choice[] },
+): Option<Choice> {
+  const allowed = options.choices.join(" or ");
+  return single<Choice>(options, {
+    allowed,
+    default: options.default,
+    valueName: `<${options.choices.join("|")}>`,
+    read(text) {
+      const value = options.choices.find((candidate) => candidate === text);
+      if (value === undefined) throw new ValueError(allowed);
+      return value;
+    },
+  });
+}
+
+/** Text that `pattern` matches whole, described by `allowed`. An empty default means that it is unset. */
+export function text(
+  options: Common & { readonly default: string; readonly pattern: RegExp; readonly allowed: string },
+): Option<string> {
+  return single(options, {
+    allowed: options.allowed,
+    default: options.default,
+    valueName: "<text>",
+    read(value) {
+      if (!options.pattern.test(value)) throw new ValueError(options.allowed);
+      return value;
+    },
+  });
+}
+
+/** An address to bind: an IPv4 or IPv6 address (`::` is every address of both families) or a host name. */
+export function bindAddress(options: Common & { readonly default: string }): Option<string> {
+  return text({
+    valueName: "<address>",
+    ...options,
+    pattern: /^[0-9a-zA-Z.:_-]{1,255}$/,
+    allowed: "an IP address or a host name",
+  });
+}
+
+/** A secret of at least 16 characters, never printed. Unset by default. */
+export function secret(options: Common): Option<string> {
+  const allowed = "at least 16 printable characters";
+  return {
+    ...text({ valueName: "<secret>", ...options, default: "", pattern: /^[\x21-\x7e]{16,}$/, allowed }),
+    defaultText: options.defaultText ?? "none (off)",
+    isSecret: true,
+  };
+}
+
+/** An `http:` or `https:` URL without credentials, query or fragment; kept without a trailing slash. */
+export function httpUrl(options: Common & { readonly default: string }): Option<string> {
+  return single(options, {
+    allowed: HTTP_URL_ALLOWED,
+    default: options.default,
+    valueName: "<url>",
+    read: readHttpUrl,
+  });
+}
+
+/** Several {@link httpUrl} values, in order. */
+export function httpUrls(
+  options: Common & { readonly default: readonly string[] },
+): Option<readonly string[]> {
+  return list(options, { allowed: HTTP_URL_ALLOWED, valueName: "<url>", read: readHttpUrl });
+}
+
+/** A repeatable option; `reading` says what one value is. */
+export function list<T>(
+  options: Common & { readonly default: readonly T[] },
+  reading: Omit<Reading<T>, "default">,
+): Option<readonly T[]> {
+  return {
+    ...single<readonly T[]>(options, {
+      allowed: reading.allowed,
+      default: options.default,
+      valueName: reading.valueName,
+      read: () => [],
+    }),
+    isRepeatable: true,
+    read: (texts) => texts.map(reading.read),
+  };
+}
+
+/** A switch, off unless given. */
+export function flag(options: Common): Option<boolean> {
+  return {
+    ...single(options, {
+      allowed: "true or false",
+      default: false,
+      valueName: "",
+      read(value) {
+        if (value !== "true" && value !== "false") throw new ValueError("true or false");
+        return value === "true";
+      },
+    }),
+    defaultText: "off",
+    isSwitch: true,
+  };
+}
+
+const HTTP_URL_ALLOWED = "an http:// or https:// URL without user, query or fragment";
+
+function readHttpUrl(value: string): string {
+  const url = URL.parse(value);
+  const isPlain =
+    url !== null &&
+    (url.protocol === "http:" || url.protocol === "https:") &&
+    url.username === "" &&
+    url.password === "" &&
+    url.search === "" &&
+    url.hash === "";
+  if (!isPlain) throw new ValueError(HTTP_URL_ALLOWED);
+  return url.href.replace(/\/+$/, "");
+}
+
+/** `edge-port` as it is called in code: `edgePort`. */
+export function camelCase(name: string): string {
+  return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** `edge-port` as it is called in the environment: `SPILLWAY_EDGE_PORT`. */
+export function environmentName(name: string): string {
+  return `SPILLWAY_${name.replaceAll("-", "_").toUpperCase()}`;
+}

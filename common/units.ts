@@ -1,0 +1,39 @@
+/**
+ * The only place where one unit of time or size becomes another. Inside, times are milliseconds; playlists and
+ * metrics show seconds; MPEG-TS counts 90 kHz ticks; CMAF counts thousandths of a frame.
+ */
+// ISO/IEC 13818-1 2.4.3.7 (90 kHz time stamps of 33 bits)
+
+export const MEBIBYTE = 1024 * 1024;
+export const MILLISECONDS_PER_SECOND = 1000;
+
+/** MPEG-TS presentation and decoding time stamps per second. */
+export const TICKS_PER_SECOND = 90_000;
+/** Time stamps of MPEG-TS wrap here. */
+export const TICKS_WRAP = 2 ** 33;
+
+/** CMAF time units in one frame: with `fps * 1000` units a second, every frame rate in whole numbers is exact. */
+export const MEDIA_UNITS_PER_FRAME = 1000;
+
+/** The time stamp of frame `index` counted from the start of a run, not yet wrapped to 33 bits. */
+export function framesToTicks(index: number, fps: number): number {
+  return Math.round((index * TICKS_PER_SECOND) / fps);
+}
+
+/** Length of `frames` frames, in milliseconds with a fraction. */
+export function framesToMs(frames: number, fps: number): number {
+  return (frames * MILLISECONDS_PER_SECOND) / fps;
+}
+
+/** The whole number of frames nearest to `durationMs`, at least 1. */
+export function msToFrames(durationMs: number, fps: number): number {
+  return Math.max(1, Math.round((durationMs * fps) / MILLISECONDS_PER_SECOND));
+}
+
+export function msToSeconds(durationMs: number): number {
+  return durationMs / MILLISECONDS_PER_SECOND;
+}
+
+export function secondsToMs(seconds: number): number {
+  return seconds * MILLISECONDS_PER_SECOND;
+}

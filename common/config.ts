@@ -104,6 +104,18 @@ export function readConfigWithOrigin<Set extends OptionSet>(
   return { config: config as ConfigOf<Set>, given };
 }
 
+/** Values from flags alone, for commands that are no node: neither the environment nor `spillway.toml` is read. */
+export function readFlagConfig<Set extends OptionSet>(options: Set, args: readonly string[]): ConfigOf<Set> {
+  const flags = readFlags(options, args);
+  const config: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(options)) {
+    const found = flags.get(name);
+    config[camelCase(name)] = found === undefined ? option.default : readValue(option, found);
+  }
+  // The loop above fills exactly the names that ConfigOf lists, each by its own declaration.
+  return config as ConfigOf<Set>;
+}
+
 function readValue(option: Option<unknown>, { texts, place }: Found): unknown {
   try {
     return option.read(texts);

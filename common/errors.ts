@@ -30,6 +30,22 @@ export class OptionError extends SpillwayError {
 /** The process cannot begin its work (port in use, encoder missing): exit status 1. */
 export class StartError extends SpillwayError {
   override readonly name = "StartError";
+  readonly exitStatus: number;
+
+  constructor(
+    code: string,
+    message: string,
+    options?: { readonly cause?: unknown; readonly exitStatus?: number },
+  ) {
+    super(code, message, options);
+    this.exitStatus = options?.exitStatus ?? EXIT_STATUS.failed;
+  }
+}
+
+/** The status that a process ends with after `error`. */
+export function exitStatusOf(error: unknown): number {
+  if (error instanceof OptionError) return EXIT_STATUS.usage;
+  return error instanceof StartError ? error.exitStatus : EXIT_STATUS.failed;
 }
 
 /** One line for any thrown value: its message, followed by the messages of its causes. */

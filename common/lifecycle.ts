@@ -3,7 +3,7 @@
  * a second signal ends it at once. A node's `main` registers each thing right after it is open, so a start that
  * fails half-way closes exactly what was begun.
  */
-import { describeError, EXIT_STATUS, OptionError } from "#common/errors.ts";
+import { describeError, EXIT_STATUS, exitStatusOf } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 
 /** A process that has not closed after this long is ended with status 1. */
@@ -77,7 +77,7 @@ export async function runUntilStopped(
     log.debug(`Stopping: ${await lifecycle.stopping}`);
   } catch (error) {
     log.error(describeError(error));
-    status = error instanceof OptionError ? EXIT_STATUS.usage : EXIT_STATUS.failed;
+    status = exitStatusOf(error);
   }
   const overdue = setTimeout(() => {
     log.error("Closing took too long: ended");

@@ -10,10 +10,12 @@ export interface HelpPage {
   /** One sentence on what it does. */
   readonly summary: string;
   readonly options: OptionSet;
+  /** True for a command that reads neither environment nor file ({@link readFlagConfig} in `common/config.ts`). */
+  readonly isFlagsOnly?: boolean;
 }
 
 /** The text that `--help` prints. */
-export function renderHelp({ usage, summary, options }: HelpPage): string {
+export function renderHelp({ usage, summary, options, isFlagsOnly = false }: HelpPage): string {
   const blocks = Object.entries(options).map(([name, option]) => {
     const head = `  --${name}${option.valueName === "" ? "" : ` ${option.valueName}`}`;
     const notes = [`default: ${option.defaultText === "" ? "none" : option.defaultText}`];
@@ -33,8 +35,7 @@ export function renderHelp({ usage, summary, options }: HelpPage): string {
     "Options:",
     ...blocks,
     "  --help\n      Print this and exit.",
-    "",
-    precedence,
+    ...(isFlagsOnly ? [] : ["", precedence]),
   ].join("\n");
 }
 

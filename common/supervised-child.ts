@@ -1,0 +1,149 @@
+/**
+ * A child process of `start` that is kept running: restarted with back-off when it dies, its ports pinned after
+ * the first start so that it comes back where its peers look for it. When this process dies, however it dies,
+ * the child ends too (`--no-orphans`).
+ */
+import type { Clock } from "#common/clock.ts";
+import { INTERNAL_PREFIX } from "#common/config.ts";
+import { StartError } from "#common/errors.ts";
+import type { Log } from "#common/log.ts";
+import { environmentName } from "#common/options.ts";
+import type { Listening } from "#common/role.ts";
+
+/** Wait before the first restart, doubled with each until {@link BACK_OFF_MS_MAX}, forgotten after {@link SETTLED_MS}. */
+const BACK_OFF_MS_MIN = 100;
+const BACK_OFF_MS_MAX = 5_000;
+const SETTLED_MS = 10_000;
+/** A child that has not said what it listens on by then has failed to start. */
+const START_MS_MAX = 20_000;
+/** A child asked to end gets this long before it is killed. */
+const STOP_MS_MAX = 2_000;
+
+/** Set for children: SIGINT is left to the supervisor. */
+export const SUPERVISED_VARIABLE = `${INTERNAL_PREFIX}SUPERVISED`;
+/** Set for children: the name that their log lines carry. */
+export const NODE_NAME_VARIABLE = `${INTERNAL_PREFIX}NODE`;
+
+export interface SupervisedChildOptions {
+  /** For the log: `origin`, `edge 2`. */
+  readonly name: string;
+  /** Script and arguments, run by this same Bun. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** One child and its successors. */
+export class SupervisedChild implements AsyncDisposable {
+  readonly #options: SupervisedChildOptions;
+  #process: Bun.Subprocess | undefined;
+  #ports: Listening["ports"] = {};
+  #backOffMs = BACK_OFF_MS_MIN;
+  #cancelRestart: () => void = () => {};
+  #isClosing = false;
+  #restarts = 0;
+
+  private constructor(options: SupervisedChildOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the child and waits until its sockets are open. Throws {@link StartError} when it ends before. */
+  static async start(options: SupervisedChildOptions): Promise<SupervisedChild> {
+    const child = new SupervisedChild(options);
+    const listening = Promise.withResolvers<void>();
+    const cancel = options.clock.after(START_MS_MAX, () => {
+      listening.reject(new StartError("child-silent", `${options.name} did not open its ports in time`));
+    });
+    child.#spawn({
+      onListening: listening.resolve,
+      onExit(status) {
+        const message = `${options.name} could not start (exit status ${status}): see its message above`;
+        listening.reject(new StartError("child-cannot-start", message, { exitStatus: status }));
+      },
+    });
+    try {
+      await listening.promise;
+    } catch (error) {
+      await child.close();
+      throw error;
+    } finally {
+      cancel();
+    }
+    return child;
+  }
+
+  /** Ports by option name, as the child reported them. */
+  get ports(): Listening["ports"] {
+    return this.#ports;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Asks the child to end, kills it when it does not, and starts no other. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#cancelRestart();
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    const cancel = this.#options.clock.after(STOP_MS_MAX, () => {
+      this.#options.log.warn(`${this.#options.name} does not end: killed`);
+      child.kill("SIGKILL");
+    });
+    await child.exited;
+    cancel();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #spawn(first?: { readonly onListening: () => void; readonly onExit: (status: number) => void }): void {
+    const { name, command, env, clock } = this.#options;
+    const pinned = Object.entries(this.#ports).map(([option, value]) => [
+      environmentName(option),
+      String(value),
+    ]);
+    const startedMs = clock.monotonicMs();
+    let isFirst = first !== undefined;
+    this.#process = Bun.spawn([process.execPath, "--no-orphans", ...command], {
+      env: { ...env, ...Object.fromEntries(pinned), [SUPERVISED_VARIABLE]: "1", [NODE_NAME_VARIABLE]: name },
+      stdio: ["ignore", "inherit", "inherit"],
+      ipc: (message: unknown) => {
+        if (!isListening(message)) return;
+        this.#ports = message.ports;
+        isFirst = false;
+        first?.onListening();
+      },
+      onExit: (_child, status, signal) => {
+        const runMs = clock.monotonicMs() - startedMs;
+        if (isFirst) first?.onExit(status ?? 1);
+        else if (!this.#isClosing) this.#restartAfter({ runMs, how: describeEnd(status, signal) });
+      },
+    });
+  }
+
+  #restartAfter({ runMs, how }: { readonly runMs: number; readonly how: string }): void {
+    const { name, log, clock } = this.#options;
+    if (runMs >= SETTLED_MS) this.#backOffMs = BACK_OFF_MS_MIN;
+    log.warn(
+      `${name} ended (${how}) after ${(runMs / 1000).toFixed(1)} s: restarting in ${this.#backOffMs} ms`,
+    );
+    this.#cancelRestart = clock.after(this.#backOffMs, () => {
+      this.#restarts++;
+      this.#spawn();
+    });
+    this.#backOffMs = Math.min(BACK_OFF_MS_MAX, this.#backOffMs * 2);
+  }
+}
+
+function isListening(message: unknown): message is Listening {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "listening";
+}
+
+function describeEnd(status: number | null, signal: number | string | null): string {
+  return status === null ? `signal ${signal ?? "unknown"}` : `exit status ${status}`;
+}

@@ -1,0 +1,242 @@
+/**
+ * The command line: `start` supervises a server, an origin and edges; `server`, `origin`, `edge` and `bench` run
+ * one of them alone. A role's code is loaded only when it runs, so an edge never needs the encoder.
+ */
+import { randomBytes } from "node:crypto";
+import { systemClock, type Clock } from "#common/clock.ts";
+import { commonOptions, readConfig, readConfigWithOrigin, wantsHelp } from "#common/config.ts";
+import { describeError, EXIT_STATUS, exitStatusOf, OptionError } from "#common/errors.ts";
+import { runUntilStopped, type Lifecycle } from "#common/lifecycle.ts";
+import { hostOfBind } from "#common/listen.ts";
+import { createLog, type Log } from "#common/log.ts";
+import { renderHelp } from "#common/option-docs.ts";
+import { environmentName, integer, type ConfigOf, type OptionSet } from "#common/options.ts";
+import type { RoleContext } from "#common/role.ts";
+import { NODE_NAME_VARIABLE, SUPERVISED_VARIABLE, SupervisedChild } from "#common/supervised-child.ts";
+import { edgeOptions } from "./edge/config.ts";
+import { originOptions } from "./origin/config.ts";
+import { serverOptions } from "./server/config.ts";
+
+/** Options of `start` itself; it takes those of all its children too. */
+export const supervisorOptions = {
+  edges: integer({ table: "top", description: "Edges that `start` runs.", default: 2, min: 0, max: 64 }),
+} satisfies OptionSet;
+
+const startOptions = {
+  ...supervisorOptions,
+  ...commonOptions,
+  ...serverOptions,
+  ...originOptions,
+  ...edgeOptions,
+} satisfies OptionSet;
+
+type StartConfig = ConfigOf<typeof startOptions>;
+
+/** How long the children may take to end together. */
+const START_CLOSE_MS_MAX = 4_700;
+
+interface Command {
+  readonly summary: string;
+  readonly options: OptionSet;
+  readonly run: (args: readonly string[]) => Promise<void>;
+}
+
+/** Every command by name. The option table of the README is made from it. */
+export const commands = {
+  start: {
+    summary: "Runs everything: a server, an origin and edges, each restarted when it dies.",
+    options: startOptions,
+    run: runStart,
+  },
+  server: role("server", serverOptions, {
+    summary: "Takes pixels over TCP, keeps the canvas and encodes it into the feed.",
+    load: async () => (await import("./server/main.ts")).main,
+  }),
+  origin: role("origin", originOptions, {
+    summary: "Cuts a feed into Low-Latency HLS, HLS and MPEG-TS, and hands viewers to edges.",
+    load: async () => (await import("./origin/main.ts")).main,
+  }),
+  edge: role("edge", edgeOptions, {
+    summary: "Caches and relays an origin for the viewers nearby, and serves the viewer page.",
+    load: async () => (await import("./edge/main.ts")).main,
+  }),
+  bench: {
+    summary: "Measures: pixels, viewers, relay, latency. See bench --help.",
+    options: {},
+    run: async (args: readonly string[]) => (await import("./bench/main.ts")).main(args),
+  },
+} satisfies Record<string, Command>;
+
+function role<Set extends OptionSet>(
+  name: string,
+  own: Set,
+  about: {
+    readonly summary: string;
+    readonly load: () => Promise<
+      (context: RoleContext<ConfigOf<typeof commonOptions & Set>>) => Promise<void>
+    >;
+  },
+): Command {
+  const options = { ...commonOptions, ...own };
+  return {
+    summary: about.summary,
+    options,
+    run(args) {
+      const config = readConfig(options, { args, env: process.env, known: startOptions });
+      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, config);
+      const isSupervised = process.env[SUPERVISED_VARIABLE] !== undefined;
+      return runUntilStopped(
+        async (lifecycle) => {
+          const main = await about.load();
+          await main({ config, lifecycle, log, onListening });
+        },
+        { log, isSupervised },
+      );
+    },
+  };
+}
+
+function onListening(ports: Readonly<Record<string, number>>): void {
+  process.send?.({ type: "listening", ports });
+}
+
+function logFor(node: string, config: Pick<StartConfig, "logLevel" | "logFormat">): Log {
+  return createLog({ node, level: config.logLevel, format: config.logFormat });
+}
+
+function runStart(args: readonly string[]): Promise<void> {
+  const { config, given } = readConfigWithOrigin(startOptions, {
+    args,
+    env: process.env,
+    known: startOptions,
+  });
+  const log = logFor("start", config);
+  return runUntilStopped((lifecycle) => superviseAll({ config, given, lifecycle, log, clock: systemClock }), {
+    log,
+    isSupervised: false,
+    closeMsMax: START_CLOSE_MS_MAX,
+  });
+}
+
+interface Supervision {
+  readonly config: StartConfig;
+  /** Texts of the options that were set anywhere: children read them from their environment. */
+  readonly given: ReadonlyMap<string, readonly string[]>;
+  readonly lifecycle: Lifecycle;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** Starts the children in the order of the data flow; they are ended in the opposite order, edges first. */
+async function superviseAll({ config, given, lifecycle, log, clock }: Supervision): Promise<void> {
+  const shared = {
+    ...process.env,
+    ...environmentOf({ "cluster-secret": randomBytes(32).toString("hex") }),
+    ...environmentOf(Object.fromEntries([...given].map(([name, texts]) => [name, texts.join(",")]))),
+  };
+  /** `links` follow from the other children's ports and yield to what a person gave; `own` is this child's alone. */
+  const start = (child: ChildPlan): Promise<SupervisedChild> =>
+    SupervisedChild.start({
+      name: child.name,
+      command: [import.meta.path, child.command],
+      env: { ...environmentOf(child.links ?? {}), ...shared, ...environmentOf(child.own ?? {}) },
+      log,
+      clock,
+    });
+
+  const server = await start({ name: "server", command: "server" });
+  lifecycle.onClose("server", () => server.close());
+  const feed = `http://${hostOfBind(config.serverBind)}:${server.ports["server-port"]}/feed.mp4`;
+  const origin = await start({ name: "origin", command: "origin", links: { source: feed } });
+  lifecycle.onClose("origin", () => origin.close());
+  const upstream = `http://${hostOfBind(config.originBind)}:${origin.ports["origin-port"]}`;
+
+  const edges: SupervisedChild[] = [];
+  lifecycle.onClose("edges", async () => void (await Promise.all(edges.map((edge) => edge.close()))));
+  const plans = Array.from({ length: config.edges }, (_, index) => ({
+    name: `edge ${index + 1}`,
+    command: "edge",
+    links: { upstream },
+    own: { "edge-port": String(config.edgePort === 0 ? 0 : config.edgePort + index) },
+  }));
+  await Promise.all(plans.map(async (plan, index) => void (edges[index] = await start(plan))));
+  process.stdout.write(`${welcome({ server, origin, edges })}\n`);
+}
+
+interface ChildPlan {
+  readonly name: string;
+  readonly command: string;
+  readonly links?: Readonly<Record<string, string>>;
+  readonly own?: Readonly<Record<string, string>>;
+}
+
+function environmentOf(settings: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [environmentName(name), value]));
+}
+
+interface Running {
+  readonly server: SupervisedChild;
+  readonly origin: SupervisedChild;
+  readonly edges: readonly SupervisedChild[];
+}
+
+/** What a person needs next: where to paint and where to look. */
+function welcome({ server, origin, edges }: Running): string {
+  const pages = edges.map((edge) => `http://localhost:${edge.ports["edge-port"]}`);
+  const watch = pages[0] ?? `http://localhost:${origin.ports["origin-port"]}`;
+  const nodes = [server.ports["server-port"], origin.ports["origin-port"]].map(
+    (port) => `http://localhost:${port}`,
+  );
+  return [
+    "",
+    "Spillway is running. Stop it with Ctrl-C.",
+    `  paint    echo "PX 10 10 ff0000" | nc -w 1 localhost ${server.ports["pixelflut-port"]}`,
+    ...(pages.length === 0 ? [] : [`  watch    ${pages.map((page) => `${page}/`).join("  ")}`]),
+    `  play     ${watch}/live/canvas/index.m3u8`,
+    `  metrics  ${[...nodes, ...pages].map((url) => `${url}/metrics`).join("  ")}`,
+    "",
+  ].join("\n");
+}
+
+function usage(): string {
+  const names = Object.keys(commands);
+  const width = Math.max(...names.map((name) => name.length)) + 2;
+  return [
+    "Usage: bun run <command> -- [options], or npm run <command> -- [options]",
+    "",
+    ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`),
+    "",
+    "<command> -- --help lists a command's options.",
+  ].join("\n");
+}
+
+/** Runs the command that `args` name. Returns the exit status where the command does not end the process itself. */
+async function runCommand([name = "", ...args]: readonly string[]): Promise<number> {
+  if (name === "" || name === "help" || name === "--help" || name === "-h") {
+    process.stdout.write(`${usage()}\n`);
+    return name === "" ? EXIT_STATUS.usage : EXIT_STATUS.ok;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name as keyof typeof commands] : undefined;
+  if (command === undefined)
+    throw new OptionError(`Unknown command: ${name} (one of ${Object.keys(commands).join(", ")})`);
+  if (wantsHelp(args) && name !== "bench") {
+    const page = {
+      usage: `bun run ${name} -- [options]`,
+      summary: command.summary,
+      options: command.options,
+    };
+    process.stdout.write(`${renderHelp(page)}\n`);
+    return EXIT_STATUS.ok;
+  }
+  await command.run(args);
+  return EXIT_STATUS.ok;
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await runCommand(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`spillway: ${describeError(error)}\n`);
+    process.exit(exitStatusOf(error));
+  }
+}

@@ -1,11 +1,16 @@
 /**
  * How every Spillway process ends: SIGINT or SIGTERM closes what was opened, last opened first, within a bound;
- * a second signal ends it at once. A node's `main` registers each thing right after it is open, so a start that
+ * a second signal, a second later or more, ends it at once. A node's `main` registers each thing right after it is open, so a start that
  * fails half-way closes exactly what was begun.
  */
 import { describeError, EXIT_STATUS, exitStatusOf } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 
+/**
+ * A signal this soon after the first is the same one: Ctrl-C reaches the process from the terminal and again through
+ * npm, and `timeout` sends to the process and its group.
+ */
+const SAME_SIGNAL_MS = 1_000;
 /** A process that has not closed after this long is ended with status 1. */
 const CLOSE_MS_MAX = 4_000;
 
@@ -89,9 +94,12 @@ export async function runUntilStopped(
 }
 
 function catchSignals(lifecycle: Lifecycle, { log, isSupervised }: RunOptions): void {
+  let firstMs: number | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (isSupervised && signal === "SIGINT") return;
+    firstMs ??= performance.now();
     if (lifecycle.isStopping) {
+      if (performance.now() - firstMs < SAME_SIGNAL_MS) return;
       log.warn(`Second ${signal}: ended at once`);
       process.exit(EXIT_STATUS.failed);
     }

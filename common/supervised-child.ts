@@ -32,6 +32,8 @@ export interface SupervisedChildOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
   readonly clock: Clock;
+  /** True once this process is asked to end: what a signal to the whole group ended is not restarted. */
+  readonly isStopping: () => boolean;
 }
 
 /** One child and its successors. */
@@ -121,7 +123,8 @@ export class SupervisedChild implements AsyncDisposable {
       onExit: (_child, status, signal) => {
         const runMs = clock.monotonicMs() - startedMs;
         if (isFirst) first?.onExit(status ?? 1);
-        else if (!this.#isClosing) this.#restartAfter({ runMs, how: describeEnd(status, signal) });
+        else if (!this.#isClosing && !this.#options.isStopping())
+          this.#restartAfter({ runMs, how: describeEnd(status, signal) });
       },
     });
   }

@@ -38,3 +38,41 @@ export const EVENTS_CONTENT_TYPE = "text/event-stream";
 export function encodeFigures(figures: StreamFigures): string {
   return `event: figures\ndata: ${JSON.stringify(figures)}\n\n`;
 }
+
+/** Reads the data of one `figures` event, or `undefined` where it is not one. */
+export function decodeFigures(data: string): StreamFigures | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+  return isFigures(value) ? value : undefined;
+}
+
+function isFigures(value: unknown): value is StreamFigures {
+  if (!hasNumbers(value, ["timeMs"]) || !("canvas" in value) || !("stream" in value)) return false;
+  const { canvas, stream } = value;
+  return hasNumbers(canvas, CANVAS_NUMBERS) && hasNumbers(stream, STREAM_NUMBERS) && hasLiveness(stream);
+}
+
+const CANVAS_NUMBERS = [
+  "width",
+  "height",
+  "pixelflutPort",
+  "pixels",
+  "pixelsPerSecond",
+  "bitsPerSecond",
+  "players",
+] as const satisfies readonly (keyof StreamFigures["canvas"])[];
+const STREAM_NUMBERS = ["viewers", "edges"] as const satisfies readonly (keyof StreamFigures["stream"])[];
+
+function hasNumbers(value: unknown, names: readonly string[]): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  return names.every((name) => Number.isFinite(fields[name]));
+}
+
+function hasLiveness(stream: object): boolean {
+  return "isLive" in stream && typeof stream.isLive === "boolean";
+}

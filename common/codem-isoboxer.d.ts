@@ -1,0 +1,20 @@
+/** Types of codem-isoboxer, which ships none: only what tests read. */
+declare module "codem-isoboxer" {
+  export interface IsoBox {
+    readonly type: string;
+    readonly size: number;
+    readonly boxes?: readonly IsoBox[];
+    readonly baseMediaDecodeTime?: number;
+    readonly data_offset?: number;
+    readonly samples?: readonly { readonly sample_flags: number; readonly sample_size: number }[];
+  }
+
+  export interface IsoFile {
+    readonly boxes: readonly IsoBox[];
+    /** The first box of the type at any depth. */
+    fetch(type: string): IsoBox | undefined;
+    fetchAll(type: string): readonly IsoBox[];
+  }
+
+  export function parseBuffer(buffer: ArrayBufferLike): IsoFile;
+}

@@ -1,0 +1,177 @@
+/**
+ * Writes the playlists of the origin: media playlists with parts (LL-HLS) and without (MPEG-TS), and the multivariant
+ * playlists above them. Pure functions of what is listed: two origins with the same newest frame write the same text.
+ */
+// draft-pantos-hls-rfc8216bis-22, Apple HLS Authoring Specification
+import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
+
+/** Content type of every playlist (section 4). */
+export const PLAYLIST_CONTENT_TYPE = "application/vnd.apple.mpegurl";
+
+/** Durations are printed with five decimals, and counted in this unit where they must not fall short. */
+const PRINTED_UNITS_PER_SECOND = 100_000;
+const PRINTED_DECIMALS = 5;
+/** The hold-back in parts: Apple's MUST. */
+const HOLD_BACK_PARTS = 3;
+/** Whole segments with their parts: with the open one, no part is further than three target durations from the end (4.4.4.9). */
+const PARTS_LISTED_SEGMENTS = 2;
+
+/** Highest protocol version that a playlist needs, and a constant 9 with parts: AVPlayer has refused lower ones. */
+const VERSION_PARTS = 9;
+const VERSION_SEGMENTS = 6;
+
+/** One partial segment. */
+export interface ListedPart {
+  /** Relative to the playlist. */
+  readonly uri: string;
+  /** Duration in frames. */
+  readonly frames: number;
+  /** True if it contains a key frame. */
+  readonly isIndependent: boolean;
+}
+
+/** One segment as the playlist sees it. */
+export interface ListedSegment {
+  readonly mediaSequence: number;
+  /** Relative to the playlist. */
+  readonly uri: string;
+  /** Duration in frames; of an open segment, so far. */
+  readonly frames: number;
+  readonly fps: number;
+  /** Due time of its first frame on the run's own clock, milliseconds since 1970. */
+  readonly startTimeMs: number;
+  /** Discontinuity sequence number of its run. */
+  readonly ordinal: number;
+  readonly isFirstOfRun: boolean;
+  /** False while frames are still missing; only the last one of a playlist with parts may be so. */
+  readonly isComplete: boolean;
+  /** Initialization segment; none in MPEG-TS. */
+  readonly mapUri?: string;
+  readonly parts: readonly ListedPart[];
+}
+
+/** Where another rendition's playlist stands (4.4.5.4). */
+export interface RenditionReport {
+  /** Relative to this playlist. */
+  readonly uri: string;
+  readonly lastMediaSequence: number;
+  /** Index of its last part. */
+  readonly lastPart: number;
+}
+
+/** What a media playlist has beyond its segments if it has parts. */
+export interface PartsOptions {
+  /** Longest duration of a part, in frames. */
+  readonly partFrames: number;
+  /** Name of the next part. */
+  readonly preloadHintUri: string;
+  readonly reports: readonly RenditionReport[];
+}
+
+export interface MediaPlaylist {
+  readonly targetDurationSeconds: number;
+  /** At least one. */
+  readonly segments: readonly ListedSegment[];
+  readonly fps: number;
+  /** Absent in a playlist of whole segments. */
+  readonly parts?: PartsOptions;
+}
+
+/** The text of a media playlist. Reloads that block are offered by both kinds. */
+export function writeMediaPlaylist(playlist: MediaPlaylist): string {
+  const { segments, parts, fps, targetDurationSeconds } = playlist;
+  const first = segments[0];
+  if (first === undefined) throw new RangeError("a media playlist lists at least one segment");
+  const lines = ["#EXTM3U", `#EXT-X-VERSION:${parts === undefined ? VERSION_SEGMENTS : VERSION_PARTS}`];
+  lines.push(`#EXT-X-TARGETDURATION:${targetDurationSeconds}`);
+  if (parts === undefined) lines.push("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES");
+  else lines.push(...partsHeader(parts.partFrames, fps));
+  lines.push(`#EXT-X-MEDIA-SEQUENCE:${first.mediaSequence}`);
+  // A tag in the list counts for its segment: before it stands the number of the run before.
+  lines.push(`#EXT-X-DISCONTINUITY-SEQUENCE:${first.ordinal - (first.isFirstOfRun ? 1 : 0)}`);
+  const partsFrom = segments.filter((segment) => segment.isComplete).length - PARTS_LISTED_SEGMENTS;
+  let mapUri: string | undefined;
+  for (const [index, segment] of segments.entries()) {
+    if (segment.isFirstOfRun) lines.push("#EXT-X-DISCONTINUITY");
+    if (segment.mapUri !== undefined && segment.mapUri !== mapUri) {
+      mapUri = segment.mapUri;
+      lines.push(`#EXT-X-MAP:URI="${mapUri}"`);
+    }
+    lines.push(...segmentLines(segment, parts !== undefined && index >= partsFrom));
+  }
+  if (parts !== undefined) lines.push(...partsFooter(parts));
+  return `${lines.join("\n")}\n`;
+}
+
+function partsHeader(partFrames: number, fps: number): string[] {
+  // Rounded up: no part may ever be printed longer than the target.
+  const target = Math.ceil((partFrames * PRINTED_UNITS_PER_SECOND) / fps);
+  const holdBack = printUnits(HOLD_BACK_PARTS * target);
+  return [
+    `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=${holdBack}`,
+    `#EXT-X-PART-INF:PART-TARGET=${printUnits(target)}`,
+  ];
+}
+
+function segmentLines(segment: ListedSegment, withParts: boolean): string[] {
+  const lines = [`#EXT-X-PROGRAM-DATE-TIME:${new Date(Math.round(segment.startTimeMs)).toISOString()}`];
+  if (withParts) {
+    for (const part of segment.parts) {
+      const independent = part.isIndependent ? ",INDEPENDENT=YES" : "";
+      lines.push(`#EXT-X-PART:DURATION=${printFrames(part.frames, segment.fps)},URI="${part.uri}"${independent}`);
+    }
+  }
+  if (segment.isComplete) lines.push(`#EXTINF:${printFrames(segment.frames, segment.fps)},`, segment.uri);
+  return lines;
+}
+
+function partsFooter({ preloadHintUri, reports }: PartsOptions): string[] {
+  return [
+    `#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${preloadHintUri}"`,
+    ...reports.map(
+      (report) =>
+        `#EXT-X-RENDITION-REPORT:URI="${report.uri}",LAST-MSN=${report.lastMediaSequence},LAST-PART=${report.lastPart}`,
+    ),
+  ];
+}
+
+/** One STREAM-INF of a multivariant playlist. */
+export interface Variant {
+  /** Relative to the playlist, or absolute on an edge. */
+  readonly uri: string;
+  readonly peakBitsPerSecond: number;
+  readonly averageBitsPerSecond: number;
+  /** RFC 6381, such as `avc1.64001f`. */
+  readonly codecs: string;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number;
+}
+
+/** The text of a multivariant playlist. `hasParts` as of the playlists below it. */
+export function writeMultivariantPlaylist(
+  variants: readonly Variant[],
+  { hasParts }: { readonly hasParts: boolean },
+): string {
+  const lines = ["#EXTM3U", `#EXT-X-VERSION:${hasParts ? VERSION_PARTS : VERSION_SEGMENTS}`];
+  lines.push("#EXT-X-INDEPENDENT-SEGMENTS");
+  for (const variant of variants) {
+    const attributes = [
+      `BANDWIDTH=${Math.ceil(variant.peakBitsPerSecond)}`,
+      `AVERAGE-BANDWIDTH=${Math.ceil(variant.averageBitsPerSecond)}`,
+      `CODECS="${variant.codecs}"`,
+      `RESOLUTION=${variant.width}x${variant.height}`,
+      `FRAME-RATE=${variant.fps.toFixed(3)}`,
+    ];
+    lines.push(`#EXT-X-STREAM-INF:${attributes.join(",")}`, variant.uri);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function printFrames(frames: number, fps: number): string {
+  return (framesToMs(frames, fps) / MILLISECONDS_PER_SECOND).toFixed(PRINTED_DECIMALS);
+}
+
+function printUnits(units: number): string {
+  return (units / PRINTED_UNITS_PER_SECOND).toFixed(PRINTED_DECIMALS);
+}

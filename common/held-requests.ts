@@ -1,0 +1,166 @@
+/**
+ * Requests that wait for something to be published: a blocking playlist reload, a hinted part. One room a playlist;
+ * waking costs the same for each waiter however many there are, and goes out in slices, so that the first answer does
+ * not wait until ten thousand promises are resolved.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload)
+import type { Clock } from "#common/clock.ts";
+
+/**
+ * How a wait ended. `ready`: what was asked for is published. `overdue`: not within the longest hold. `gone`: it will
+ * not come, or the client has left. `full`: too many wait already.
+ */
+export type HeldOutcome = "ready" | "overdue" | "gone" | "full";
+
+/** Waiters woken before others get their turn: small enough that answers flow from the start. */
+const SLICE_WAITERS = 64;
+
+/** Bounds the waiters of several rooms together. */
+export class HeldBudget {
+  readonly countMax: number;
+  count = 0;
+  /** Totals for metrics. */
+  refused = 0;
+  overdue = 0;
+
+  constructor(countMax: number) {
+    this.countMax = countMax;
+  }
+}
+
+interface Waiter {
+  readonly dueMs: number;
+  readonly resolve: (outcome: HeldOutcome) => void;
+}
+
+interface Woken {
+  readonly waiters: readonly Waiter[];
+  readonly outcome: HeldOutcome;
+  next: number;
+}
+
+export interface HeldRequestsOptions {
+  readonly clock: Clock;
+  readonly budget: HeldBudget;
+}
+
+/** The waiters of one playlist, by position: numbers that grow as things are published. */
+export class HeldRequests {
+  readonly #clock: Clock;
+  readonly #budget: HeldBudget;
+  /** By position; within one, in the order of arrival. */
+  readonly #waiting = new Map<number, Set<Waiter>>();
+  readonly #woken: Woken[] = [];
+  #published = Number.NEGATIVE_INFINITY;
+  #cancelSweep: (() => void) | undefined;
+  #sweepDueMs = Number.POSITIVE_INFINITY;
+
+  constructor({ clock, budget }: HeldRequestsOptions) {
+    this.#clock = clock;
+    this.#budget = budget;
+  }
+
+  /** Waits until `position` is published, for `holdMsMax` at the longest. A client that leaves (`signal`) frees its place. */
+  hold(
+    position: number,
+    { holdMsMax, signal }: { readonly holdMsMax: number; readonly signal: AbortSignal },
+  ): Promise<HeldOutcome> {
+    if (position <= this.#published) return Promise.resolve("ready");
+    if (signal.aborted) return Promise.resolve("gone");
+    if (this.#budget.count >= this.#budget.countMax) {
+      this.#budget.refused++;
+      return Promise.resolve("full");
+    }
+    const { promise, resolve } = Promise.withResolvers<HeldOutcome>();
+    const waiter: Waiter = { dueMs: this.#clock.monotonicMs() + holdMsMax, resolve };
+    let bucket = this.#waiting.get(position);
+    if (bucket === undefined) this.#waiting.set(position, (bucket = new Set()));
+    bucket.add(waiter);
+    this.#budget.count++;
+    const home = bucket;
+    signal.addEventListener("abort", () => this.#leave(position, home, waiter), { once: true });
+    this.#sweepAt(waiter.dueMs);
+    return promise;
+  }
+
+  /** Wakes everyone who waits for `position` or less. */
+  publish(position: number): void {
+    this.#published = Math.max(this.#published, position);
+    for (const waited of this.#waiting.keys()) if (waited <= position) this.#release(waited, "ready");
+  }
+
+  /** Positions begin anew: whoever waits is told that it will not come. */
+  reset(): void {
+    this.#published = Number.NEGATIVE_INFINITY;
+    for (const waited of this.#waiting.keys()) this.#release(waited, "gone");
+  }
+
+  /** Ends all waits and the timer. */
+  close(): void {
+    this.reset();
+    this.#cancelSweep?.();
+    this.#cancelSweep = undefined;
+    this.#sweepDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  #leave(position: number, bucket: Set<Waiter>, waiter: Waiter): void {
+    if (!bucket.delete(waiter)) return;
+    this.#budget.count--;
+    if (bucket.size === 0 && this.#waiting.get(position) === bucket) this.#waiting.delete(position);
+    waiter.resolve("gone");
+  }
+
+  #release(position: number, outcome: HeldOutcome): void {
+    const bucket = this.#waiting.get(position);
+    if (bucket === undefined) return;
+    this.#waiting.delete(position);
+    this.#wake([...bucket], outcome);
+    bucket.clear();
+  }
+
+  #wake(waiters: readonly Waiter[], outcome: HeldOutcome): void {
+    this.#budget.count -= waiters.length;
+    this.#woken.push({ waiters, outcome, next: 0 });
+    if (this.#woken.length === 1) this.#wakeSlice();
+  }
+
+  #wakeSlice(): void {
+    const woken = this.#woken[0];
+    if (woken === undefined) return;
+    const end = Math.min(woken.next + SLICE_WAITERS, woken.waiters.length);
+    for (; woken.next < end; woken.next++) woken.waiters[woken.next]?.resolve(woken.outcome);
+    if (woken.next === woken.waiters.length) this.#woken.shift();
+    if (this.#woken.length > 0) queueMicrotask(() => this.#wakeSlice());
+  }
+
+  #sweepAt(dueMs: number): void {
+    if (dueMs >= this.#sweepDueMs) return;
+    this.#cancelSweep?.();
+    this.#sweepDueMs = dueMs;
+    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
+    this.#cancelSweep = this.#clock.after(delayMs, () => this.#sweep());
+  }
+
+  /** Releases who has waited too long. All of a room hold equally long, so the first of each position are the oldest. */
+  #sweep(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#sweepDueMs = Number.POSITIVE_INFINITY;
+    this.#cancelSweep = undefined;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [position, bucket] of this.#waiting) {
+      const overdue: Waiter[] = [];
+      for (const waiter of bucket) {
+        if (waiter.dueMs > nowMs) {
+          nextMs = Math.min(nextMs, waiter.dueMs);
+          break;
+        }
+        overdue.push(waiter);
+      }
+      for (const waiter of overdue) bucket.delete(waiter);
+      if (bucket.size === 0) this.#waiting.delete(position);
+      this.#budget.overdue += overdue.length;
+      if (overdue.length > 0) this.#wake(overdue, "overdue");
+    }
+    if (nextMs !== Number.POSITIVE_INFINITY) this.#sweepAt(nextMs);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Makes the viewer page ready to serve: bundles script and style with hls.js in memory, once when an edge starts,
+ * and names the result by its content. Nothing is written to disk; no build step stands between a change and its
+ * effect. `edge/http.ts` serves what this returns.
+ */
+// RFC 9111 (caching), Content Security Policy Level 3, Permissions Policy
+import { SpillwayError } from "#common/errors.ts";
+
+/** One file of the page. */
+export interface PageFile {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly contentType: string;
+  readonly cacheControl: string;
+  /** Strong, quoted, of the body. */
+  readonly etag: string;
+}
+
+const ENTRY = new URL("index.html", import.meta.url);
+/** Shipped inside the script, as its licence asks. */
+const LICENCE_NOTE = "/*! contains hls.js (https://github.com/video-dev/hls.js), Apache License 2.0 */";
+const HASHED_NAME = "[name]-[hash].[ext]";
+/** The page itself is asked for each time and answered 304; what it refers to has its content in its name. */
+const PAGE_CACHING = "no-cache";
+const FILE_CACHING = "public, max-age=31536000, immutable";
+const ETAG_CHARACTERS = 24;
+
+/** The page could not be bundled: a file is missing or does not parse. */
+export class PageError extends SpillwayError {
+  override readonly name = "PageError";
+
+  constructor(message: string, options?: { readonly cause?: unknown }) {
+    super("page-not-built", message, options);
+  }
+}
+
+/**
+ * Headers for every file of the page. Scripts and styles come from the page's own host only. Video and figures come
+ * from any edge, whose hosts are not known beforehand, so connections are open to all of http and https; `blob:` is
+ * how Media Source Extensions hand a picture to the video element. The wall may be embedded anywhere.
+ */
+export const pageSecurityHeaders: Readonly<Record<string, string>> = {
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "media-src 'self' blob: http: https:",
+    "connect-src 'self' http: https:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors *",
+  ].join("; "),
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "permissions-policy":
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
+};
+
+/** Builds the page: files by URL path, `/` and whatever it refers to. */
+export async function buildPage(): Promise<ReadonlyMap<string, PageFile>> {
+  const { outputs } = await bundle();
+  const files = new Map<string, PageFile>();
+  for (const output of outputs) {
+    const body = new Uint8Array(await output.arrayBuffer());
+    const isPage = output.path.endsWith(".html");
+    files.set(isPage ? "/" : output.path.replace(/^\.?\/?/, "/"), {
+      body,
+      contentType: contentTypeOf(output.type),
+      cacheControl: isPage ? PAGE_CACHING : FILE_CACHING,
+      etag: etagOf(body),
+    });
+  }
+  return files;
+}
+
+async function bundle(): Promise<Bun.BuildOutput> {
+  try {
+    return await Bun.build({
+      entrypoints: [Bun.fileURLToPath(ENTRY)],
+      target: "browser",
+      minify: true,
+      naming: { entry: HASHED_NAME, chunk: HASHED_NAME, asset: HASHED_NAME },
+      banner: LICENCE_NOTE,
+    });
+  } catch (error) {
+    throw new PageError("Cannot bundle the viewer page", { cause: error });
+  }
+}
+
+/** Bun writes `text/css;charset=utf-8`; SVG comes without a charset, which as XML it needs none. */
+function contentTypeOf(type: string): string {
+  return type.replace(/;\s*/, "; ");
+}
+
+function etagOf(body: Uint8Array): string {
+  const hash = new Bun.CryptoHasher("sha256").update(body).digest("base64url");
+  return `"${hash.slice(0, ETAG_CHARACTERS)}"`;
+}

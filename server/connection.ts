@@ -1,0 +1,229 @@
+/**
+ * One player's connection, between a socket and the parser: hands reads to the parser, sends the replies, and stops
+ * reading while the peer does not take them. Knows nothing of Bun's sockets ({@link Peer}), so that another receive
+ * path can drive it.
+ */
+import type { CounterSlot } from "./counters.ts";
+import { HttpRedirect } from "./http-redirect.ts";
+import type { ParserState, PixelflutParser } from "./pixelflut-parser.ts";
+
+/** How long a peer may take no byte of its replies, and how long one may keep a connection open that we ended. */
+export const STALL_MS_MAX = 60_000;
+export const LINGER_MS_MAX = 10_000;
+/**
+ * Most bytes that a thread holds for peers which do not read: unsent replies and reads not yet parsed. The connection
+ * that would exceed it is closed.
+ */
+export const HELD_BYTES_MAX = 64 * 1024 * 1024;
+
+/** The socket's side of a connection. */
+export interface Peer {
+  /** The address that the peer reached. */
+  readonly localAddress: string;
+  /** Takes bytes to be sent and returns how many: fewer where there is no room, `drain` follows; -1 where it is broken. */
+  write(bytes: Uint8Array): number;
+  /** Stops and goes on with reading. */
+  pause(): void;
+  resume(): void;
+  /** Sends FIN; reading goes on. */
+  finish(): void;
+  /** Closes, after the peer sent FIN: what was written still arrives. */
+  close(): void;
+  /** Closes at once, and what was written may be lost. */
+  terminate(): void;
+}
+
+/** What the connections of one thread share. */
+export interface ConnectionContext<State extends ParserState> {
+  readonly parser: PixelflutParser<State>;
+  readonly counters: CounterSlot;
+  /** Monotonic, in milliseconds. */
+  readonly monotonicMs: () => number;
+  /** URL for browsers, or empty ({@link HttpRedirect}). */
+  readonly viewerUrl: string;
+  /** Bytes held for all connections of the thread, bounded by `heldBytesMax`. */
+  readonly held: { bytes: number };
+  /** Default: {@link HELD_BYTES_MAX}. */
+  readonly heldBytesMax?: number;
+  /** Connections with a deadline, for the thread to check now and then with {@link Connection.checkDeadline}. */
+  readonly watched: Set<Connection<State>>;
+}
+
+const NOTHING = new Uint8Array(0);
+
+export class Connection<State extends ParserState> {
+  readonly #context: ConnectionContext<State>;
+  readonly #peer: Peer;
+  readonly #state: State;
+  #redirect: HttpRedirect | undefined;
+  /** Replies that the peer has not taken. While there are some, nothing is read or parsed. */
+  #unsent: Uint8Array = NOTHING;
+  /** What was read before we noticed, still to be parsed. */
+  #unparsed: Uint8Array = NOTHING;
+  /** True once our last byte is written or waits in `#unsent`: what comes is counted and dropped. */
+  #isEnding = false;
+  #hasPeerFinished = false;
+  #isClosed = false;
+  #deadlineMs = Number.POSITIVE_INFINITY;
+
+  constructor(context: ConnectionContext<State>, peer: Peer) {
+    this.#context = context;
+    this.#peer = peer;
+    this.#state = context.parser.open();
+    context.counters.add("accepted", 1);
+  }
+
+  /** Bytes from the peer: one read. They are not kept beyond the call, unless the peer does not take its replies. */
+  receive(bytes: Uint8Array): void {
+    this.#context.counters.add("receivedBytes", bytes.length);
+    if (this.#isEnding || this.#isClosed) return;
+    if (this.#unsent.length > 0) this.#hold(this.#unsent, Buffer.concat([this.#unparsed, bytes]));
+    else this.#work(bytes);
+  }
+
+  /** The peer takes bytes again. */
+  drain(): void {
+    if (this.#isClosed || this.#unsent.length === 0) return;
+    const taken = this.#write(this.#unsent);
+    if (this.#isClosed) return;
+    if (taken > 0) this.#watch(STALL_MS_MAX);
+    if (taken < this.#unsent.length) {
+      this.#hold(this.#unsent.slice(taken), this.#unparsed);
+      return;
+    }
+    const rest = this.#unparsed;
+    this.#hold(NOTHING, NOTHING);
+    this.#unwatch();
+    if (this.#isEnding) {
+      this.#finish();
+      return;
+    }
+    this.#work(rest);
+    if (this.#unsent.length === 0) this.#peer.resume();
+  }
+
+  /** The peer sent FIN: it gets all replies, then ours. An incomplete command is dropped. */
+  finish(): void {
+    this.#hasPeerFinished = true;
+    if (this.#isClosed) return;
+    if (this.#redirect !== undefined && !this.#isEnding) this.#answerBrowser(this.#redirect);
+    else if (this.#unsent.length === 0) this.#peer.close();
+  }
+
+  /** The socket is closed, whoever did it. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#hold(NOTHING, NOTHING);
+    this.#unwatch();
+    this.#context.counters.add("closed", 1);
+  }
+
+  /** Closes a connection that has overstayed. */
+  checkDeadline(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    if (this.#unsent.length > 0) this.#context.counters.add("droppedStalled", 1);
+    this.#peer.terminate();
+  }
+
+  /** Parses bytes as far as the peer takes the replies; holds the rest. */
+  #work(bytes: Uint8Array): void {
+    const { parser, monotonicMs } = this.#context;
+    let rest = bytes;
+    while (rest.length > 0 && this.#state.phase === "open") {
+      rest = rest.subarray(parser.parse(this.#state, rest, monotonicMs()));
+      if (!this.#sendReplies(rest)) return;
+    }
+    if (this.#state.phase === "http") this.#receiveRequest(rest);
+    else if (this.#state.phase === "closing") this.#end();
+    else if (this.#hasPeerFinished && this.#unsent.length === 0) this.#peer.close();
+  }
+
+  /** Sends what the parser answered. False where the peer does not take it all: `rest` waits with it. */
+  #sendReplies(rest: Uint8Array): boolean {
+    const { replies } = this.#context.parser;
+    if (replies.length === 0) return true;
+    const view = replies.view();
+    const taken = this.#write(view);
+    const isAllTaken = taken === view.length;
+    if (!isAllTaken) this.#stall(view.slice(taken), rest);
+    replies.clear();
+    return isAllTaken;
+  }
+
+  #receiveRequest(bytes: Uint8Array): void {
+    const { viewerUrl, counters } = this.#context;
+    if (this.#redirect === undefined) {
+      this.#redirect = new HttpRedirect({ viewerUrl, localAddress: this.#peer.localAddress });
+      counters.add("redirects", 1);
+    }
+    this.#redirect.receive(bytes);
+    if (this.#redirect.isComplete) this.#answerBrowser(this.#redirect);
+  }
+
+  #answerBrowser(redirect: HttpRedirect): void {
+    const response = redirect.response();
+    const taken = this.#write(response);
+    if (taken < response.length) this.#stall(response.slice(taken), NOTHING);
+    this.#end();
+  }
+
+  /** No more commands from here on. FIN goes out behind the last reply. */
+  #end(): void {
+    this.#isEnding = true;
+    this.#hold(this.#unsent, NOTHING);
+    if (this.#unsent.length === 0) this.#finish();
+  }
+
+  /** Sends FIN and drops what still comes, for a while: closing at once could lose replies on their way. */
+  #finish(): void {
+    if (this.#isClosed) return;
+    if (this.#hasPeerFinished) {
+      this.#peer.close();
+      return;
+    }
+    this.#watch(LINGER_MS_MAX);
+    this.#peer.resume();
+    this.#peer.finish();
+  }
+
+  #stall(unsent: Uint8Array, unparsed: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.#context.counters.add("stalls", 1);
+    this.#watch(STALL_MS_MAX);
+    this.#peer.pause();
+    // The parser's buffer and the socket's are used again, so both are copied; the phase may already be `closing`.
+    this.#hold(unsent, unparsed.slice());
+    if (this.#state.phase === "closing") this.#isEnding = true;
+  }
+
+  #hold(unsent: Uint8Array, unparsed: Uint8Array): void {
+    const { held, heldBytesMax = HELD_BYTES_MAX, counters } = this.#context;
+    held.bytes += unsent.length + unparsed.length - this.#unsent.length - this.#unparsed.length;
+    this.#unsent = unsent;
+    this.#unparsed = unparsed;
+    if (held.bytes > heldBytesMax && unsent.length > 0) {
+      counters.add("droppedStalled", 1);
+      this.#peer.terminate();
+    }
+  }
+
+  #write(bytes: Uint8Array): number {
+    const written = this.#peer.write(bytes);
+    // Only a write may tell that the peer has reset: a socket that is not read hears of it no other way.
+    if (written < 0) this.#peer.terminate();
+    const taken = Math.max(0, written);
+    this.#context.counters.add("sentBytes", taken);
+    return taken;
+  }
+
+  #watch(forMs: number): void {
+    this.#deadlineMs = this.#context.monotonicMs() + forMs;
+    this.#context.watched.add(this);
+  }
+
+  #unwatch(): void {
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.#context.watched.delete(this);
+  }
+}

@@ -1,0 +1,51 @@
+/** What the main thread and the encoder's thread say to each other. */
+import type { EncodedFrame } from "#common/formats/frame.ts";
+import type { X264Preset } from "./encoding-options.ts";
+import type { RenditionPlan } from "./renditions.ts";
+
+/** RGBA pixels in shared memory, row by row without gaps; the fourth byte is not shown. */
+export interface CanvasMemory {
+  readonly memory: SharedArrayBuffer;
+  readonly byteOffset: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** All that one run of the encoder needs. */
+export interface EncoderJob {
+  readonly canvas: CanvasMemory;
+  readonly fps: number;
+  readonly preset: X264Preset;
+  readonly renditions: readonly RenditionPlan[];
+  /** Number of the first frame. */
+  readonly startFrame: number;
+  /** One 32-bit integer, shared: how many `frames` reports of this run the main thread has taken. */
+  readonly takenReports: SharedArrayBuffer;
+}
+
+/** To the encoder's thread. `end` frees everything; a `begin` after it or instead of it starts another run. */
+export type EncoderOrder = { readonly type: "begin"; readonly job: EncoderJob } | { readonly type: "end" };
+
+/** From the encoder's thread. */
+export type EncoderReport =
+  | {
+      readonly type: "begun";
+      /** Capture time of the first frame, milliseconds since 1970. */
+      readonly startTimeMs: number;
+      /** Decoder configurations, in the order of the job's renditions. */
+      readonly configs: readonly Uint8Array[];
+    }
+  | {
+      readonly type: "frames";
+      /** The same number in every rendition. */
+      readonly frames: readonly EncodedFrame[];
+      readonly isRepeat: boolean;
+      /** Spent on this number: copying, scaling and encoding all renditions. */
+      readonly encodeMs: number;
+      /** How late the frame clock woke. */
+      readonly lagMs: number;
+    }
+  /** Too far behind to fill the `missed` frames; the run has ended. */
+  | { readonly type: "behind"; readonly missed: number }
+  | { readonly type: "failed"; readonly code: string; readonly message: string }
+  | { readonly type: "ended" };

@@ -1,0 +1,102 @@
+/**
+ * The encoder's thread: captures on the frame clock, encodes, and passes the packets to the main thread without
+ * copying them. Encoding blocks this thread only; players' threads write the canvas meanwhile.
+ */
+import { systemClock } from "#common/clock.ts";
+import { describeError, SpillwayError } from "#common/errors.ts";
+import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { type Av, loadAv } from "./encoder-av.ts";
+import { Encoder } from "./encoder.ts";
+import type { EncoderJob, EncoderOrder, EncoderReport } from "./encoder-messages.ts";
+import { BEHIND_MS_MAX, FrameClock, type Tick } from "./frame-clock.ts";
+
+declare const self: Worker;
+
+/** What is open during a run. */
+interface OpenRun {
+  readonly job: EncoderJob;
+  readonly encoder: Encoder;
+  readonly clock: FrameClock;
+  readonly startTimeMs: number;
+  readonly takenReports: Int32Array;
+  postedReports: number;
+}
+
+let av: Av | undefined;
+let open: OpenRun | undefined;
+/** Counts orders: one that waited for node-av is void when another came meanwhile. */
+let orders = 0;
+
+self.addEventListener("message", (event: MessageEvent<EncoderOrder>) => {
+  const order = event.data;
+  orders++;
+  endRun();
+  if (order.type === "end") report({ type: "ended" });
+  else beginRun(order.job).catch(fail);
+});
+
+function report(message: EncoderReport, transfer: Transferable[] = []): void {
+  self.postMessage(message, transfer);
+}
+
+function fail(error: unknown): void {
+  endRun();
+  const code = error instanceof SpillwayError ? error.code : "encoder-failed";
+  report({ type: "failed", code, message: describeError(error) });
+}
+
+function endRun(): void {
+  open?.clock.close();
+  open?.encoder.close();
+  open = undefined;
+}
+
+async function beginRun(job: EncoderJob): Promise<void> {
+  const ownOrder = orders;
+  av ??= await loadAv();
+  if (ownOrder !== orders) return;
+  const encoder = new Encoder(av, job);
+  const clock = new FrameClock({
+    clock: systemClock,
+    fps: job.fps,
+    onTick(tick) {
+      try {
+        makeFrame(tick);
+      } catch (error) {
+        fail(error);
+      }
+    },
+    onBehind: leaveBehind,
+  });
+  const startTimeMs = systemClock.wallMs();
+  const takenReports = new Int32Array(job.takenReports);
+  open = { job, encoder, clock, startTimeMs, takenReports, postedReports: 0 };
+  report({ type: "begun", startTimeMs, configs: encoder.configs });
+  clock.start();
+}
+
+function makeFrame({ index, isRepeat, lagMs }: Tick): void {
+  if (open === undefined) return;
+  const { job, encoder, startTimeMs, takenReports } = open;
+  const waitingReports = open.postedReports - Atomics.load(takenReports, 0);
+  if (waitingReports * MILLISECONDS_PER_SECOND > BEHIND_MS_MAX * job.fps) {
+    leaveBehind(1);
+    return;
+  }
+  const beginMs = systemClock.monotonicMs();
+  const captureTimeMs = isRepeat ? startTimeMs + framesToMs(index, job.fps) : systemClock.wallMs();
+  const frames = encoder.encode({ index, isRepeat, captureTimeMs });
+  const encodeMs = systemClock.monotonicMs() - beginMs;
+  open.postedReports++;
+  report(
+    { type: "frames", frames, isRepeat, encodeMs, lagMs },
+    // Each frame's bytes fill a buffer of their own.
+    frames.map((frame) => frame.data.buffer as ArrayBuffer),
+  );
+}
+
+/** Ends a run that cannot be caught up with; the main thread begins another. */
+function leaveBehind(missed: number): void {
+  endRun();
+  report({ type: "behind", missed });
+}

@@ -1,0 +1,97 @@
+/** All series of the server's encoder and feeds. Read at scrape time. */
+import type { Registry } from "prom-client";
+import { observedCounter, observedGauge } from "#common/metrics.ts";
+import { msToSeconds } from "#common/units.ts";
+import type { EncodingFigures } from "./encoding.ts";
+import type { FeedReaders } from "./feed-readers.ts";
+
+export interface EncodingMetricsOptions {
+  readonly registry: Registry;
+  readonly encoding: { figures(): EncodingFigures };
+  readonly feeds: { readonly mp4: FeedReaders; readonly ts: FeedReaders };
+  readonly historyBytes: () => number;
+}
+
+/** Declares the series. */
+export function declareEncodingMetrics(options: EncodingMetricsOptions): void {
+  declareEncoder(options);
+  declareFeeds(options);
+}
+
+function declareEncoder({ registry, encoding }: EncodingMetricsOptions): void {
+  observedCounter({
+    registry,
+    name: "spillway_server_frames_total",
+    help: "Frames: captured and encoded; captures dropped because the encoder was late; numbers filled by repeating the picture before.",
+    label: "result",
+    read: () => encoding.figures().frames,
+  });
+  const totals: readonly (readonly [
+    name: string,
+    help: string,
+    read: (figures: EncodingFigures) => number,
+  ])[] = [
+    [
+      "encode_seconds_total",
+      "Time spent on capturing and encoding, all renditions.",
+      (f) => msToSeconds(f.encodeMsTotal),
+    ],
+    ["encoded_bytes_total", "Encoded video, all renditions.", (f) => f.encodedBytes],
+    ["encoder_runs_total", "Runs of the encoder begun.", (f) => f.runs],
+    ["encoder_failures_total", "Runs of the encoder that failed.", (f) => f.failures],
+  ];
+  for (const [name, help, read] of totals) {
+    observedCounter({
+      registry,
+      name: `spillway_server_${name}`,
+      help,
+      read: () => read(encoding.figures()),
+    });
+  }
+  observedGauge({
+    registry,
+    name: "spillway_server_encode_seconds",
+    help: "Time spent on the latest frame, all renditions.",
+    read: () => msToSeconds(encoding.figures().encodeMs),
+  });
+  observedGauge({
+    registry,
+    name: "spillway_server_capture_lag_seconds",
+    help: "How late the latest frame was captured.",
+    read: () => msToSeconds(encoding.figures().lagMs),
+  });
+}
+
+function declareFeeds({ registry, feeds, historyBytes }: EncodingMetricsOptions): void {
+  const perFeed = (read: (readers: FeedReaders) => number) => () => ({
+    mp4: read(feeds.mp4),
+    ts: read(feeds.ts),
+  });
+  observedGauge({
+    registry,
+    name: "spillway_server_feed_readers",
+    help: "Readers of the feeds open now.",
+    label: "feed",
+    read: perFeed((readers) => readers.count),
+  });
+  observedCounter({
+    registry,
+    name: "spillway_server_feed_dropped_readers_total",
+    help: "Readers of the feeds cut off for being slow.",
+    label: "feed",
+    read: perFeed((readers) => readers.droppedReaders),
+  });
+  observedCounter({
+    registry,
+    name: "spillway_server_feed_sent_bytes_total",
+    help: "Bytes of the feeds handed to readers.",
+    label: "feed",
+    read: perFeed((readers) => readers.sentBytes),
+  });
+  observedGauge({
+    registry,
+    name: "spillway_server_feed_history_bytes",
+    help: "Bytes of the feed kept for new readers.",
+    read: historyBytes,
+  });
+}

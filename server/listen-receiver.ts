@@ -1,0 +1,80 @@
+/**
+ * Receives players through `Bun.listen`, one listener a thread on the same port (SO_REUSEPORT): the path that works on
+ * every system. The kernel deals connections to threads by hash.
+ */
+import type { Socket } from "bun";
+import { errorCode } from "#common/errors.ts";
+import { Connection, type ConnectionContext, type Peer } from "./connection.ts";
+import type { ParserState } from "./pixelflut-parser.ts";
+import type { Receiver, ReceiverOptions } from "./receiver.ts";
+
+/** How often connections with a deadline are looked at. */
+const DEADLINE_CHECK_MS = 1_000;
+
+/** Lets every thread listen on the same port. Bun's types have it for other sockets only, hence no literal below. */
+const SHARED_PORT = { reusePort: true };
+
+/** Opens the port. Throws what `Bun.listen` throws where it cannot. */
+export function openListenReceiver<State extends ParserState>(options: ReceiverOptions<State>): Receiver {
+  const { parser, counters, clock, viewerUrl, onFault } = options;
+  const context: ConnectionContext<State> = {
+    parser,
+    counters,
+    monotonicMs: () => clock.monotonicMs(),
+    viewerUrl,
+    held: { bytes: 0 },
+    watched: new Set(),
+  };
+  const listener = Bun.listen<Connection<State>>({
+    hostname: options.hostname,
+    port: options.port,
+    ...SHARED_PORT,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        // Replies are batched per read already: waiting for more would only delay them.
+        socket.setNoDelay(true);
+        socket.data = new Connection(context, peerOf(socket));
+      },
+      data: (socket, bytes) => socket.data.receive(bytes),
+      drain: (socket) => socket.data.drain(),
+      end: (socket) => socket.data.finish(),
+      close: (socket) => socket.data.close(),
+      error(socket, error) {
+        // Errors of the network arrive here as well as at `close`; what has no system code was thrown by us.
+        if (errorCode(error) !== undefined) return;
+        counters.add("faults", 1);
+        parser.replies.clear();
+        onFault(error);
+        socket.terminate();
+      },
+    },
+  });
+  const checkDeadlines = (): void => {
+    for (const connection of context.watched) connection.checkDeadline(clock.monotonicMs());
+    cancel = clock.after(DEADLINE_CHECK_MS, checkDeadlines);
+  };
+  let cancel = clock.after(DEADLINE_CHECK_MS, checkDeadlines);
+  return {
+    port: listener.port,
+    close() {
+      cancel();
+      listener.stop(true);
+    },
+  };
+}
+
+function peerOf(socket: Socket<unknown>): Peer {
+  return {
+    get localAddress() {
+      return socket.localAddress;
+    },
+    write: (bytes) => socket.write(bytes),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    finish: () => socket.shutdown(),
+    // Before the peer's FIN this would answer its next byte with RST, and it could lose our last replies.
+    close: () => void socket.end(),
+    terminate: () => socket.terminate(),
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * The server: keeps the canvas, lets players paint it over TCP, encodes it, and offers feed and figures over HTTP.
+ * Wiring only. Things are closed in the opposite order of opening: the HTTP port, the feeds, the encoder, and last
+ * the pixel threads, so that nobody reads what is already gone.
+ */
+import { ProofChecker } from "#common/cluster-auth.ts";
+import { systemClock } from "#common/clock.ts";
+import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
+import { createRegistry } from "#common/metrics.ts";
+import type { Log } from "#common/log.ts";
+import type { RoleContext } from "#common/role.ts";
+import { CanvasImage } from "./canvas-image.ts";
+import type { ServerConfig } from "./config.ts";
+import { startEncoding, type Encoding, type FrameSink } from "./encoding.ts";
+import { declareEncodingMetrics } from "./encoding-metrics.ts";
+import { FeedOutlet } from "./feed-outlet.ts";
+import { TsOutlet } from "./feed-ts.ts";
+import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
+import { createServerApp } from "./http.ts";
+import { declareServerMetrics } from "./metrics.ts";
+import { PixelThreads } from "./pixel-threads.ts";
+import { FiguresReader, readStats } from "./stats.ts";
+
+/** How often figures of the canvas go into the feed. */
+const FIGURES_MS = 1_000;
+
+/** Starts the server and returns once its ports are open. */
+export async function main({
+  config,
+  lifecycle,
+  log,
+  onListening,
+}: RoleContext<ServerConfig>): Promise<void> {
+  const framebuffer = createFramebuffer(config);
+  const threads = await PixelThreads.open({
+    framebuffer,
+    count: config.serverThreads,
+    hostname: config.pixelflutBind,
+    port: config.pixelflutPort,
+    protocol: { alpha: config.alpha, outsideGets: config.oobGet, isStrict: config.strict },
+    viewerUrl: config.viewerUrl,
+    log,
+    clock: systemClock,
+  });
+  lifecycle.onClose("pixel threads", () => threads.close());
+
+  const mp4 = new FeedOutlet({ log });
+  const ts = new TsOutlet({ log });
+  const encoding = await openEncoding({ config, framebuffer, log, sinks: [mp4, ts] });
+  lifecycle.onClose("encoder", () => encoding.close());
+  lifecycle.onClose("feeds", () => [mp4, ts].forEach((outlet) => outlet.close()));
+  const figures = new FiguresReader({ framebuffer, clock: systemClock, pixelflutPort: threads.port });
+  const figuresTimer = setInterval(() => mp4.publishFigures(figures.read()), FIGURES_MS);
+  lifecycle.onClose("figures", () => clearInterval(figuresTimer));
+
+  const registry = createRegistry();
+  declareServerMetrics({ registry, framebuffer, threads });
+  const feeds = { mp4: mp4.readers, ts: ts.readers };
+  declareEncodingMetrics({ registry, encoding, feeds, historyBytes: () => mp4.historyBytes });
+  const app = createServerApp({
+    registry,
+    readiness: () => (threads.listening === 0 ? "No pixel thread is listening" : encoding.readiness()),
+    image: new CanvasImage(framebuffer),
+    stats: () => readStats(framebuffer, threads),
+    feeds: { mp4: () => mp4.serve(), ts: () => ts.serve() },
+    proofs: new ProofChecker(config.clusterSecret),
+    clock: systemClock,
+  });
+  const where = { option: "server-port", port: config.serverPort, hostname: config.serverBind };
+  const http = bindOrExplain(where, () =>
+    Bun.serve({
+      port: where.port,
+      hostname: where.hostname,
+      idleTimeout: IDLE_TIMEOUT_SECONDS,
+      fetch: (request, server) => app.fetch(request, { address: server.requestIP(request)?.address ?? "" }),
+    }),
+  );
+  lifecycle.onClose("HTTP", () => http.stop(true));
+
+  const ports = { "pixelflut-port": threads.port, "server-port": http.port ?? where.port };
+  log.info("Listening", {
+    pixelflut: ports["pixelflut-port"],
+    http: ports["server-port"],
+    canvas: `${config.width}x${config.height}`,
+    threads: threads.listening,
+    receive: "listen",
+  });
+  onListening(ports);
+}
+
+function openEncoding(options: {
+  readonly config: ServerConfig;
+  readonly framebuffer: Framebuffer;
+  readonly log: Log;
+  readonly sinks: readonly FrameSink[];
+}): Promise<Encoding> {
+  const { config, framebuffer, log, sinks } = options;
+  const { memory, width, height, canvasOffsetBytes } = framebuffer;
+  return startEncoding({
+    // A shared WebAssembly memory's buffer is a SharedArrayBuffer; its type says ArrayBuffer.
+    canvas: {
+      memory: memory.buffer as unknown as SharedArrayBuffer,
+      byteOffset: canvasOffsetBytes,
+      width,
+      height,
+    },
+    fps: config.fps,
+    preset: config.x264Preset,
+    renditions: config.rendition,
+    dataDir: config.dataDir,
+    sinks,
+    clock: systemClock,
+    log,
+  });
+}

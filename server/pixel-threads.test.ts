@@ -1,0 +1,275 @@
+/** Real threads and real sockets: a sample of what the parser's and the connection's tests prove in process. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { systemClock } from "#common/clock.ts";
+import { StartError } from "#common/errors.ts";
+import { silentLog } from "#common/log.ts";
+import { openConnections, sumCounters } from "./counters.ts";
+import { createFramebuffer, OPAQUE, type Framebuffer } from "./framebuffer.ts";
+import { PixelThreads, type PixelThreadsOptions } from "./pixel-threads.ts";
+import { loadPixelflutCases } from "./pixelflut-cases.ts";
+import type { ProtocolOptions } from "./pixelflut-parser.ts";
+import { seededRandom } from "./pixelflut-properties.ts";
+import { encodeHelp } from "./pixelflut-replies.ts";
+
+const WAIT_MS_MAX = 8_000;
+
+/** Waits until `condition` holds; fails the test where it never does. */
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadlineMs = performance.now() + WAIT_MS_MAX;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`Waited in vain: ${what}`);
+    await Bun.sleep(1);
+  }
+}
+
+interface Rig {
+  readonly framebuffer: Framebuffer;
+  readonly threads: PixelThreads;
+  readonly counted: () => ReturnType<typeof sumCounters>;
+}
+
+async function openRig(
+  options: Partial<PixelThreadsOptions> & { alpha?: ProtocolOptions["alpha"] } = {},
+): Promise<Rig> {
+  const framebuffer = createFramebuffer({ width: 640, height: 480 });
+  const threads = await PixelThreads.open({
+    framebuffer,
+    count: 2,
+    hostname: "::",
+    port: 0,
+    protocol: { alpha: options.alpha ?? "blend", outsideGets: "silent", isStrict: false },
+    viewerUrl: "",
+    log: silentLog,
+    clock: systemClock,
+    ...options,
+  });
+  return { framebuffer, threads, counted: () => sumCounters(framebuffer.counters) };
+}
+
+/** A player. */
+class Client {
+  readonly socket: Socket;
+  text = "";
+  isClosed = false;
+
+  constructor(port: number, host: string) {
+    this.socket = connect({ port, host, noDelay: true, allowHalfOpen: true });
+    this.socket.setEncoding("latin1");
+    this.socket.on("data", (text: string) => void (this.text += text));
+    this.socket.on("error", () => this.socket.destroy());
+    this.socket.on("end", () => this.socket.end());
+    this.socket.on("close", () => (this.isClosed = true));
+  }
+
+  static async open(port: number, host = "127.0.0.1"): Promise<Client> {
+    const client = new Client(port, host);
+    await until(() => !client.socket.connecting, "connect");
+    return client;
+  }
+
+  /** Sends the rest and FIN, and waits for the server to close. */
+  async end(bytes: string | Uint8Array = ""): Promise<string> {
+    this.socket.end(bytes);
+    await until(() => this.isClosed, "the server closes");
+    return this.text;
+  }
+}
+
+let blending: Rig;
+let ignoring: Rig;
+
+beforeAll(async () => {
+  [blending, ignoring] = await Promise.all([openRig(), openRig({ alpha: "ignore" })]);
+});
+
+afterAll(async () => {
+  await Promise.all([blending.threads.close(), ignoring.threads.close()]);
+});
+
+describe("PixelThreads pass the case table over sockets", async () => {
+  for (const testCase of await loadPixelflutCases()) {
+    if (!testCase.isComplete) continue;
+    test(testCase.name, async () => {
+      const alpha = testCase.alphas[0] ?? "blend";
+      const { framebuffer, threads, counted } = alpha === "blend" ? blending : ignoring;
+      const help = encodeHelp(framebuffer, { alpha, outsideGets: "silent", isStrict: false });
+      const expected = testCase.expectReply.replaceAll("<HELP>", new TextDecoder().decode(help));
+      framebuffer.pixels.fill(OPAQUE);
+      const client = await Client.open(threads.port);
+      const before = counted().receivedBytes;
+      let sent = 0;
+      for (const end of [...testCase.splitAt, testCase.bytes.length]) {
+        client.socket.write(testCase.bytes.subarray(sent, end));
+        sent = end;
+        if (!testCase.halfClose)
+          await until(() => counted().receivedBytes === before + sent, "the segment arrives");
+      }
+      // Replies come while the connection is open, or else behind the client's FIN.
+      if (!testCase.halfClose) await until(() => client.text.length >= expected.length, "the replies arrive");
+      expect(await client.end()).toBe(expected);
+
+      const reader = await Client.open(threads.port, "::1");
+      const gets = testCase.thenRead.map(([x, y]) => `PX ${x} ${y}\n`);
+      const colours = testCase.thenRead.map(([x, y, colour]) => `PX ${x} ${y} ${colour}\n`);
+      expect(await reader.end(gets.join(""))).toBe(colours.join(""));
+    });
+  }
+});
+
+test("PixelThreads count exactly what many connections send", async () => {
+  const { framebuffer, threads, counted } = await openRig();
+  const random = seededRandom(6);
+  let pixels = 0;
+  let bytes = 0;
+  const floods = Array.from({ length: 6 }, async () => {
+    const client = await Client.open(threads.port);
+    let text = "";
+    for (let index = 0; index < 20_000; index += 1) {
+      const x = random(700);
+      if (x < 640) pixels += 1;
+      text += `PX ${x} ${random(480)} ${random(0x100_0000).toString(16).padStart(6, "0")}\n`;
+    }
+    bytes += text.length;
+    await client.end(text);
+  });
+  await Promise.all(floods);
+  const totals = counted();
+  expect(totals).toMatchObject({
+    pixels,
+    outsideSets: 120_000 - pixels,
+    receivedBytes: bytes,
+    invalidLines: 0,
+  });
+  expect(totals.accepted).toBe(6);
+  await until(() => openConnections(framebuffer.counters) === 0, "all connections are closed");
+  await threads.close();
+});
+
+test("property-disconnect-anywhere: FIN and RST after every prefix leave nothing behind", async () => {
+  const { framebuffer, threads, counted } = blending;
+  framebuffer.pixels.fill(OPAQUE);
+  const before = counted();
+  const text = "PX 12 34 0a0b0c\nPX 13 35 0d0e0f\nPX 12 34\nSIZE\nPX 14 36 10\n";
+  const rounds = Array.from({ length: text.length }, (_, length) => length);
+  for (const reset of [false, true]) {
+    await Promise.all(
+      rounds.map(async (length) => {
+        const client = await Client.open(threads.port);
+        client.socket.write(text.slice(0, length));
+        if (reset) client.socket.resetAndDestroy();
+        else await client.end();
+      }),
+    );
+  }
+  await until(() => counted().accepted === before.accepted + 2 * rounds.length, "all connections are seen");
+  await until(() => openConnections(framebuffer.counters) === 0, "all connections are closed");
+  expect(framebuffer.pixels[36 * 640 + 14]).toBe(OPAQUE >>> 0);
+  expect(counted().faults).toBe(0);
+});
+
+test("property-reads-never-drained: a player that never reads is no longer read, and others go on", async () => {
+  const { threads, counted } = blending;
+  const before = counted();
+  const greedy = await Client.open(threads.port);
+  greedy.socket.pause();
+  const line = "PX 639 479\n";
+  const chunk = line.repeat(5_000);
+  let chunks = 0;
+  while (counted().stalls === before.stalls && chunks < 1_000) {
+    chunks += 1;
+    if (!greedy.socket.write(chunk)) {
+      await until(
+        () => greedy.socket.writableLength === 0 || counted().stalls > before.stalls,
+        "the socket drains or stalls",
+      );
+    }
+  }
+  expect(counted().stalls).toBeGreaterThan(before.stalls);
+  const other = await Client.open(threads.port);
+  expect(await other.end("SIZE\n")).toBe("SIZE 640 480\n");
+
+  let received = 0;
+  greedy.socket.removeAllListeners("data");
+  greedy.socket.on("data", (text: string) => void (received += text.length));
+  greedy.socket.end();
+  greedy.socket.resume();
+  await until(() => greedy.isClosed, "all replies are taken");
+  expect(received).toBe(chunks * 5_000 * "PX 639 479 000000\n".length);
+});
+
+test("PixelThreads keep a connection open after a line of 64 MiB", async () => {
+  const { threads, framebuffer } = blending;
+  const client = await Client.open(threads.port);
+  const garbage = Buffer.alloc(1 << 20, 0x41);
+  for (let sent = 0; sent < 64; sent += 1) {
+    if (!client.socket.write(garbage))
+      await until(() => client.socket.writableLength === 0, "the socket drains");
+  }
+  expect(await client.end("\nPX 3 3 010203\nSIZE\n")).toBe("SIZE 640 480\n");
+  expect(framebuffer.pixels[3 * 640 + 3]).toBe(0xff03_0201);
+});
+
+test("QUIT closes after the replies, although the player still sends", async () => {
+  const client = await Client.open(blending.threads.port);
+  client.socket.write("SIZE\nQUIT\nSIZE\n");
+  await until(() => client.isClosed, "the server closes");
+  expect(client.text).toBe("SIZE 640 480\n");
+});
+
+describe("PixelThreads.open() refuses a port in use", () => {
+  test.each([{}, { reusePort: true }])("held with %o", async (sharing) => {
+    const holder = Bun.listen({ hostname: "::", port: 0, socket: { data() {} }, ...sharing });
+    const failure = await openRig({ port: holder.port }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StartError);
+    expect(String(failure)).toBe(
+      `StartError: Cannot bind port ${holder.port} on :: (--pixelflut-port): address in use`,
+    );
+    holder.stop(true);
+  });
+
+  test("an address of another machine", async () => {
+    const failure = await openRig({ hostname: "192.0.2.1" }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StartError);
+    expect(String(failure)).toContain("--pixelflut-port");
+  });
+});
+
+test("PixelThreads.close() ends connections and frees the port at once", async () => {
+  const first = await openRig();
+  const client = await Client.open(first.threads.port);
+  client.socket.write("SIZE\n");
+  await until(() => client.text !== "", "the reply arrives");
+  await first.threads.close();
+  await until(() => client.isClosed, "the connection is closed");
+  const second = await openRig({ port: first.threads.port });
+  expect(second.threads.port).toBe(first.threads.port);
+  await second.threads.close();
+});
+
+test("PixelThreads replace a thread that dies, and forget its connections", async () => {
+  // A thread that throws once, some moments after it listens: the counter remembers that it did.
+  const source = `
+    import { openFramebuffer } from ${JSON.stringify(new URL("./framebuffer.ts", import.meta.url).pathname)};
+    import ${JSON.stringify(new URL("./pixel-thread.ts", import.meta.url).pathname)};
+    self.addEventListener("message", ({ data }) => {
+      if (data.type !== "start") return;
+      const slot = openFramebuffer(data.framebuffer).counters[data.index];
+      const timer = setInterval(() => {
+        if (slot.read("faults") > 0) clearInterval(timer);
+        else if (slot.read("gets") > 0) { slot.add("faults", 1); throw new Error("on purpose"); }
+      }, 1);
+    });`;
+  const entry = new URL(URL.createObjectURL(new Blob([source], { type: "application/typescript" })));
+  const { framebuffer, threads } = await openRig({ count: 1, entry });
+  const client = await Client.open(threads.port);
+  client.socket.write("PX 0 0\n");
+  await until(() => threads.listening === 0, "the thread dies");
+  expect(openConnections(framebuffer.counters)).toBe(0);
+  await until(() => threads.listening === 1, "another takes its place");
+  expect(threads.restarts).toBe(1);
+  const again = await Client.open(threads.port);
+  expect(await again.end("SIZE\n")).toBe("SIZE 640 480\n");
+  client.socket.destroy();
+  await threads.close();
+});

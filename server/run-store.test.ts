@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FakeClock } from "#common/clock.ts";
+import { StartError } from "#common/errors.ts";
+import { type Log, silentLog } from "#common/log.ts";
+import { RunStore } from "./run-store.ts";
+
+const WALL_MS = Date.UTC(2026, 10, 21, 12, 0, 1);
+const FPS = 30;
+/** The first multiple of two seconds after {@link WALL_MS}, in frames. */
+const FIRST_FRAME = ((WALL_MS - 1000) / 2000 + 1) * 60;
+
+let dataDir = "";
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "spillway-run-store-"));
+});
+afterEach(() => rmSync(dataDir, { recursive: true }));
+
+function openStore(log: Log = silentLog): RunStore {
+  return new RunStore({ dataDir, clock: new FakeClock(WALL_MS), log });
+}
+
+describe("RunStore.beginRun()", () => {
+  test("counts from the time of day where there is no record", () => {
+    const store = openStore();
+    const run = store.beginRun(FPS);
+    expect(run).toMatchObject({ ordinal: WALL_MS / 1000, startFrame: FIRST_FRAME });
+    expect(run.id).toMatch(/^[0-9a-f]{8}$/);
+    store.close();
+  });
+
+  test("goes on at the segment after the last one that was reserved", () => {
+    const before = openStore();
+    const first = before.beginRun(FPS);
+    for (let number = first.startFrame; number < first.startFrame + 200; number++)
+      before.reserve(number, FPS);
+    before.close();
+    const store = openStore();
+    const second = store.beginRun(FPS);
+    // 200 frames reach into the fourth segment.
+    expect(second).toMatchObject({ ordinal: first.ordinal + 1, startFrame: first.startFrame + 4 * 60 });
+    expect(second.id).not.toBe(first.id);
+    store.reserve(second.startFrame, FPS);
+    expect(store.beginRun(FPS).startFrame).toBe(second.startFrame + 60);
+    store.close();
+  });
+
+  test("leaves no hole where a run never showed a frame", () => {
+    const store = openStore();
+    store.beginRun(FPS);
+    expect(store.beginRun(FPS)).toMatchObject({ ordinal: WALL_MS / 1000 + 1, startFrame: FIRST_FRAME });
+    store.close();
+  });
+
+  test("keeps segments going up when the frame rate changes", () => {
+    const store = openStore();
+    const { startFrame } = store.beginRun(60);
+    store.reserve(startFrame, 60);
+    expect(store.beginRun(25).startFrame).toBe((startFrame / 120 + 1) * 50);
+    store.close();
+  });
+
+  test.each([
+    "",
+    "{",
+    "null",
+    '{"ordinal":1}',
+    '{"ordinal":-1,"lastSegment":2}',
+    '{"ordinal":1,"lastSegment":1e300}',
+  ])("warns of the record %p and does without", (text) => {
+    openStore().close();
+    writeFileSync(join(dataDir, "server/run.json"), text);
+    const warnings: string[] = [];
+    const store = openStore({ ...silentLog, warn: (message) => warnings.push(message) });
+    expect(store.beginRun(FPS)).toMatchObject({ ordinal: WALL_MS / 1000, startFrame: FIRST_FRAME });
+    expect(warnings.length).toBe(1);
+    store.close();
+  });
+});
+
+describe("RunStore.reserve()", () => {
+  test("has written a segment before it returns, once each", () => {
+    const store = openStore();
+    const { ordinal, startFrame } = store.beginRun(FPS);
+    const path = join(dataDir, "server/run.json");
+    expect(existsSync(path)).toBe(false);
+    store.reserve(startFrame, FPS);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ ordinal, lastSegment: startFrame / 60 });
+    rmSync(path);
+    store.reserve(startFrame + 59, FPS);
+    expect(existsSync(path)).toBe(false);
+    store.reserve(startFrame + 60, FPS);
+    expect(existsSync(path)).toBe(true);
+    store.close();
+  });
+
+  test("goes on where the disk cannot be written, and says so once", () => {
+    const errors: string[] = [];
+    const store = openStore({ ...silentLog, error: (message) => errors.push(message) });
+    const { startFrame } = store.beginRun(FPS);
+    store.close();
+    rmSync(join(dataDir, "server"), { recursive: true });
+    store.reserve(startFrame, FPS);
+    store.reserve(startFrame + 60, FPS);
+    expect(errors.length).toBe(1);
+  });
+});
+
+describe("the folder's lock", () => {
+  test("refuses a second server", () => {
+    const store = openStore();
+    expect(openStore).toThrow(StartError);
+    expect(openStore).toThrow(`the server with process id ${process.pid} uses it`);
+    store.close();
+    openStore().close();
+  });
+
+  test.each([
+    ["of a process that is gone", "999999999 1\n"],
+    ["of an earlier process with this number", `${process.pid} 1\n`],
+    ["with nothing in it", ""],
+    ["with garbage in it", "what is this"],
+  ])("takes over a lock %s", (_, held) => {
+    openStore().close();
+    writeFileSync(join(dataDir, "server/lock"), held);
+    const store = openStore();
+    expect(openStore).toThrow(StartError);
+    store.close();
+  });
+
+  test("refuses a folder of another format", () => {
+    openStore().close();
+    writeFileSync(join(dataDir, "server/format"), "2\n");
+    expect(openStore).toThrow('its format is "2", this version knows 1');
+    expect(existsSync(join(dataDir, "server/lock"))).toBe(false);
+  });
+
+  test("refuses a path that cannot be a folder", () => {
+    writeFileSync(join(dataDir, "server"), "");
+    expect(openStore).toThrow(StartError);
+  });
+});

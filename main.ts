@@ -83,7 +83,8 @@ function role<Set extends OptionSet>(
     options,
     run(args) {
       const config = readConfig(options, { args, env: process.env, known: startOptions });
-      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, config);
+      // Every role has the common options; the compiler does not see that through the generic set.
+      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, config as ConfigOf<typeof commonOptions>);
       const isSupervised = process.env[SUPERVISED_VARIABLE] !== undefined;
       return runUntilStopped(
         async (lifecycle) => {
@@ -142,6 +143,7 @@ async function superviseAll({ config, given, lifecycle, log, clock }: Supervisio
       env: { ...environmentOf(child.links ?? {}), ...shared, ...environmentOf(child.own ?? {}) },
       log,
       clock,
+      isStopping: () => lifecycle.isStopping,
     });
 
   const server = await start({ name: "server", command: "server" });

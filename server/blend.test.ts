@@ -1,3 +1,4 @@
+/** Every possible blend against the protocol's formula. */
 import { expect, test } from "bun:test";
 import { blendPixel } from "./blend.ts";
 

@@ -1,3 +1,4 @@
+/** The picture of the canvas, read back pixel by pixel. */
 import { expect, test } from "bun:test";
 import { inflateSync } from "node:zlib";
 import { CanvasImage } from "./canvas-image.ts";

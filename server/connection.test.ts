@@ -1,3 +1,4 @@
+/** A connection between a made-up socket and the real parser: replies, back-pressure, endings. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { Connection, LINGER_MS_MAX, STALL_MS_MAX, type ConnectionContext, type Peer } from "./connection.ts";

@@ -1,3 +1,4 @@
+/** The shared memory's layout, and counters in it. */
 import { expect, test } from "bun:test";
 import { openConnections, sumCounters } from "./counters.ts";
 import { createFramebuffer, openFramebuffer, THREADS_MAX } from "./framebuffer.ts";

@@ -1,3 +1,4 @@
+/** Browsers on the players' port: where they are sent, and what must not get into that address. */
 import { describe, expect, test } from "bun:test";
 import { HttpRedirect } from "./http-redirect.ts";
 

@@ -10,34 +10,62 @@ const COUNTER_SERIES: readonly {
   readonly name: string;
   readonly help: string;
 }[] = [
-  { counter: "pixels", name: "pixels_total", help: "Pixels set inside the canvas, whatever their alpha." },
-  { counter: "receivedBytes", name: "received_bytes_total", help: "Bytes received from players." },
-  { counter: "sentBytes", name: "sent_bytes_total", help: "Bytes of replies that the sockets took." },
-  { counter: "accepted", name: "accepted_connections_total", help: "Player connections accepted." },
-  { counter: "outsideSets", name: "outside_sets_total", help: "Sets outside the canvas, ignored." },
-  { counter: "gets", name: "gets_total", help: "Pixels read back." },
-  { counter: "outsideGets", name: "outside_gets_total", help: "Gets outside the canvas." },
-  { counter: "invalidLines", name: "invalid_lines_total", help: "Lines that are no command." },
-  { counter: "longLines", name: "long_lines_total", help: "Lines dropped for their length." },
-  { counter: "refusedHelps", name: "refused_helps_total", help: "HELPs beyond the limit of one connection." },
+  {
+    counter: "pixels",
+    name: "spillway_server_pixels_total",
+    help: "Pixels set inside the canvas, whatever their alpha.",
+  },
+  {
+    counter: "receivedBytes",
+    name: "spillway_server_received_bytes_total",
+    help: "Bytes received from players.",
+  },
+  {
+    counter: "sentBytes",
+    name: "spillway_server_sent_bytes_total",
+    help: "Bytes of replies that the sockets took.",
+  },
+  {
+    counter: "accepted",
+    name: "spillway_server_accepted_connections_total",
+    help: "Player connections accepted.",
+  },
+  {
+    counter: "outsideSets",
+    name: "spillway_server_outside_sets_total",
+    help: "Sets outside the canvas, ignored.",
+  },
+  { counter: "gets", name: "spillway_server_gets_total", help: "Pixels read back." },
+  { counter: "outsideGets", name: "spillway_server_outside_gets_total", help: "Gets outside the canvas." },
+  {
+    counter: "invalidLines",
+    name: "spillway_server_invalid_lines_total",
+    help: "Lines that are no command.",
+  },
+  { counter: "longLines", name: "spillway_server_long_lines_total", help: "Lines dropped for their length." },
+  {
+    counter: "refusedHelps",
+    name: "spillway_server_refused_helps_total",
+    help: "HELPs beyond the limit of one connection.",
+  },
   {
     counter: "redirects",
-    name: "redirects_total",
+    name: "spillway_server_redirects_total",
     help: "Browsers on the game's port sent to the viewer page.",
   },
   {
     counter: "stalls",
-    name: "stalls_total",
+    name: "spillway_server_stalls_total",
     help: "Times that reading stopped because a peer took no replies.",
   },
   {
     counter: "droppedStalled",
-    name: "dropped_connections_total",
+    name: "spillway_server_dropped_connections_total",
     help: "Connections closed because their peer took no replies for too long or too much was held for such peers.",
   },
   {
     counter: "faults",
-    name: "connection_faults_total",
+    name: "spillway_server_connection_faults_total",
     help: "Connections closed by a fault of the server.",
   },
 ];
@@ -54,7 +82,7 @@ export function declareServerMetrics({ registry, framebuffer, threads }: ServerM
   for (const { counter, name, help } of COUNTER_SERIES) {
     observedCounter({
       registry,
-      name: `spillway_server_${name}`,
+      name,
       help,
       read: () => sumCounter(counters, counter),
     });

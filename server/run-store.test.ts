@@ -9,6 +9,8 @@ import { RunStore } from "./run-store.ts";
 
 const WALL_MS = Date.UTC(2026, 10, 21, 12, 0, 1);
 const FPS = 30;
+/** Whole hours of 2026 before {@link WALL_MS}. */
+const FIRST_ORDINAL = 7_788;
 /** The first multiple of two seconds after {@link WALL_MS}, in frames. */
 const FIRST_FRAME = ((WALL_MS - 1000) / 2000 + 1) * 60;
 
@@ -26,7 +28,7 @@ describe("RunStore.beginRun()", () => {
   test("counts from the time of day where there is no record", () => {
     const store = openStore();
     const run = store.beginRun(FPS);
-    expect(run).toMatchObject({ ordinal: WALL_MS / 1000, startFrame: FIRST_FRAME });
+    expect(run).toMatchObject({ ordinal: FIRST_ORDINAL, startFrame: FIRST_FRAME });
     expect(run.id).toMatch(/^[0-9a-f]{8}$/);
     store.close();
   });
@@ -50,7 +52,7 @@ describe("RunStore.beginRun()", () => {
   test("leaves no hole where a run never showed a frame", () => {
     const store = openStore();
     store.beginRun(FPS);
-    expect(store.beginRun(FPS)).toMatchObject({ ordinal: WALL_MS / 1000 + 1, startFrame: FIRST_FRAME });
+    expect(store.beginRun(FPS)).toMatchObject({ ordinal: FIRST_ORDINAL + 1, startFrame: FIRST_FRAME });
     store.close();
   });
 
@@ -74,7 +76,7 @@ describe("RunStore.beginRun()", () => {
     writeFileSync(join(dataDir, "server/run.json"), text);
     const warnings: string[] = [];
     const store = openStore({ ...silentLog, warn: (message) => warnings.push(message) });
-    expect(store.beginRun(FPS)).toMatchObject({ ordinal: WALL_MS / 1000, startFrame: FIRST_FRAME });
+    expect(store.beginRun(FPS)).toMatchObject({ ordinal: FIRST_ORDINAL, startFrame: FIRST_FRAME });
     expect(warnings.length).toBe(1);
     store.close();
   });

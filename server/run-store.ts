@@ -18,6 +18,14 @@ const SEGMENT_SECONDS = 2;
 const RECORD_FILE = "run.json";
 /** Times 2 s times the highest frame rate, a lower number stays whole in floating point. */
 const RECORD_NUMBER_MAX = 2 ** 43;
+/**
+ * Where no record tells the last ordinal, hours since this moment are one that is hardly lower. Not finer: players
+ * keep an array with an entry for each discontinuity number (hls.js copies it at every new time stamp), so a number
+ * in the millions stops them.
+ */
+const ORDINAL_START_MS = Date.UTC(2026, 0, 1);
+const MILLISECONDS_PER_HOUR = 3_600_000;
+
 /** The fields of a {@link Run} that must not go back. */
 export type RunStart = Pick<Run, "id" | "ordinal" | "startFrame">;
 
@@ -36,6 +44,11 @@ export interface RunStoreOptions {
 /** Frames in one segment of the grid. */
 export function framesPerSegment(fps: number): number {
   return SEGMENT_SECONDS * fps;
+}
+
+/** The ordinal of a run without a record before it. */
+function firstOrdinal(wallMs: number): number {
+  return Math.max(0, Math.floor((wallMs - ORDINAL_START_MS) / MILLISECONDS_PER_HOUR));
 }
 
 /** The record on disk, and the lock that keeps a second server from it. */
@@ -58,8 +71,7 @@ export class RunStore {
   /** Begins a run at the first segment that was never reserved, and reserves it. */
   beginRun(fps: number): RunStart {
     const wallMs = this.#options.clock.wallMs();
-    const ordinal =
-      this.#record === undefined ? Math.floor(wallMs / MILLISECONDS_PER_SECOND) : this.#record.ordinal + 1;
+    const ordinal = this.#record === undefined ? firstOrdinal(wallMs) : this.#record.ordinal + 1;
     const segment =
       this.#record === undefined
         ? Math.floor(wallMs / MILLISECONDS_PER_SECOND / SEGMENT_SECONDS) + 1

@@ -1,3 +1,4 @@
+/** Figures and metrics as sums of the threads' counters. */
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { createRegistry } from "#common/metrics.ts";

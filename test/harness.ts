@@ -198,22 +198,31 @@ export function metric(page: string, series: string): number {
   return line === undefined ? 0 : Number(line.slice(series.length + 1));
 }
 
-/** Sends `text` to a Pixelflut port, ends the sending side, and resolves with all that came back. */
+/** Sends `text` to a Pixelflut port, ends the sending side, and resolves with all that came back until the server closed. */
 export async function paint(port: number, text: string): Promise<string> {
   const done = Promise.withResolvers<string>();
   const decoder = new TextDecoder();
   let reply = "";
-  const socket = await Bun.connect({
+  let rest: Uint8Array = new TextEncoder().encode(text);
+  const send = (socket: Bun.Socket): void => {
+    rest = rest.subarray(Math.max(0, socket.write(rest)));
+    if (rest.length === 0) socket.shutdown();
+  };
+  await Bun.connect({
     hostname: "127.0.0.1",
     port,
+    allowHalfOpen: true,
     socket: {
-      open: (self) => void self.end(text),
+      open: send,
+      drain: (socket) => {
+        if (rest.length > 0) send(socket);
+      },
       data: (_, bytes) => void (reply += decoder.decode(bytes, { stream: true })),
+      end: (socket) => void socket.end(),
       close: () => done.resolve(reply),
       error: (_, error) => done.reject(error),
     },
   });
-  socket.ref();
   return done.promise;
 }
 

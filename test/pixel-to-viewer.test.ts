@@ -13,6 +13,10 @@ const CHROMIUM_FLAGS = [
   "--autoplay-policy=no-user-gesture-required",
 ];
 
+/** Any error or oddity in the stream ends ffmpeg. */
+const STRICT = ["-v", "error", "-xerror", "-err_detect", "explode", "-y"];
+const ONE_PICTURE = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24"];
+
 /** Draws the video and gives the colour at a place in canvas pixels as [red, green, blue]; null while nothing plays. */
 function readColour(x: number, y: number): string {
   return `(() => {
@@ -114,12 +118,10 @@ describe("a pixel", () => {
         const picture = `${folder.path}/${number}.raw`;
         await waitFor(`red in ${name}`, async () => {
           const child = Bun.spawn(
-            [
-              ...["ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode", "-y"],
-              ...["-i", `${spillway.edge()}/live/canvas/${name}`],
-              ...["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", picture],
-            ],
-            { stdio: ["ignore", "ignore", "pipe"] },
+            ["ffmpeg", ...STRICT, "-i", `${spillway.edge()}/live/canvas/${name}`, ...ONE_PICTURE, picture],
+            {
+              stdio: ["ignore", "ignore", "pipe"],
+            },
           );
           const said = await new Response(child.stderr).text();
           if ((await child.exited) !== 0 || said !== "") throw new Error(`ffmpeg on ${name}: ${said}`);

@@ -52,17 +52,17 @@ describe("kill -9", () => {
   test("of an edge: it is restarted and serves again, and the other edge served all along", async () => {
     await using spillway = new Spillway();
     await spillway.ready();
-    let isDone = false;
+    const done = new AbortController();
     const failures: string[] = [];
     const viewer = (async () => {
-      while (!isDone) {
+      while (!done.signal.aborted) {
         if (!(await isOk(`${spillway.edge(1)}${PLAYLIST}`))) failures.push("playlist");
       }
     })();
     await spillway.killChild("edge 1");
     await waitFor("edge 1 to serve", () => isOk(`${spillway.edge(0)}/readyz`));
     expect((await media(spillway.edge(0))).segments.size).toBeGreaterThan(0);
-    isDone = true;
+    done.abort();
     await viewer;
     expect(failures).toEqual([]);
     expect(spillway.program.errors).toMatch(/edge 1 ended \(signal (SIGKILL|9)\).*restarting/);

@@ -18,7 +18,10 @@ describe("writeInitSegment()", () => {
   test("41: has brands of CMAF, mvex behind its track, durations 0, no samples, no mdat", () => {
     const file = parseBuffer(init.buffer);
     expect(file.boxes.map((box) => box.type)).toEqual(["ftyp", "moov"]);
-    expect(file.fetch("ftyp")).toMatchObject({ major_brand: "cmfc", compatible_brands: ["cmfc", "iso6", "mp41"] });
+    expect(file.fetch("ftyp")).toMatchObject({
+      major_brand: "cmfc",
+      compatible_brands: ["cmfc", "iso6", "mp41"],
+    });
     expect(file.fetch("moov")?.boxes?.map((box) => box.type)).toEqual(["mvhd", "trak", "mvex"]);
     expect(file.fetch("mdia")?.boxes?.map((box) => box.type)).toEqual(["mdhd", "hdlr", "minf"]);
     expect(file.fetch("mvhd")).toMatchObject({ duration: 0, timescale: 30_000 });
@@ -44,7 +47,10 @@ describe("writeChunk()", () => {
     expect(file.fetch("tfdt")).toMatchObject({ version: 1, baseMediaDecodeTime: 30_000 });
     const trun = file.fetch("trun");
     expect(trun).toMatchObject({ sample_count: 6, flags: 0x601 });
-    expect(trun?.samples?.map((sample) => sample.sample_flags)).toEqual([0x02000000, ...Array<number>(5).fill(0x01010000)]);
+    expect(trun?.samples?.map((sample) => sample.sample_flags)).toEqual([
+      0x02000000,
+      ...Array<number>(5).fill(0x01010000),
+    ]);
     expect(trun?.data_offset).toBe((file.fetch("moof")?.size ?? 0) + 8);
     expect(file.fetch("prft")).toMatchObject({ reference_track_ID: 1, media_time: 30_000, flags: 24 });
   });
@@ -64,15 +70,33 @@ describe("writeChunk()", () => {
     expect(timeMs).toBeCloseTo(run.startTimeMs + 100, 3);
   });
 
-  test.skipIf(Bun.which("ffprobe") === null)("25, 45: ffprobe decodes parts joined behind init, times exact", async () => {
-    const chunks = Array.from({ length: 20 }, (_, part) => writeChunk(frames(part * 6, part * 6 + 6), run.startFrame));
-    const process = Bun.spawn(
-      ["ffprobe", "-v", "error", "-err_detect", "explode", "-show_entries", "frame=pts,pict_type", "-of", "csv=p=0", "-"],
-      { stdin: joinBytes([init, ...chunks]), stdout: "pipe", stderr: "pipe" },
-    );
-    const lines = (await new Response(process.stdout).text()).trim().split("\n");
-    expect(await new Response(process.stderr).text()).toBe("");
-    expect(lines.map((line) => Number.parseInt(line, 10))).toEqual(Array.from({ length: 120 }, (_, index) => index * 1000));
-    expect(lines[30]).toEndWith(",I");
-  });
+  test.skipIf(Bun.which("ffprobe") === null)(
+    "25, 45: ffprobe decodes parts joined behind init, times exact",
+    async () => {
+      const chunks = Array.from({ length: 20 }, (_, part) =>
+        writeChunk(frames(part * 6, part * 6 + 6), run.startFrame),
+      );
+      const process = Bun.spawn(
+        [
+          "ffprobe",
+          "-v",
+          "error",
+          "-err_detect",
+          "explode",
+          "-show_entries",
+          "frame=pts,pict_type",
+          "-of",
+          "csv=p=0",
+          "-",
+        ],
+        { stdin: joinBytes([init, ...chunks]), stdout: "pipe", stderr: "pipe" },
+      );
+      const lines = (await new Response(process.stdout).text()).trim().split("\n");
+      expect(await new Response(process.stderr).text()).toBe("");
+      expect(lines.map((line) => Number.parseInt(line, 10))).toEqual(
+        Array.from({ length: 120 }, (_, index) => index * 1000),
+      );
+      expect(lines[30]).toEndWith(",I");
+    },
+  );
 });

@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { TsInspector, type RandomAccessPoint } from "#common/formats/mpegts-reader.ts";
-import { createTsMuxer, crc32Mpeg, markDiscontinuity, PTS_LEAD_TICKS, TS_PACKET_BYTES, VIDEO_PID } from "#common/formats/mpegts.ts";
+import {
+  createTsMuxer,
+  crc32Mpeg,
+  markDiscontinuity,
+  PTS_LEAD_TICKS,
+  TS_PACKET_BYTES,
+  VIDEO_PID,
+} from "#common/formats/mpegts.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { framesToTicks, TICKS_WRAP } from "#common/units.ts";
 
@@ -15,13 +22,15 @@ function mux(from: number, to: number, fps = 30): Uint8Array[] {
   const slow = { ...run, fps };
   const muxer = createTsMuxer({ rendition: picture, fps });
   const bytes: Uint8Array[] = [];
-  for (let index = from; index < to; index++) bytes.push(muxer.muxFrame({ index, ...testsrcFrame(slow, index) }));
+  for (let index = from; index < to; index++)
+    bytes.push(muxer.muxFrame({ index, ...testsrcFrame(slow, index) }));
   return bytes;
 }
 
 function packetsOf(bytes: Uint8Array): Uint8Array[] {
   const packets: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += TS_PACKET_BYTES) packets.push(bytes.subarray(at, at + TS_PACKET_BYTES));
+  for (let at = 0; at < bytes.length; at += TS_PACKET_BYTES)
+    packets.push(bytes.subarray(at, at + TS_PACKET_BYTES));
   return packets;
 }
 
@@ -31,7 +40,11 @@ describe("createTsMuxer()", () => {
   test("44: PAT and PMT are the first two packets of each group, then a random access point", () => {
     for (const index of [0, 30, 60]) {
       const [pat, pmt, video] = packetsOf(mux(0, 90)[index] ?? new Uint8Array());
-      expect([pat, pmt, video].map((packet) => pidOf(packet ?? new Uint8Array()))).toEqual([0, 0x1000, VIDEO_PID]);
+      expect([pat, pmt, video].map((packet) => pidOf(packet ?? new Uint8Array()))).toEqual([
+        0,
+        0x1000,
+        VIDEO_PID,
+      ]);
       expect((video?.[5] ?? 0) & 0x50).toBe(0x50);
     }
   });
@@ -40,22 +53,34 @@ describe("createTsMuxer()", () => {
     const inspector = new TsInspector();
     const whole = mux(0, 90);
     inspector.push(joinBytes(whole));
-    expect(inspector.counts).toMatchObject({ continuityErrors: 0, syncLosses: 0, duplicates: 0, accessUnits: 90, randomAccessPoints: 3, tableErrors: 0 });
+    expect(inspector.counts).toMatchObject({
+      continuityErrors: 0,
+      syncLosses: 0,
+      duplicates: 0,
+      accessUnits: 90,
+      randomAccessPoints: 3,
+      tableErrors: 0,
+    });
     expect(joinBytes(mux(30, 90)).toHex()).toBe(joinBytes(whole.slice(30)).toHex());
     for (const start of [0, 30, 60]) {
-      const packets = packetsOf(joinBytes(whole.slice(start, start + 30))).filter((packet) => pidOf(packet) === VIDEO_PID);
+      const packets = packetsOf(joinBytes(whole.slice(start, start + 30))).filter(
+        (packet) => pidOf(packet) === VIDEO_PID,
+      );
       expect(packets.length % 16).toBe(0);
     }
   });
 
-  test.each([1, 2, 5, 7, 10, 24, 25, 30])("44: clock references are at most 100 ms apart at %d fps", (fps) => {
-    const inspector = new TsInspector();
-    inspector.push(joinBytes(mux(0, 3 * fps, fps)));
-    expect(inspector.pcrGapTicksMax).toBeLessThanOrEqual(9000);
-    expect(inspector.counts.continuityErrors).toBe(0);
-    expect(inspector.counts.accessUnits).toBe(3 * fps);
-    expect(inspector.ptsTicks).toBe(framesToTicks(3 * fps - 1, fps) + PTS_LEAD_TICKS);
-  });
+  test.each([1, 2, 5, 7, 10, 24, 25, 30])(
+    "44: clock references are at most 100 ms apart at %d fps",
+    (fps) => {
+      const inspector = new TsInspector();
+      inspector.push(joinBytes(mux(0, 3 * fps, fps)));
+      expect(inspector.pcrGapTicksMax).toBeLessThanOrEqual(9000);
+      expect(inspector.counts.continuityErrors).toBe(0);
+      expect(inspector.counts.accessUnits).toBe(3 * fps);
+      expect(inspector.ptsTicks).toBe(framesToTicks(3 * fps - 1, fps) + PTS_LEAD_TICKS);
+    },
+  );
 
   test("44: presentation times and clock wrap at 33 bits with a constant lead", () => {
     const group = Math.floor(TICKS_WRAP / 90_000);
@@ -78,16 +103,32 @@ describe("createTsMuxer()", () => {
     expect(bytes.length % TS_PACKET_BYTES).toBe(0);
   });
 
-  test.skipIf(Bun.which("ffprobe") === null)("ffprobe decodes every frame, key frames where they belong", async () => {
-    const process = Bun.spawn(
-      ["ffprobe", "-v", "error", "-err_detect", "explode", "-show_entries", "frame=pict_type,pts", "-of", "csv=p=0", "-f", "mpegts", "-"],
-      { stdin: joinBytes(mux(0, 60)), stdout: "pipe", stderr: "pipe" },
-    );
-    const lines = (await new Response(process.stdout).text()).trim().split("\n");
-    expect(await new Response(process.stderr).text()).toBe("");
-    expect(lines).toHaveLength(60);
-    expect(lines[30]).toBe(`${PTS_LEAD_TICKS + 90_000},I`);
-  });
+  test.skipIf(Bun.which("ffprobe") === null)(
+    "ffprobe decodes every frame, key frames where they belong",
+    async () => {
+      const process = Bun.spawn(
+        [
+          "ffprobe",
+          "-v",
+          "error",
+          "-err_detect",
+          "explode",
+          "-show_entries",
+          "frame=pict_type,pts",
+          "-of",
+          "csv=p=0",
+          "-f",
+          "mpegts",
+          "-",
+        ],
+        { stdin: joinBytes(mux(0, 60)), stdout: "pipe", stderr: "pipe" },
+      );
+      const lines = (await new Response(process.stdout).text()).trim().split("\n");
+      expect(await new Response(process.stderr).text()).toBe("");
+      expect(lines).toHaveLength(60);
+      expect(lines[30]).toBe(`${PTS_LEAD_TICKS + 90_000},I`);
+    },
+  );
 });
 
 describe("markDiscontinuity()", () => {
@@ -97,7 +138,12 @@ describe("markDiscontinuity()", () => {
     inspector.push(joinBytes(bytes.slice(0, 40)));
     const errorsBefore = inspector.counts.continuityErrors;
     inspector.push(markDiscontinuity(joinBytes(bytes.slice(60))));
-    expect(inspector.counts).toMatchObject({ continuityErrors: errorsBefore, tableErrors: 0, discontinuities: 2, randomAccessPoints: 3 });
+    expect(inspector.counts).toMatchObject({
+      continuityErrors: errorsBefore,
+      tableErrors: 0,
+      discontinuities: 2,
+      randomAccessPoints: 3,
+    });
     expect(inspector.pcrGapTicksMax).toBe(3000);
   });
 });
@@ -111,7 +157,12 @@ describe("TsInspector", () => {
       for (let at = 0; at < stream.length; at += size) inspector.push(stream.subarray(at, at + size));
       expect(points.map((point) => point.ptsTicks)).toEqual([18_000, 108_000, 198_000]);
       for (const { startOffset } of points) expect(pidOf(stream.subarray(startOffset))).toBe(0);
-      expect(inspector.counts).toMatchObject({ skippedBytes: 3, syncLosses: 0, continuityErrors: 0, packets: (stream.length - 3) / 188 });
+      expect(inspector.counts).toMatchObject({
+        skippedBytes: 3,
+        syncLosses: 0,
+        continuityErrors: 0,
+        packets: (stream.length - 3) / 188,
+      });
       expect(inspector).toMatchObject({ programMapPid: 0x1000, videoPid: VIDEO_PID, videoStreamType: 0x1b });
     }
   });

@@ -205,19 +205,19 @@ function writeReference(packet: Uint8Array, clockTicks: number): void {
   view.setUint16(10, ((base % 2) << 15) | 0x7e00);
 }
 
-/** Programme 1 of transport stream 1, described at {@link PMT_PID}. */
-const PAT_SECTION = withChecksum([0x00, 0xb0, 13, 0, 1, 0xc1, 0, 0, 0, 1, 0xe0 | (PMT_PID >> 8), PMT_PID & 0xff]);
-/** One H.264 stream, whose packets carry the clock too. */
-const PMT_SECTION = withChecksum([
-  ...[0x02, 0xb0, 18, 0, 1, 0xc1, 0, 0, 0xe0 | (VIDEO_PID >> 8), VIDEO_PID & 0xff, 0xf0, 0],
-  ...[STREAM_TYPE_H264, 0xe0 | (VIDEO_PID >> 8), VIDEO_PID & 0xff, 0xf0, 0],
-]);
+/** PIDs in tables: three reserved bits, then thirteen of the PID. */
+const PMT_PID_HIGH = 0xe0 | (PMT_PID >> 8);
+const VIDEO_PID_HIGH = 0xe0 | (VIDEO_PID >> 8);
+const VIDEO_PID_LOW = VIDEO_PID & 0xff;
+/** Table id, length, id and version of the table; then programme 1, described at {@link PMT_PID}. */
+const PAT_HEAD = [0x00, 0xb0, 13, 0, 1, 0xc1, 0, 0];
+const PAT_SECTION = withChecksum([...PAT_HEAD, 0, 1, PMT_PID_HIGH, PMT_PID & 0xff]);
+/** The same; then the PID of the clock, and the one stream, each without descriptors. */
+const PMT_HEAD = [0x02, 0xb0, 18, 0, 1, 0xc1, 0, 0, VIDEO_PID_HIGH, VIDEO_PID_LOW, 0xf0, 0];
+const PMT_SECTION = withChecksum([...PMT_HEAD, STREAM_TYPE_H264, VIDEO_PID_HIGH, VIDEO_PID_LOW, 0xf0, 0]);
 
 function writeTables(groupIndex: number): Uint8Array[] {
-  return [
-    writeTable(PAT_PID, PAT_SECTION, groupIndex),
-    writeTable(PMT_PID, PMT_SECTION, groupIndex),
-  ];
+  return [writeTable(PAT_PID, PAT_SECTION, groupIndex), writeTable(PMT_PID, PMT_SECTION, groupIndex)];
 }
 
 function writeTable(pid: number, section: Uint8Array, counter: number): Uint8Array {

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
 import { Parser } from "m3u8-parser";
-import { type ListedSegment, type MediaPlaylist, writeMediaPlaylist, writeMultivariantPlaylist } from "#common/formats/playlist.ts";
+import {
+  type ListedSegment,
+  type MediaPlaylist,
+  writeMediaPlaylist,
+  writeMultivariantPlaylist,
+} from "#common/formats/playlist.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -80,7 +85,12 @@ describe("writeMediaPlaylist()", () => {
     const text = lowLatency([...window, open]);
     const strict = hls.parse(text);
     if (strict.isMasterPlaylist) throw new Error("a media playlist was expected");
-    expect(strict).toMatchObject({ version: 9, targetDuration: 2, partTargetDuration: 0.2, mediaSequenceBase: 100 });
+    expect(strict).toMatchObject({
+      version: 9,
+      targetDuration: 2,
+      partTargetDuration: 0.2,
+      mediaSequenceBase: 100,
+    });
     expect(strict.segments).toHaveLength(6);
     expect(strict.renditionReports).toHaveLength(1);
     const parser = new Parser();
@@ -131,7 +141,12 @@ describe("writeMediaPlaylist()", () => {
 
   test("7, 17, 36: a playlist of whole segments", () => {
     const listed = [50, 51].map((number) => {
-      const { mapUri: _, ...rest } = segment(number, { uri: `r-${number}.ts`, frames: 30, parts: [], startTimeMs: number * 1000 + 33.34 });
+      const { mapUri: _, ...rest } = segment(number, {
+        uri: `r-${number}.ts`,
+        frames: 30,
+        parts: [],
+        startTimeMs: number * 1000 + 33.34,
+      });
       return rest;
     });
     const text = writeMediaPlaylist({ targetDurationSeconds: 1, fps: 30, segments: listed });
@@ -157,8 +172,24 @@ r-51.ts
 test("writeMultivariantPlaylist() 15, 16: every attribute, and independent segments", () => {
   const text = writeMultivariantPlaylist(
     [
-      { uri: "720p/index.m3u8", peakBitsPerSecond: 6_600_000.2, averageBitsPerSecond: 3_000_000, codecs: "avc1.64001f", width: 1280, height: 720, fps: 30 },
-      { uri: "https://edge/live/canvas/360p/index.m3u8", peakBitsPerSecond: 900_000, averageBitsPerSecond: 1, codecs: "avc1.64001e", width: 640, height: 360, fps: 30 },
+      {
+        uri: "720p/index.m3u8",
+        peakBitsPerSecond: 6_600_000.2,
+        averageBitsPerSecond: 3_000_000,
+        codecs: "avc1.64001f",
+        width: 1280,
+        height: 720,
+        fps: 30,
+      },
+      {
+        uri: "https://edge/live/canvas/360p/index.m3u8",
+        peakBitsPerSecond: 900_000,
+        averageBitsPerSecond: 1,
+        codecs: "avc1.64001e",
+        width: 640,
+        height: 360,
+        fps: 30,
+      },
     ],
     { hasParts: true },
   );

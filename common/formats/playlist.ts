@@ -118,7 +118,9 @@ function segmentLines(segment: ListedSegment, withParts: boolean): string[] {
   if (withParts) {
     for (const part of segment.parts) {
       const independent = part.isIndependent ? ",INDEPENDENT=YES" : "";
-      lines.push(`#EXT-X-PART:DURATION=${printFrames(part.frames, segment.fps)},URI="${part.uri}"${independent}`);
+      lines.push(
+        `#EXT-X-PART:DURATION=${printFrames(part.frames, segment.fps)},URI="${part.uri}"${independent}`,
+      );
     }
   }
   if (segment.isComplete) lines.push(`#EXTINF:${printFrames(segment.frames, segment.fps)},`, segment.uri);

@@ -1,0 +1,225 @@
+/**
+ * `bench latency`: from the last byte of a painted block to the video frame that shows it, in Chromium on the viewer
+ * page. Page and painter run on one machine and read one clock.
+ */
+import { describeError, StartError } from "#common/errors.ts";
+import { secondsToMs } from "#common/units.ts";
+import { createBrowser, type Browser } from "./browser.ts";
+import type { LatencyConfig } from "./config.ts";
+import {
+  PLAYS_SCRIPT,
+  seenScript,
+  STATE_SCRIPT,
+  watchScript,
+  type PageState,
+  type WatchedBlock,
+} from "./latency-page.ts";
+import type { BenchContext } from "./main.ts";
+import { PixelflutClient } from "./pixelflut-client.ts";
+import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
+import { createRandom, Distribution, median } from "./statistics.ts";
+import { waitFor } from "./wait.ts";
+
+/** Green and magenta: far apart in luma and in chroma, and little changed by video's colours. */
+const COLOURS = [
+  [0, 200, 0],
+  [200, 0, 200],
+] as const;
+/** Longest time from loading the page to a moving picture. Milliseconds. */
+const PLAY_MS_MAX = 60_000;
+const PLAY_POLL_MS = 100;
+/** A flip that does not show within this time is missed. Milliseconds. */
+const SEEN_MS_MAX = 15_000;
+/** Time between two flips: random, so that flips fall on every phase of frames and parts. Milliseconds. */
+const FLIP_MS_MIN = 700;
+const FLIP_MS_MAX = 1_300;
+/** At least this much random time passes after a flip was seen. Milliseconds. */
+const PHASE_MS_MAX = 200;
+
+/** What all page loads found together. */
+class LatencyFigures {
+  readonly latency = new Distribution();
+  readonly start = new Distribution();
+  /** Latencies of each page load, milliseconds. */
+  readonly joins: number[][] = [];
+  missed = 0;
+  stalls = 0;
+  stalledMs = 0;
+  droppedFrames = 0;
+}
+
+interface Join {
+  readonly view: Bun.WebView;
+  readonly painter: PixelflutClient;
+  readonly block: WatchedBlock;
+  readonly figures: LatencyFigures;
+  readonly random: () => number;
+}
+
+/** Measures all flips of all page loads. Throws StartError where the page does not play or the block never shows. */
+export async function runLatency(context: BenchContext<LatencyConfig>): Promise<Findings> {
+  const { config, clock, signal } = context;
+  const browser = createBrowser(config.chromium);
+  const figures = new LatencyFigures();
+  let painter: PixelflutClient | undefined;
+  let stopProgress: (() => void) | undefined;
+  try {
+    painter = await PixelflutClient.connect(config, clock);
+    const block = await placeBlock(config, painter);
+    stopProgress = startProgress({ ...context, describe: () => describe(figures, config) });
+    const random = createRandom(config.seed);
+    for (let join = 0; join < config.joins && !signal.aborted; join += 1) {
+      await measureJoin({ context, browser, painter, block, figures, random });
+    }
+  } finally {
+    stopProgress?.();
+    painter?.close();
+    browser.close();
+  }
+  return report(figures);
+}
+
+async function placeBlock(config: LatencyConfig, painter: PixelflutClient): Promise<WatchedBlock> {
+  const { width, height } = await painter.size();
+  const { x, y, block } = config;
+  if (x + block > width || y + block > height)
+    throw new StartError(
+      "bad-block",
+      `The block (--x, --y, --block) leaves the canvas of ${width} x ${height}`,
+    );
+  return { x, y, size: block, canvasWidth: width, canvasHeight: height, colours: COLOURS };
+}
+
+async function measureJoin(
+  options: Omit<Join, "view"> & {
+    readonly context: BenchContext<LatencyConfig>;
+    readonly browser: Browser;
+  },
+): Promise<void> {
+  const { context, browser } = options;
+  const view = browser.open();
+  const onAbort = (): void => view.close();
+  context.signal.addEventListener("abort", onAbort);
+  try {
+    await startPage({ ...options, view });
+    await measureFlips({ ...options, view });
+  } catch (error) {
+    // Ctrl-C closes the page, and whatever was asked of it fails by that.
+    if (!context.signal.aborted) throw error;
+  } finally {
+    context.signal.removeEventListener("abort", onAbort);
+    view.close();
+  }
+}
+
+async function startPage({
+  context,
+  view,
+  figures,
+  block,
+}: Join & { readonly context: BenchContext<LatencyConfig> }) {
+  const { config, clock, signal } = context;
+  const startMs = clock.monotonicMs();
+  try {
+    await view.navigate(config.page);
+  } catch (error) {
+    throw new StartError("no-page", `Cannot open ${config.page} in Chromium: ${describeError(error)}`);
+  }
+  while ((await view.evaluate(PLAYS_SCRIPT)) !== true) {
+    if (clock.monotonicMs() - startMs > PLAY_MS_MAX)
+      throw new StartError("no-video", `No video plays on ${config.page} within ${PLAY_MS_MAX / 1000} s`);
+    await waitFor({ clock, signal, msMax: PLAY_POLL_MS });
+  }
+  figures.start.add(clock.monotonicMs() - startMs);
+  await waitFor({ clock, signal, msMax: secondsToMs(config.settleSeconds) });
+  await view.evaluate(watchScript(block));
+}
+
+async function measureFlips(
+  options: Join & { readonly context: BenchContext<LatencyConfig> },
+): Promise<void> {
+  const { context, view, painter, block, figures, random } = options;
+  const { config, clock, signal } = context;
+  const commands = COLOURS.map((colour) => blockCommands(block, colour));
+  // The block must be seen once before anything is measured: it may be painted over, or the page show other things.
+  await paint(painter, commands[0]);
+  if ((await view.evaluate(seenScript({ index: 0, afterMs: 0, msMax: SEEN_MS_MAX }))) === null) {
+    const { colour } = await readState(view);
+    throw new StartError(
+      "not-seen",
+      `The painted block does not show on ${config.page}: there is ${colour.join(",")}`,
+    );
+  }
+  const latencies: number[] = [];
+  figures.joins.push(latencies);
+  for (let flip = 1; flip <= config.flips && !signal.aborted; flip += 1) {
+    await waitFor({ clock, signal, msMax: random() * PHASE_MS_MAX });
+    const flippedMs = clock.monotonicMs();
+    const index = flip % COLOURS.length;
+    const sentAtMs = await paint(painter, commands[index]);
+    const seenAtMs = await view.evaluate(seenScript({ index, afterMs: sentAtMs, msMax: SEEN_MS_MAX }));
+    if (typeof seenAtMs === "number") {
+      figures.latency.add(seenAtMs - sentAtMs);
+      latencies.push(seenAtMs - sentAtMs);
+    } else {
+      figures.missed += 1;
+    }
+    const intervalMs = FLIP_MS_MIN + random() * (FLIP_MS_MAX - FLIP_MS_MIN);
+    await waitFor({ clock, signal, msMax: intervalMs - (clock.monotonicMs() - flippedMs) });
+  }
+  const state = await readState(view);
+  figures.stalls += state.stalls;
+  figures.stalledMs += state.stalledMs;
+  figures.droppedFrames += state.droppedFrames;
+}
+
+/** Sends the block and returns when its last byte was taken, by the clock that the page reads too. */
+async function paint(painter: PixelflutClient, commands: Uint8Array = new Uint8Array()): Promise<number> {
+  if (!(await painter.send(commands)))
+    throw new StartError("closed", "The Pixelflut server closed the connection");
+  return Date.now();
+}
+
+async function readState(view: Bun.WebView): Promise<PageState> {
+  // The expression returns exactly this shape: see `watch` in latency-page.ts.
+  return (await view.evaluate(STATE_SCRIPT)) as PageState;
+}
+
+function blockCommands(
+  { x, y, size }: WatchedBlock,
+  [red, green, blue]: readonly [number, number, number],
+): Uint8Array {
+  const colour = ((red << 16) | (green << 8) | blue).toString(16).padStart(6, "0");
+  let text = "";
+  for (let row = y; row < y + size; row += 1) {
+    for (let column = x; column < x + size; column += 1) text += `PX ${column} ${row} ${colour}\n`;
+  }
+  return new TextEncoder().encode(text);
+}
+
+function describe({ latency, missed, stalls }: LatencyFigures, { flips, joins }: LatencyConfig): string {
+  const p50 = latency.count === 0 ? "-" : `${formatValue(latency.percentile(0.5))} ms`;
+  return `${latency.count + missed} of ${flips * joins} flips  p50 ${p50}  ${missed} missed  ${stalls} stalls`;
+}
+
+function report(figures: LatencyFigures): Findings {
+  const { measurements, add } = collectMeasurements();
+  const { latency } = figures;
+  const joinMedians = figures.joins.filter(({ length }) => length > 0).map(median);
+  add("flips", "flips seen", latency.count, "flips");
+  add("missed", "flips not seen in time", figures.missed, "flips");
+  add("latencyP50", "last byte to frame, p50", latency.percentile(0.5), "ms");
+  add("latencyP95", "last byte to frame, p95", latency.percentile(0.95), "ms");
+  add("latencyMax", "last byte to frame, max", latency.max, "ms");
+  add("latencyMin", "last byte to frame, least", latency.min, "ms");
+  add("joinMedians", "medians of the page loads, ms", joinMedians.map(formatValue).join(", "));
+  add("startP50", "page load to picture, p50", figures.start.percentile(0.5), "ms");
+  add("startMax", "page load to picture, max", figures.start.max, "ms");
+  add("stalls", "stalls after the start", figures.stalls, "stalls");
+  add("stalledTime", "stood still", figures.stalledMs, "ms");
+  add("droppedFrames", "frames dropped by the browser", figures.droppedFrames, "frames");
+  return {
+    measurements,
+    notes: ["Seen when the browser hands the frame to its compositor; a screen adds its own delay."],
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * Entry of the load scripts: `bench pixels | viewers | relay | latency`. Each takes its flags, runs until its time
+ * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host.
+ */
+import { systemClock, type Clock } from "#common/clock.ts";
+import { readFlagConfig, wantsHelp } from "#common/config.ts";
+import { EXIT_STATUS, OptionError, StartError } from "#common/errors.ts";
+import { renderHelp } from "#common/option-docs.ts";
+import type { ConfigOf, OptionSet } from "#common/options.ts";
+import { latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
+import { renderJson, renderTable, standardOutput, type Findings, type Output } from "./report.ts";
+
+/** What every load script gets. */
+export interface BenchContext<Config> {
+  readonly config: Config;
+  /** Aborted by Ctrl-C: the script ends early and returns what it has. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly output: Output;
+}
+
+type Surroundings = Omit<BenchContext<unknown>, "config">;
+
+interface Tool {
+  readonly summary: string;
+  readonly options: OptionSet;
+  /** Reads the flags at once, so that a wrong one throws here, and returns what starts the run. */
+  readonly prepare: (args: readonly string[]) => {
+    readonly parameters: Readonly<Record<string, unknown>>;
+    readonly run: (surroundings: Surroundings) => Promise<Findings>;
+  };
+}
+
+/** The load scripts by name. */
+export const tools: Readonly<Record<string, Tool>> = {
+  pixels: tool(pixelsOptions, {
+    summary:
+      "Floods a Pixelflut server over TCP and reports what it took, to the byte: each connection ends on a whole command and waits until the server has answered behind it.",
+    load: async () => (await import("./pixels.ts")).runPixels,
+  }),
+  viewers: tool(viewersOptions, {
+    summary:
+      "Plays HLS with many players that fetch as real ones do and do not decode: requests, errors, stalls, and how late playlists and parts arrive.",
+    load: async () => (await import("./viewers.ts")).runViewers,
+  }),
+  relay: tool(relayOptions, {
+    summary:
+      "Reads an endless MPEG-TS stream with many viewers and checks each packet's continuity, the start of the stream, gaps and fairness.",
+    load: async () => (await import("./relay.ts")).runRelay,
+  }),
+  latency: tool(latencyOptions, {
+    summary:
+      "Paints a block in alternating colours and measures, in Chromium on the viewer page, the time from the last byte sent to the video frame that shows it.",
+    load: async () => (await import("./latency.ts")).runLatency,
+  }),
+};
+
+function tool<Set extends OptionSet>(
+  options: Set,
+  about: {
+    readonly summary: string;
+    readonly load: () => Promise<(context: BenchContext<ConfigOf<Set>>) => Promise<Findings>>;
+  },
+): Tool {
+  return {
+    summary: about.summary,
+    options,
+    prepare(args) {
+      const config = readFlagConfig(options, args);
+      return {
+        parameters: config,
+        async run(surroundings) {
+          const run = await about.load();
+          return run({ ...surroundings, config });
+        },
+      };
+    },
+  };
+}
+
+/**
+ * Runs the load script that the first argument names. SIGINT and SIGTERM end it early; it still prints what it
+ * measured. A second signal ends the process.
+ *
+ * @param args what stands behind `bench` on the command line
+ * @throws OptionError for an unknown tool or a wrong flag; StartError where there is nothing to measure
+ */
+export async function main(args: readonly string[]): Promise<void> {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(EXIT_STATUS.failed);
+    controller.abort();
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  try {
+    await runBench(args, { signal: controller.signal, clock: systemClock, output: standardOutput });
+  } finally {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+}
+
+/** As {@link main}, with its surroundings as arguments. */
+export async function runBench(args: readonly string[], surroundings: Surroundings): Promise<void> {
+  const { output, clock, signal } = surroundings;
+  const [name = "", ...flags] = args;
+  if (name === "--help" || name === "-h" || name === "help") {
+    output.table(usage());
+    return;
+  }
+  const chosen = Object.hasOwn(tools, name) ? tools[name] : undefined;
+  if (chosen === undefined) {
+    const problem = name === "" ? "Which load script?" : `Unknown load script: ${name}`;
+    throw new OptionError(`${problem} (one of ${Object.keys(tools).join(", ")}; bench --help)`);
+  }
+  if (wantsHelp(flags)) {
+    const { summary, options } = chosen;
+    output.table(
+      renderHelp({ usage: `bun run bench -- ${name} [options]`, summary, options, isFlagsOnly: true }),
+    );
+    return;
+  }
+  const { parameters, run } = chosen.prepare(flags);
+  const startedAtMs = clock.wallMs();
+  const findings = await run(surroundings);
+  const result = { ...findings, tool: name, parameters, startedAtMs, isCutShort: signal.aborted };
+  output.table(renderTable(result));
+  const path = parameters["json"];
+  if (typeof path === "string" && path !== "") await writeJson(path, renderJson(result));
+}
+
+async function writeJson(path: string, text: string): Promise<void> {
+  try {
+    await Bun.write(path, text);
+  } catch (error) {
+    throw new StartError("cannot-write", `Cannot write ${path} (--json)`, { cause: error });
+  }
+}
+
+function usage(): string {
+  const width = Math.max(...Object.keys(tools).map((name) => name.length)) + 2;
+  return [
+    "Usage: bun run bench -- <script> [options]",
+    "",
+    ...Object.entries(tools).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`),
+    "",
+    "<script> --help lists its options. Progress goes to standard error, the result to standard output;",
+    "--json <file> keeps it. Ctrl-C ends a run early and still prints what was measured.",
+    "Point them only at hosts that you may load.",
+  ].join("\n");
+}

@@ -1,0 +1,81 @@
+/** Options of an edge. */
+import type { commonOptions } from "#common/config.ts";
+import {
+  bindAddress,
+  httpUrl,
+  httpUrls,
+  integer,
+  port,
+  text,
+  type ConfigOf,
+  type OptionSet,
+} from "#common/options.ts";
+
+/** What an edge can be told. */
+export const edgeOptions = {
+  "edge-port": port({
+    table: "edge",
+    description: "HTTP port for viewers. Edge k of `start` gets this port + k - 1.",
+    default: 8081,
+  }),
+  "edge-bind": bindAddress({
+    table: "edge",
+    description: "Address that viewers connect to.",
+    default: "::",
+  }),
+  upstream: httpUrls({
+    table: "edge",
+    description:
+      "Where the stream comes from: an origin, or another edge. Repeatable; requests go to the first that answers.",
+    default: ["http://127.0.0.1:8080"],
+  }),
+  "public-url": httpUrl({
+    table: "edge",
+    description:
+      "How viewers reach this edge. Without it the origin joins this edge's port to the host name that the viewer used.",
+    default: "",
+    defaultText: "none",
+  }),
+  region: text({
+    table: "edge",
+    description: "Name of the place where this edge stands, listed in /api/v1/edges.",
+    valueName: "<name>",
+    default: "",
+    defaultText: "none",
+    pattern: /^[\w.-]{1,64}$/,
+    allowed: "1 to 64 letters, digits, dots, dashes or underscores",
+  }),
+  "capacity-mbit": integer({
+    table: "edge",
+    description: "What this edge can send, in Mbit/s, as told to the origin. 0: unknown.",
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+  }),
+  "cache-mib": integer({
+    table: "edge",
+    description:
+      "Memory for cached media and playlists, in MiB. Past it, what was used longest ago goes first.",
+    default: 256,
+    min: 16,
+    max: 1_048_576,
+  }),
+  "viewer-limit": integer({
+    table: "edge",
+    description:
+      "Viewers from which this edge calls itself full: it is handed no new ones, but refuses nobody. 0: no limit.",
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+  }),
+  "viewer-max": integer({
+    table: "edge",
+    description: "Viewers from which new ones are refused with status 503. 0: no limit.",
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+  }),
+} satisfies OptionSet;
+
+/** An edge's configuration as read. */
+export type EdgeConfig = ConfigOf<typeof commonOptions & typeof edgeOptions>;

@@ -1,0 +1,108 @@
+/** The relay of events: one upstream for all, the latest of each kind, an origin that restarts. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { EventReader } from "./events-relay.ts";
+import { FakeOrigin, startTestEdge, until } from "./fake-origin.ts";
+
+const PATH = "/live/canvas/events";
+const closers: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+class EventOrigin extends FakeOrigin {
+  #open: ReadableStreamDefaultController<string> | undefined;
+
+  constructor(port = 0) {
+    super(() => {
+      const body = new ReadableStream<string>({
+        start: (controller) => {
+          this.#open = controller;
+        },
+      });
+      return new Response(body.pipeThrough(new TextEncoderStream()), {
+        headers: { "content-type": "text/event-stream" },
+      });
+    }, port);
+  }
+
+  get isListenedTo(): boolean {
+    return this.#open !== undefined;
+  }
+
+  send(text: string): void {
+    this.#open?.enqueue(text);
+  }
+}
+
+function listen(url: string): { readonly text: () => string; readonly leave: () => void } {
+  const abort = new AbortController();
+  let text = "";
+  const read = async (): Promise<void> => {
+    const { body } = await fetch(url, { signal: abort.signal });
+    const decoder = new TextDecoder();
+    if (body !== null) for await (const chunk of body) text += decoder.decode(chunk, { stream: true });
+  };
+  // Ends by leaving; the test looks at what was read.
+  read().catch(() => {});
+  return { text: () => text, leave: () => abort.abort() };
+}
+
+const figures = (count: number): string => `event: figures\ndata: {"n":${count}}\n\n`;
+const notice = "event: notice\ndata: hello\n\n";
+
+describe("relay of events", () => {
+  test("has one upstream connection; a newcomer gets the latest of each kind at once", async () => {
+    const origin = new EventOrigin();
+    const edge = startTestEdge(origin.url);
+    closers.push(edge.close, () => origin.close());
+    const first = listen(edge.url + PATH);
+    await until(() => origin.isListenedTo);
+    origin.send(figures(1));
+    origin.send(notice + figures(2));
+    await until(() => first.text().includes(figures(2)));
+    const others = Array.from({ length: 30 }, () => listen(edge.url + PATH));
+    await until(() => others.every(({ text }) => text().includes(figures(2)) && text().includes(notice)));
+    expect(others.some(({ text }) => text().includes(figures(1)))).toBe(false);
+    expect(edge.viewers.events).toBe(31);
+    origin.send(figures(3));
+    await until(() => [first, ...others].every(({ text }) => text().endsWith(figures(3))));
+    expect(origin.count()).toBe(1);
+    for (const { leave } of [first, ...others]) leave();
+    await until(() => edge.viewers.events === 0);
+  });
+
+  test("keeps listeners through a restart of the origin", async () => {
+    const origin = new EventOrigin();
+    const edge = startTestEdge(origin.url);
+    closers.push(edge.close);
+    const listener = listen(edge.url + PATH);
+    await until(() => origin.isListenedTo);
+    origin.send(figures(1));
+    await until(() => listener.text().includes(figures(1)));
+    const { port } = origin;
+    await origin.close();
+    const again = new EventOrigin(port);
+    closers.push(() => again.close());
+    await until(() => again.isListenedTo);
+    again.send(figures(2));
+    await until(() => listener.text().includes(figures(2)));
+    expect(edge.viewers.events).toBe(1);
+    listener.leave();
+  });
+});
+
+test("EventReader splits at blank lines, whatever the chunks, and drops comments", () => {
+  const text = `:hi\r\n\r\n${figures(1).replaceAll("\n", "\r\n")}data: x\ndata: y\n\nevent: empty\n\n${notice}`;
+  for (const size of [1, 2, 7, 1_000]) {
+    const events: [string, string][] = [];
+    const reader = new EventReader((kind, event) => events.push([kind, event]));
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size));
+    expect(events).toEqual([
+      ["figures", figures(1)],
+      ["message", "data: x\ndata: y\n\n"],
+      ["notice", notice],
+    ]);
+  }
+});

@@ -1,0 +1,182 @@
+/**
+ * `/live/<stream>/events`: one upstream connection for each stream however many pages listen. The latest event of
+ * each kind is kept: a newcomer gets it at once, and who is slow gets the latest and not the backlog. Listeners
+ * stay connected while the upstream is away.
+ */
+// HTML Living Standard 9.2 (server-sent events)
+import type { Clock } from "#common/clock.ts";
+import type { Log } from "#common/log.ts";
+import type { Counters } from "./counters.ts";
+import { SharedStream } from "./shared-stream.ts";
+import type { Upstream } from "./upstream.ts";
+import { ViewerStream } from "./viewer-stream.ts";
+
+/** Kinds of events kept. Those past it are dropped: no origin of ours has nearly as many. */
+const KINDS_MAX = 16;
+/** An event longer than this is dropped with the rest of what has arrived. */
+const EVENT_CHARACTERS_MAX = 65_536;
+/** Keeps proxies and the browser's connection from falling asleep; under Bun's idle time. */
+const KEEP_ALIVE_MS = 15_000;
+const KEEP_ALIVE_TEXT = ":\n\n";
+/** An origin writes once a second. */
+const SILENCE_MS_MAX = 10_000;
+/** How long the relay goes on without listeners. */
+const LINGER_MS = 10_000;
+/** How long the first listener waits to learn that the stream does not exist. */
+const START_MS_MAX = 2_000;
+
+export interface EventsRelayOptions {
+  readonly path: string;
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  /** Called when the relay has been without listeners for long enough and is over. */
+  readonly onIdle: () => void;
+}
+
+interface Listener {
+  readonly stream: ViewerStream;
+  /** What it has not got yet, by kind. */
+  readonly pending: Map<string, string>;
+}
+
+/** The events of one stream. */
+export class EventsRelay {
+  readonly #options: EventsRelayOptions;
+  readonly #listeners = new Set<Listener>();
+  readonly #latest = new Map<string, string>();
+  readonly #stream: SharedStream;
+  #reader: EventReader;
+  readonly #starting = Promise.withResolvers<number>();
+  #cancelLinger: (() => void) | undefined;
+  #cancelKeepAlive: (() => void) | undefined;
+
+  constructor(options: EventsRelayOptions) {
+    this.#options = options;
+    this.#reader = new EventReader((kind, text) => this.#onEvent(kind, text));
+    this.#stream = new SharedStream({
+      ...options,
+      silenceMsMax: SILENCE_MS_MAX,
+      onOpen: () => {
+        this.#reader = new EventReader((kind, text) => this.#onEvent(kind, text));
+        this.#starting.resolve(200);
+      },
+      onChunk: (chunk) => this.#reader.push(chunk),
+      onEnd: (status) => this.#starting.resolve(status),
+    });
+    this.#keepAlive();
+    this.#lingerIfEmpty();
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** The upstream's first status; 503 if it did not say in time, which is no reason to turn a listener away. */
+  async firstStatus(): Promise<number> {
+    const cancel = this.#options.clock.after(START_MS_MAX, () => this.#starting.resolve(503));
+    const status = await this.#starting.promise;
+    cancel();
+    return status;
+  }
+
+  /** Adds a listener and returns the body of its response. */
+  add(signal: AbortSignal, onClose: () => void): ReadableStream<Uint8Array> {
+    this.#cancelLinger?.();
+    const pending = new Map(this.#latest);
+    // A first byte at once tells the browser that the connection is open.
+    pending.set("", KEEP_ALIVE_TEXT);
+    const stream = new ViewerStream(
+      {
+        counters: this.#options.counters,
+        onDrain: () => drain(listener),
+        onClose: () => {
+          this.#listeners.delete(listener);
+          this.#lingerIfEmpty();
+          onClose();
+        },
+      },
+      signal,
+    );
+    const listener: Listener = { stream, pending };
+    this.#listeners.add(listener);
+    return stream.body;
+  }
+
+  /** Ends the upstream connection and all listeners. */
+  close(): void {
+    this.#stream.stop();
+    this.#cancelLinger?.();
+    this.#cancelKeepAlive?.();
+    this.#starting.resolve(503);
+    for (const { stream } of this.#listeners) stream.close();
+  }
+
+  #onEvent(kind: string, text: string): void {
+    if (!this.#latest.has(kind) && this.#latest.size >= KINDS_MAX) return;
+    this.#latest.set(kind, text);
+    this.#sendAll(kind, text);
+  }
+
+  #sendAll(kind: string, text: string): void {
+    for (const listener of this.#listeners) {
+      listener.pending.set(kind, text);
+      drain(listener);
+    }
+  }
+
+  #keepAlive(): void {
+    this.#cancelKeepAlive = this.#options.clock.after(KEEP_ALIVE_MS, () => {
+      this.#sendAll("", KEEP_ALIVE_TEXT);
+      this.#keepAlive();
+    });
+  }
+
+  #lingerIfEmpty(): void {
+    if (this.#listeners.size > 0) return;
+    this.#cancelLinger?.();
+    this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#end());
+  }
+
+  #end(): void {
+    if (this.#listeners.size > 0) return;
+    this.close();
+    this.#options.onIdle();
+  }
+}
+
+function drain({ stream, pending }: Listener): void {
+  while (stream.canWrite && pending.size > 0) {
+    const text = [...pending.values()].join("");
+    pending.clear();
+    stream.write(text);
+  }
+}
+
+/** Splits an event stream into its events, as text ready to be sent on. */
+export class EventReader {
+  readonly #decoder = new TextDecoder();
+  readonly #onEvent: (kind: string, text: string) => void;
+  #text = "";
+
+  constructor(onEvent: (kind: string, text: string) => void) {
+    this.#onEvent = onEvent;
+  }
+
+  /** Takes a chunk of any size. */
+  push(chunk: Uint8Array): void {
+    // Joined first: a line's end may be cut in two.
+    this.#text = (this.#text + this.#decoder.decode(chunk, { stream: true })).replaceAll("\r\n", "\n");
+    for (;;) {
+      const end = this.#text.indexOf("\n\n");
+      if (end === -1) break;
+      const block = this.#text.slice(0, end);
+      this.#text = this.#text.slice(end + 2);
+      const kind = /^event: ?(.*)$/m.exec(block)?.[1] ?? "message";
+      const isWanted = block.length <= EVENT_CHARACTERS_MAX && /^data(?::|$)/m.test(block);
+      if (isWanted) this.#onEvent(kind, `${block}\n\n`);
+    }
+    if (this.#text.length > EVENT_CHARACTERS_MAX) this.#text = "";
+  }
+}

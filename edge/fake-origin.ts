@@ -1,0 +1,191 @@
+/**
+ * For the tests of this folder: an origin whose answers a test scripts, a live playlist that moves when told, and an
+ * edge in front of it on ports of their own. Nothing of it runs in production.
+ */
+import { systemClock } from "#common/clock.ts";
+import { silentLog } from "#common/log.ts";
+import { createRegistry } from "#common/metrics.ts";
+import { createEdgeFetch } from "./http.ts";
+import { createParts, type EdgeParts } from "./parts.ts";
+
+type Handler = (request: Request, path: string) => Response | Promise<Response>;
+
+/** An HTTP server that counts what it is asked. */
+export class FakeOrigin {
+  /** Requests by path with query. */
+  readonly hits = new Map<string, number>();
+  handler: Handler;
+  lastHeaders = new Headers();
+  readonly #server: Bun.Server<undefined>;
+
+  constructor(handler: Handler, port = 0) {
+    this.handler = handler;
+    this.#server = Bun.serve({
+      port,
+      hostname: "127.0.0.1",
+      idleTimeout: 30,
+      fetch: (request) => {
+        const { pathname, search } = new URL(request.url);
+        const path = pathname + search;
+        this.hits.set(path, (this.hits.get(path) ?? 0) + 1);
+        this.lastHeaders = request.headers;
+        return this.handler(request, path);
+      },
+    });
+  }
+
+  get port(): number {
+    return this.#server.port ?? 0;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Requests so far, of all paths that contain `part`. */
+  count(part = ""): number {
+    let sum = 0;
+    for (const [path, hits] of this.hits) if (path.includes(part)) sum += hits;
+    return sum;
+  }
+
+  async close(): Promise<void> {
+    await this.#server.stop(true);
+  }
+}
+
+const PARTS_PER_SEGMENT = 10;
+const TARGET_SECONDS = 2;
+const FIRST_MSN = 100;
+const SEGMENTS_LISTED = 6;
+
+/** A low-latency playlist with blocking reload, at a position that {@link FakeLivePlaylist.publish} moves on. */
+export class FakeLivePlaylist {
+  /** Parts published since segment 100 began. */
+  parts: number;
+  #isStalled = false;
+  readonly #waiters = new Set<() => void>();
+
+  constructor(parts = 25) {
+    this.parts = parts;
+  }
+
+  /** Requests held now. */
+  get held(): number {
+    return this.#waiters.size;
+  }
+
+  get lastMsn(): number {
+    return FIRST_MSN + Math.floor(this.parts / PARTS_PER_SEGMENT) - 1;
+  }
+
+  get openParts(): number {
+    return this.parts % PARTS_PER_SEGMENT;
+  }
+
+  /** Publishes the next part and answers who waits for it. */
+  publish(): void {
+    this.parts++;
+    this.#wake();
+  }
+
+  /** From now on nothing is published: who waits gets 503, as after the longest hold. */
+  stall(): void {
+    this.#isStalled = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
+  }
+
+  /** The playlist as it is. */
+  text(): string {
+    const lines = [
+      "#EXTM3U",
+      "#EXT-X-VERSION:9",
+      `#EXT-X-TARGETDURATION:${TARGET_SECONDS}`,
+      "#EXT-X-PART-INF:PART-TARGET=0.2",
+      "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.6",
+    ];
+    const first = Math.max(FIRST_MSN, this.lastMsn - SEGMENTS_LISTED + 1);
+    lines.push(`#EXT-X-MEDIA-SEQUENCE:${first}`, '#EXT-X-MAP:URI="aabbccdd-init.mp4"');
+    for (let msn = first; msn <= this.lastMsn; msn++) {
+      if (msn > this.lastMsn - 2) lines.push(...partLines(msn, PARTS_PER_SEGMENT));
+      lines.push("#EXTINF:2.00000,", `aabbccdd-${msn}.m4s`);
+    }
+    lines.push(...partLines(this.lastMsn + 1, this.openParts));
+    const hint = `aabbccdd-${this.lastMsn + 1}.${this.openParts}.m4s`;
+    return `${lines.join("\n")}\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${hint}"\n`;
+  }
+
+  /** Answers as an origin does: holds what is to come, refuses what is too far. */
+  async answer(request: Request): Promise<Response> {
+    const { searchParams } = new URL(request.url);
+    const msn = searchParams.get("_HLS_msn");
+    const isBlocking = msn !== null;
+    if (isBlocking) {
+      const wanted =
+        (Number(msn) - FIRST_MSN) * PARTS_PER_SEGMENT + Number(searchParams.get("_HLS_part") ?? 0);
+      if (Number(msn) > this.lastMsn + 2) return new Response("too far\n", { status: 400 });
+      while (this.parts <= wanted && !this.#isStalled)
+        await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
+    if (this.#isStalled) return new Response("stalled\n", { status: 503 });
+    return new Response(this.text(), {
+      headers: {
+        "content-type": "application/vnd.apple.mpegurl",
+        "cache-control": `max-age=${isBlocking ? 6 * TARGET_SECONDS : TARGET_SECONDS / 2}`,
+        etag: `"v${this.parts}"`,
+      },
+    });
+  }
+}
+
+function partLines(msn: number, count: number): string[] {
+  return Array.from({ length: count }, (_, part) => {
+    const independent = part === 0 ? ",INDEPENDENT=YES" : "";
+    return `#EXT-X-PART:DURATION=0.2,URI="aabbccdd-${msn}.${part}.m4s"${independent}`;
+  });
+}
+
+/** An edge on a port of its own. */
+export interface TestEdge extends EdgeParts {
+  readonly url: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Starts an edge in front of `upstream`. */
+export function startTestEdge(
+  upstream: string,
+  limits: { readonly cacheMib?: number; readonly viewerMax?: number } = {},
+): TestEdge {
+  const { cacheMib = 32, viewerMax = 0 } = limits;
+  const config = { upstream: [upstream], cacheMib, viewerMax };
+  const parts = createParts({ config, clock: systemClock, log: silentLog });
+  const fetch = createEdgeFetch({
+    ...parts,
+    registry: createRegistry(),
+    readiness: () => undefined,
+    page: { files: new Map(), securityHeaders: {} },
+    viewerLimit: 0,
+    viewerMax,
+  });
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 60, fetch });
+  return {
+    ...parts,
+    url: `http://127.0.0.1:${server.port}`,
+    close: async () => {
+      parts.streams.close();
+      await server.stop(true);
+      await parts.upstream.close();
+    },
+  };
+}
+
+/** Resolves once `condition` holds; a test that waits in vain ends by its own time limit. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(2);
+}

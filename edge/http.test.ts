@@ -1,0 +1,83 @@
+/** The edge from outside: which paths lead upstream, methods, health, API. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { FakeOrigin, startTestEdge, type TestEdge } from "./fake-origin.ts";
+
+let origin: FakeOrigin;
+let edge: TestEdge;
+
+beforeAll(() => {
+  origin = new FakeOrigin((_request, path) => new Response(`origin ${path}`));
+  edge = startTestEdge(origin.url);
+});
+
+afterAll(async () => {
+  await edge.close();
+  await origin.close();
+});
+
+/** Sends a request line as it stands: `fetch` would tidy the path. */
+async function raw(line: string): Promise<string> {
+  const done = Promise.withResolvers<string>();
+  let text = "";
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: Number(new URL(edge.url).port),
+    socket: {
+      data(_socket, bytes) {
+        text += bytes.toString();
+      },
+      close: () => done.resolve(text),
+    },
+  });
+  socket.write(`${line}\r\nHost: edge\r\nConnection: close\r\n\r\n`);
+  return done.promise;
+}
+
+describe("only the paths of the contract lead upstream", () => {
+  const paths = [
+    "/live/../admin",
+    "/live/canvas/../../admin",
+    "/live/%2e%2e/admin",
+    "/live/canvas/%2e%2e%2fadmin",
+    "/live/canvas/720p/..%5c..%5cadmin",
+    "/live/canvas//index.m3u8",
+    "//admin/live/canvas/index.m3u8",
+    "/live/canvas/720p/aabbccdd-1.m4s;x=1",
+    "/api/v1/lease",
+    "/api/v1/edges/x",
+    "/stats.json",
+    "/feed.mp4",
+    "/live/canvas/index.m3u8%00",
+  ];
+  test.each(paths)("GET %s", async (path) => {
+    const before = origin.count();
+    const text = await raw(`GET ${path} HTTP/1.1`);
+    expect(text).toMatch(/^HTTP\/1\.1 (?:404|400)/);
+    expect(text).not.toContain("origin /");
+    expect(origin.count()).toBe(before);
+  });
+});
+
+test("other methods get 405 and a preflight gets its headers", async () => {
+  const path = `${edge.url}/live/canvas/720p/index.m3u8`;
+  const post = await fetch(path, { method: "POST", body: "x" });
+  expect([post.status, post.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
+  expect(post.headers.get("access-control-allow-origin")).toBe("*");
+  const preflight = await fetch(path, { method: "OPTIONS" });
+  expect([preflight.status, preflight.headers.get("access-control-max-age")]).toEqual([204, "86400"]);
+});
+
+test("/health speaks as restreamer does", async () => {
+  const response = await fetch(`${edge.url}/health`);
+  expect(await response.json()).toEqual({ status: "ok", viewer: 0, limit: 0, max: 0, bandwidth: 0 });
+});
+
+test("/api/v1/edges is the origin's, asked once for a crowd", async () => {
+  const before = origin.count("/api/v1/edges");
+  const answers = await Promise.all(Array.from({ length: 30 }, () => fetch(`${edge.url}/api/v1/edges`)));
+  expect(await answers[0]?.text()).toBe("origin /api/v1/edges");
+  expect(origin.count("/api/v1/edges")).toBe(before + 1);
+  expect(origin.lastHeaders.get("host")).toBe("127.0.0.1");
+  await raw("GET /api/v1/edges HTTP/1.1");
+  expect([origin.lastHeaders.get("host"), origin.count("/api/v1/edges")]).toEqual(["edge", before + 2]);
+});

@@ -1,0 +1,122 @@
+/** The lease against an origin that speaks the same messages over a real WebSocket. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "#common/clock.ts";
+import { ProofChecker } from "#common/cluster-auth.ts";
+import {
+  decodeLeaseMessage,
+  encodeLeaseMessage,
+  type LeaseHello,
+  type LeaseMessage,
+} from "#common/formats/lease.ts";
+import { silentLog } from "#common/log.ts";
+import { until } from "./fake-origin.ts";
+import { LeaseClient } from "./lease.ts";
+
+const SECRET = "a secret of the cluster";
+const HELLO: LeaseHello = {
+  type: "hello",
+  version: 1,
+  publicUrl: "",
+  scheme: "http",
+  port: 8081,
+  region: "hall-1",
+  capacityBitsPerSecond: 1_000_000,
+};
+const LOAD = { state: "ready", viewers: 3, egressBitsPerSecond: 42 } as const;
+
+interface LeaseOrigin {
+  readonly port: number;
+  readonly messages: (LeaseMessage | undefined)[];
+  readonly proofs: string[];
+  readonly counts: { opened: number; closed: number };
+  readonly close: () => Promise<void>;
+}
+
+const closers: (() => void | Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+function startOrigin(port = 0): LeaseOrigin {
+  const messages: (LeaseMessage | undefined)[] = [];
+  const proofs: string[] = [];
+  const counts = { opened: 0, closed: 0 };
+  const server = Bun.serve({
+    port,
+    hostname: "127.0.0.1",
+    fetch(request, server) {
+      if (new URL(request.url).pathname !== "/api/v1/lease") return new Response(null, { status: 404 });
+      proofs.push(request.headers.get("authorization") ?? "");
+      return server.upgrade(request) ? undefined : new Response(null, { status: 426 });
+    },
+    websocket: {
+      open: () => void counts.opened++,
+      close: () => void counts.closed++,
+      message(socket, text) {
+        const message = decodeLeaseMessage(String(text));
+        messages.push(message);
+        if (message?.type === "hello") socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+      },
+    },
+  });
+  const close = (): Promise<void> => server.stop(true);
+  closers.push(close);
+  return { port: server.port ?? 0, messages, proofs, counts, close };
+}
+
+function startLease(port: number, clusterSecret = ""): LeaseClient {
+  const lease = new LeaseClient({
+    upstreamUrl: `http://127.0.0.1:${port}`,
+    hello: HELLO,
+    load: () => LOAD,
+    clusterSecret,
+    clock: systemClock,
+    random: () => 0.5,
+    log: silentLog,
+  });
+  closers.push(() => lease.close());
+  return lease;
+}
+
+describe("LeaseClient", () => {
+  test("says hello, then its load, and its end closes the lease", async () => {
+    const origin = startOrigin();
+    const lease = startLease(origin.port, SECRET);
+    await until(() => origin.messages.length >= 3);
+    const load = { type: "load", ...LOAD } as const;
+    expect(origin.messages.slice(0, 3)).toEqual([HELLO, load, load]);
+    expect(lease.isHeld).toBe(true);
+    const checker = new ProofChecker(SECRET);
+    expect(checker.isValid(origin.proofs[0] ?? "", "lease", Date.now())).toBe(true);
+    lease.close();
+    await until(() => origin.counts.closed === 1);
+    expect(lease.isHeld).toBe(false);
+  });
+
+  test("comes back within a second of the origin's restart, with a new proof", async () => {
+    const origin = startOrigin();
+    const lease = startLease(origin.port, SECRET);
+    await until(() => lease.isHeld);
+    await origin.close();
+    await until(() => !lease.isHeld);
+    const again = startOrigin(origin.port);
+    const startMs = performance.now();
+    await until(() => lease.isHeld);
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(again.messages[0]).toEqual(HELLO);
+    expect(again.proofs[0]).not.toBe(origin.proofs[0] ?? "");
+  });
+
+  test("goes on trying where there is no origin yet", async () => {
+    const first = startOrigin();
+    const { port } = first;
+    await first.close();
+    const lease = startLease(port);
+    await Bun.sleep(50);
+    expect(lease.isHeld).toBe(false);
+    const origin = startOrigin(port);
+    await until(() => lease.isHeld);
+    expect(origin.proofs).toEqual([""]);
+  });
+});

@@ -1,0 +1,144 @@
+/**
+ * The edge's lease: one WebSocket to each origin that says who this edge is and, once a second, how busy. Origins
+ * hand viewers to edges by it. Ends with the process; comes back within a second of an origin's restart.
+ */
+// RFC 6455; messages in common/formats/lease.ts
+import type { Clock } from "#common/clock.ts";
+import { proveSecret } from "#common/cluster-auth.ts";
+import {
+  decodeLeaseMessage,
+  encodeLeaseMessage,
+  LEASE_REPORT_MS,
+  LEASE_VERSION,
+  type LeaseHello,
+  type LeaseLoad,
+} from "#common/formats/lease.ts";
+import type { Log } from "#common/log.ts";
+
+/** Pauses before connecting again, each drawn at random from half to all of it, so that edges do not come in step. */
+const RECONNECT_MS_MIN = 150;
+const RECONNECT_MS_MAX = 800;
+/** How long a connection may take until the origin's welcome. */
+const WELCOME_MS_MAX = 5_000;
+/** A report that the socket did not take by now means that nobody reads: begin anew. */
+const UNSENT_BYTES_MAX = 65_536;
+
+export interface LeaseOptions {
+  /** Base URL of the origin. */
+  readonly upstreamUrl: string;
+  readonly hello: LeaseHello;
+  /** Asked once a second. */
+  readonly load: () => Omit<LeaseLoad, "type">;
+  /** Empty without a cluster. */
+  readonly clusterSecret: string;
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/** Keeps one lease until {@link LeaseClient.close}. */
+export class LeaseClient {
+  readonly #options: LeaseOptions;
+  readonly #url: string;
+  #socket: WebSocket | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #pauseMs = RECONNECT_MS_MIN;
+  #isHeld = false;
+  #isClosed = false;
+  /** The failure is said once, not at each try. */
+  #isLossLogged = false;
+
+  /** Begins to connect at once. */
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#url = `${options.upstreamUrl.replace(/^http/, "ws")}/api/v1/lease`;
+    this.#connect();
+  }
+
+  /** True from the origin's welcome to the loss of the connection. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Says the present load at once, without waiting for the second to pass: a change of state cannot wait. */
+  report(): void {
+    if (!this.#isHeld || this.#socket === undefined) return;
+    if (this.#socket.bufferedAmount > UNSENT_BYTES_MAX) {
+      this.#lose("the origin does not read");
+      return;
+    }
+    this.#socket.send(encodeLeaseMessage({ type: "load", ...this.#options.load() }));
+  }
+
+  /** Gives the lease up: the origin hands nobody to this edge from now on. */
+  close(): void {
+    this.#isClosed = true;
+    this.#isHeld = false;
+    this.#cancelTimer?.();
+    this.#socket?.close(1000, "edge ends");
+    this.#socket = undefined;
+  }
+
+  #connect(): void {
+    const { clusterSecret, clock, hello } = this.#options;
+    const headers: Record<string, string> = { "cdn-loop": "spillway" };
+    if (clusterSecret !== "") {
+      headers["authorization"] = proveSecret({
+        secret: clusterSecret,
+        purpose: "lease",
+        wallMs: clock.wallMs(),
+      });
+    }
+    const socket = openSocket(this.#url, headers);
+    this.#socket = socket;
+    const isCurrent = (): boolean => this.#socket === socket;
+    socket.addEventListener("open", () => {
+      if (isCurrent()) socket.send(encodeLeaseMessage(hello));
+    });
+    socket.addEventListener("message", (event: MessageEvent<unknown>) => {
+      if (isCurrent() && typeof event.data === "string") this.#onMessage(event.data);
+    });
+    socket.addEventListener("close", (event) => {
+      if (isCurrent()) this.#lose(event.reason === "" ? `code ${event.code}` : event.reason);
+    });
+    // A close event follows each error and carries all there is to say.
+    socket.addEventListener("error", () => {});
+    this.#cancelTimer = clock.after(WELCOME_MS_MAX, () => this.#lose("no welcome"));
+  }
+
+  #onMessage(text: string): void {
+    const message = decodeLeaseMessage(text);
+    if (message?.type !== "welcome" || this.#isHeld) return;
+    this.#isHeld = true;
+    this.#isLossLogged = false;
+    this.#pauseMs = RECONNECT_MS_MIN;
+    this.#cancelTimer?.();
+    this.#options.log.info("Holds a lease", { origin: this.#options.upstreamUrl, version: LEASE_VERSION });
+    this.#reportOnAndOn();
+  }
+
+  #reportOnAndOn(): void {
+    this.report();
+    this.#cancelTimer = this.#options.clock.after(LEASE_REPORT_MS, () => this.#reportOnAndOn());
+  }
+
+  #lose(why: string): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#cancelTimer?.();
+    socket?.close();
+    if (this.#isClosed) return;
+    const { log, upstreamUrl, clock, random } = this.#options;
+    if (!this.#isLossLogged) log.warn("Has no lease: trying again", { origin: upstreamUrl, why });
+    this.#isLossLogged = true;
+    this.#isHeld = false;
+    this.#cancelTimer = clock.after(this.#pauseMs * (0.5 + random() / 2), () => this.#connect());
+    this.#pauseMs = Math.min(RECONNECT_MS_MAX, this.#pauseMs * 2);
+  }
+}
+
+function openSocket(url: string, headers: Record<string, string>): WebSocket {
+  // Bun's WebSocket takes headers in its second argument; the DOM's type, which wins, knows only protocols there.
+  return new WebSocket(url, { headers } as unknown as string[]);
+}

@@ -1,0 +1,178 @@
+/**
+ * Cached things below `/live/`: media, media playlists, multivariant playlists; and the API answers that the edge
+ * passes on. What is in memory is answered at once by {@link LiveCache.hit}, before any router; the rest by
+ * {@link LiveCache.answer}.
+ */
+import type { Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import type { Log } from "#common/log.ts";
+import { answerFrom, answerStatus } from "./answer.ts";
+import type { Counters } from "./counters.ts";
+import { keyOf, type Fills, type Wanted } from "./fill.ts";
+import type { TailAnswer } from "./playlist-tail.ts";
+import type { Playlists } from "./playlists.ts";
+import type { Store } from "./store.ts";
+import { isFresh, type Stored } from "./stored.ts";
+import { readDirectives, readTarget, splitUrl, type Directives, type Target } from "./targets.ts";
+import { UpstreamError } from "./upstream.ts";
+import type { Viewers } from "./viewers.ts";
+
+/** Multivariant playlists and API answers are shared this long at least: an upstream writes them per request. */
+const SHARED_FRESH_MS_MIN = 1_000;
+/** How old one may be given out while the upstream is away. */
+const STALE_MS_MAX = 30_000;
+const RETRY_AFTER_SECONDS = 1;
+
+export interface LiveOptions {
+  readonly store: Store;
+  readonly fills: Fills;
+  readonly playlists: Playlists;
+  readonly viewers: Viewers;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Who asks: the peer's address, looked up only where it is needed. */
+export type AddressOf = () => string;
+
+/** The cached part of the edge. */
+export class LiveCache {
+  readonly #options: LiveOptions;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+  }
+
+  /** The answer if it is in memory; one look-up for media. `undefined` otherwise, and nothing is counted then. */
+  hit(request: Request, addressOf: AddressOf): Response | undefined {
+    const { path, query } = splitUrl(request.url);
+    const nowMs = this.#options.clock.monotonicMs();
+    const stored = this.#options.store.getFresh(path, nowMs);
+    if (stored !== undefined) return this.#send(request, { stored, result: "hit" });
+    const target = readTarget(path);
+    if (target?.kind !== "playlist") return undefined;
+    const directives = readDirectives(query);
+    if (directives === "invalid") return undefined;
+    const answer = this.#options.playlists.answerNow(path, directives);
+    if (answer === undefined) return undefined;
+    if (!this.#note({ request, addressOf, directives })) return undefined;
+    return this.#sendTail(request, answer);
+  }
+
+  /** Answers a request for a cached target from memory or from upstream. */
+  async answer(request: Request, target: Target, addressOf: AddressOf): Promise<Response> {
+    if (target.kind !== "playlist") {
+      const freshMsMin = target.kind === "media" ? 0 : SHARED_FRESH_MS_MIN;
+      return this.#shared(request, { path: target.path, freshMsMin });
+    }
+    const directives = readDirectives(splitUrl(request.url).query);
+    if (directives === "invalid") return this.#refuse(400, "Bad delivery directives");
+    if (!this.#note({ request, addressOf, directives })) return this.refuseFull();
+    // HEAD gets the headers of what there is and is never held.
+    const held = request.method === "HEAD" ? undefined : directives;
+    return this.#sendTail(request, await this.#options.playlists.ask(target.path, held, request.signal));
+  }
+
+  /** Passes on an answer of the origin's API that depends on the host name that the viewer used. */
+  async answerApi(request: Request, path: string): Promise<Response> {
+    const host = readHostName(request.headers.get("host"));
+    return this.#shared(request, { path, host, freshMsMin: SHARED_FRESH_MS_MIN });
+  }
+
+  /** 503 for a new viewer of a full edge. */
+  refuseFull(): Response {
+    return this.#refuse(503, "This edge is full");
+  }
+
+  /** Answers from the store or by a fill that all who ask share. */
+  async #shared(request: Request, wanted: Wanted): Promise<Response> {
+    const { store, fills, clock, log } = this.#options;
+    const key = keyOf(wanted);
+    const fresh = store.getFresh(key, clock.monotonicMs());
+    if (fresh !== undefined) return this.#send(request, { stored: fresh, result: "hit" });
+    const share = fills.share(wanted);
+    if (share === undefined) return this.#refuse(503, "Too many requests are under way");
+    const old = store.getAny(key);
+    try {
+      const stored = await share.stored;
+      const stale = stored.status >= 500 ? this.#usableStale(old) : undefined;
+      return this.#send(request, { stored: stale ?? stored, result: stale ? "stale" : share.part });
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      const stale = this.#usableStale(old);
+      if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
+      log.debug(`No answer for a viewer: ${describeError(error)}`);
+      return answerStatus({
+        status: error.status,
+        result: "error",
+        counters: this.#options.counters,
+        reason: error.message,
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      });
+    }
+  }
+
+  #refuse(status: number, reason: string): Response {
+    return answerStatus({
+      status,
+      result: "refused",
+      counters: this.#options.counters,
+      reason,
+      ...(status === 503 ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {}),
+    });
+  }
+
+  #usableStale(old: Stored | undefined): Stored | undefined {
+    if (old?.status !== 200) return undefined;
+    const nowMs = this.#options.clock.monotonicMs();
+    return isFresh({ ...old, freshMs: old.freshMs + STALE_MS_MAX }, nowMs) ? old : undefined;
+  }
+
+  #note(asked: {
+    readonly request: Request;
+    readonly addressOf: AddressOf;
+    readonly directives: Directives | undefined;
+  }): boolean {
+    return this.#options.viewers.note({
+      address: asked.addressOf(),
+      userAgent: asked.request.headers.get("user-agent") ?? "",
+      isBlocking: asked.directives !== undefined,
+    });
+  }
+
+  #send(
+    request: Request,
+    answer: { readonly stored: Stored; readonly result: TailAnswer["result"] },
+  ): Response {
+    const isError = answer.stored.status >= 400 && answer.result !== "hit";
+    return answerFrom({
+      request,
+      stored: answer.stored,
+      result: isError ? "error" : answer.result,
+      counters: this.#options.counters,
+      nowMs: this.#options.clock.monotonicMs(),
+    });
+  }
+
+  #sendTail(request: Request, { status, stored, cacheControl, result }: TailAnswer): Response {
+    const { counters, clock } = this.#options;
+    if (stored === undefined) {
+      return answerStatus({
+        status,
+        result,
+        counters,
+        reason: status === 400 ? "Too far ahead" : "The playlist is not available",
+        ...(status >= 500 ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {}),
+      });
+    }
+    return answerFrom({ request, stored, result, counters, cacheControl, nowMs: clock.monotonicMs() });
+  }
+}
+
+/** The name in a `Host` header, without its port; `undefined` for what cannot be one. */
+function readHostName(header: string | null): string | undefined {
+  return /^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/
+    .exec(header ?? "")?.[1]
+    ?.toLowerCase();
+}

@@ -1,0 +1,79 @@
+/** A whole edge in this process: it waits for its origin, serves, and closes. */
+import { expect, test } from "bun:test";
+import { commonOptions, readConfig } from "#common/config.ts";
+import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage } from "#common/formats/lease.ts";
+import { Lifecycle } from "#common/lifecycle.ts";
+import { silentLog } from "#common/log.ts";
+import { edgeOptions } from "./config.ts";
+import { until } from "./fake-origin.ts";
+import { main } from "./main.ts";
+
+const OPTIONS = { ...commonOptions, ...edgeOptions };
+
+/** An origin that is ready and takes leases. */
+function startOrigin(port: number, messages: LeaseMessage[]): Bun.Server<undefined> {
+  return Bun.serve({
+    port,
+    hostname: "127.0.0.1",
+    fetch(request, server) {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/api/v1/lease" && server.upgrade(request)) return undefined;
+      return new Response(pathname === "/readyz" ? "ready\n" : "Not found\n", {
+        status: pathname === "/readyz" ? 200 : 404,
+      });
+    },
+    websocket: {
+      message(socket, text) {
+        const message = decodeLeaseMessage(String(text));
+        if (message !== undefined) messages.push(message);
+        if (message?.type === "hello") socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+      },
+    },
+  });
+}
+
+async function startEdge(
+  port: number,
+): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
+  const args = ["--edge-port", "0", "--edge-bind", "127.0.0.1", "--upstream", `http://127.0.0.1:${port}`];
+  const config = readConfig(OPTIONS, { args, env: {}, known: OPTIONS });
+  const lifecycle = new Lifecycle();
+  const listening = Promise.withResolvers<number>();
+  const onListening = (ports: Readonly<Record<string, number>>): void => {
+    listening.resolve(ports["edge-port"] ?? 0);
+  };
+  await main({ config, lifecycle, log: silentLog, onListening });
+  return {
+    url: `http://127.0.0.1:${await listening.promise}`,
+    close: () => lifecycle.closeAll(silentLog),
+  };
+}
+
+test("main() waits for its origin and says so, then holds a lease, and closes whole", async () => {
+  const messages: LeaseMessage[] = [];
+  const place = startOrigin(0, messages);
+  const port = place.port ?? 0;
+  await place.stop(true);
+  const edge = await startEdge(port);
+  const waiting = await fetch(`${edge.url}/readyz`);
+  expect([waiting.status, await waiting.text()]).toEqual([
+    503,
+    expect.stringContaining("waiting for upstream"),
+  ]);
+  const page = await fetch(`${edge.url}/`);
+  expect(page.headers.get("content-type")).toContain("text/html");
+  expect(page.headers.get("content-security-policy")).toContain("script-src 'self'");
+
+  const origin = startOrigin(port, messages);
+  while ((await fetch(`${edge.url}/readyz`)).status !== 200) await Bun.sleep(20);
+  await until(() => messages.some((message) => message.type === "load" && message.state === "ready"));
+  expect(messages[0]).toMatchObject({ type: "hello", scheme: "http", port: Number(new URL(edge.url).port) });
+  const metrics = await (await fetch(`${edge.url}/metrics`)).text();
+  for (const name of ["requests_total", "upstream_requests_total", "viewers", "sent_bytes_total"]) {
+    expect(metrics).toContain(`spillway_edge_${name}`);
+  }
+
+  await edge.close();
+  await expect(fetch(`${edge.url}/healthz`)).rejects.toThrow();
+  await origin.stop(true);
+});

@@ -1,0 +1,141 @@
+/** All series of an edge. Nothing is counted here: each is read where it is kept, at scrape time. */
+import type { Registry } from "prom-client";
+import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
+import type { Counters, EgressRate } from "./counters.ts";
+import type { Fills } from "./fill.ts";
+import type { LeaseClient } from "./lease.ts";
+import type { Playlists } from "./playlists.ts";
+import type { RelayCounters } from "./relay.ts";
+import type { Store } from "./store.ts";
+import type { Streams } from "./streams.ts";
+import type { Upstream } from "./upstream.ts";
+import type { Viewers } from "./viewers.ts";
+
+/** Where an edge's figures are kept. */
+export interface MetricSources {
+  readonly counters: Counters;
+  readonly egress: EgressRate;
+  readonly upstream: Upstream;
+  readonly store: Store;
+  readonly fills: Fills;
+  readonly playlists: Playlists;
+  readonly viewers: Viewers;
+  readonly streams: Streams;
+  readonly relayCounters: RelayCounters;
+  readonly leases: readonly LeaseClient[];
+  /** Why the edge cannot serve, if so. */
+  readonly readiness: () => string | undefined;
+}
+
+interface Series {
+  readonly name: string;
+  readonly help: string;
+  readonly read: () => number;
+}
+
+/** The registry that `/metrics` shows. */
+export function createEdgeMetrics(sources: MetricSources): Registry {
+  const registry = createRegistry();
+  const { counters, viewers } = sources;
+  observedCounter({
+    registry,
+    name: "spillway_edge_requests_total",
+    help: "Requests of viewers for the stream, by how the cache met them.",
+    label: "result",
+    read: () => counters.requests,
+  });
+  observedGauge({
+    registry,
+    name: "spillway_edge_viewers",
+    help: "Viewers: HLS players by session over some seconds, the others by open connection.",
+    label: "kind",
+    read: () => viewers.byKind,
+  });
+  for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
+  for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
+  return registry;
+}
+
+function counterSeries({ counters, upstream, store, relayCounters }: MetricSources): readonly Series[] {
+  return [
+    {
+      name: "spillway_edge_sent_bytes_total",
+      help: "Body bytes handed to viewers.",
+      read: () => counters.sentBytes,
+    },
+    {
+      name: "spillway_edge_upstream_requests_total",
+      help: "Requests sent upstream.",
+      read: () => upstream.requests,
+    },
+    {
+      name: "spillway_edge_upstream_failures_total",
+      help: "Requests sent upstream that brought no whole answer.",
+      read: () => upstream.failures,
+    },
+    {
+      name: "spillway_edge_store_evictions_total",
+      help: "Stored answers that made room for others.",
+      read: () => store.evictions,
+    },
+    {
+      name: "spillway_edge_relay_gops_lost_total",
+      help: "Times that a slow viewer of stream.ts lost everything up to the next key frame.",
+      read: () => relayCounters.gopsLost,
+    },
+    {
+      name: "spillway_edge_relay_viewers_dropped_total",
+      help: "Viewers of stream.ts let go because they took nothing for too long.",
+      read: () => relayCounters.viewersDropped,
+    },
+    {
+      name: "spillway_edge_relay_upstream_losses_total",
+      help: "Upstream connections of stream.ts that ended or could not be made.",
+      read: () => relayCounters.upstreamLosses,
+    },
+    {
+      name: "spillway_edge_relay_skipped_bytes_total",
+      help: "Bytes of stream.ts from upstream that belonged to no packet.",
+      read: () => relayCounters.skippedBytes,
+    },
+  ];
+}
+
+function gaugeSeries(sources: MetricSources): readonly Series[] {
+  const { store, fills, playlists, upstream, streams, leases, egress, readiness } = sources;
+  return [
+    {
+      name: "spillway_edge_egress_bits_per_second",
+      help: "Sent over the last seconds.",
+      read: () => egress.bitsPerSecond,
+    },
+    { name: "spillway_edge_store_bytes", help: "Memory of stored answers.", read: () => store.bytes },
+    { name: "spillway_edge_store_items", help: "Stored answers.", read: () => store.items },
+    {
+      name: "spillway_edge_fills",
+      help: "Upstream requests for whole objects under way.",
+      read: () => fills.running,
+    },
+    {
+      name: "spillway_edge_in_flight_bytes",
+      help: "Bytes received of answers that are not complete.",
+      read: () => upstream.inFlightBytes,
+    },
+    {
+      name: "spillway_edge_held_requests",
+      help: "Playlist requests that wait for the next version.",
+      read: () => playlists.waiting,
+    },
+    { name: "spillway_edge_relayed_paths", help: "Endless streams relayed now.", read: () => streams.paths },
+    {
+      name: "spillway_edge_leases",
+      help: "Leases held.",
+      read: () => leases.filter((lease) => lease.isHeld).length,
+    },
+    {
+      name: "spillway_edge_ready",
+      help: "1 while it can serve.",
+      read: () => (readiness() === undefined ? 1 : 0),
+    },
+  ];
+}

@@ -1,0 +1,65 @@
+/**
+ * The parts of an edge and how they hang together, without socket, lease or process: upstream, store, fills,
+ * playlist tails, relays, counts. `main.ts` puts a server in front of them, tests put what they like.
+ */
+import type { Clock } from "#common/clock.ts";
+import type { Log } from "#common/log.ts";
+import { MEBIBYTE } from "#common/units.ts";
+import type { EdgeConfig } from "./config.ts";
+import { Counters, EgressRate } from "./counters.ts";
+import { Fills } from "./fill.ts";
+import { LiveCache } from "./live.ts";
+import { Playlists } from "./playlists.ts";
+import { RelayCounters } from "./relay.ts";
+import { Store } from "./store.ts";
+import { Streams } from "./streams.ts";
+import { Upstream } from "./upstream.ts";
+import { Viewers } from "./viewers.ts";
+
+/** What of `--cache-mib` is for answers that are still on their way; the rest is for those that are complete. */
+const IN_FLIGHT_SHARE = 0.25;
+
+export interface EdgeParts {
+  readonly counters: Counters;
+  readonly relayCounters: RelayCounters;
+  readonly egress: EgressRate;
+  readonly upstream: Upstream;
+  readonly store: Store;
+  readonly fills: Fills;
+  readonly playlists: Playlists;
+  readonly viewers: Viewers;
+  readonly live: LiveCache;
+  readonly streams: Streams;
+}
+
+export interface EdgePartsOptions {
+  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Makes all parts. `upstream` and `streams` are open and want closing. */
+export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts {
+  const bytesMax = config.cacheMib * MEBIBYTE;
+  const inFlightBytesMax = bytesMax * IN_FLIGHT_SHARE;
+  const counters = new Counters();
+  const relayCounters = new RelayCounters();
+  const upstream = new Upstream({ urls: config.upstream, clock, log, inFlightBytesMax });
+  const store = new Store(bytesMax - inFlightBytesMax);
+  const fills = new Fills({ upstream, store, clock });
+  const playlists = new Playlists({ upstream, clock });
+  const versionsMost = (): number => playlists.versionsMost;
+  const viewers = new Viewers({ clock, versionsMost, viewersMax: config.viewerMax });
+  return {
+    counters,
+    relayCounters,
+    egress: new EgressRate(counters, clock),
+    upstream,
+    store,
+    fills,
+    playlists,
+    viewers,
+    live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),
+    streams: new Streams({ upstream, clock, log, counters, relayCounters, viewers }),
+  };
+}

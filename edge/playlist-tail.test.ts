@@ -1,0 +1,180 @@
+/** Media playlists against a live origin: one held request for all, Age, refusals, failures. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+
+const PATH = "/live/canvas/720p/index.m3u8";
+
+interface Setup {
+  readonly live: FakeLivePlaylist;
+  readonly origin: FakeOrigin;
+  readonly edge: TestEdge;
+}
+
+const open: Setup[] = [];
+
+function setup(live = new FakeLivePlaylist()): Setup {
+  const origin = new FakeOrigin((request) => live.answer(request));
+  const made = { live, origin, edge: startTestEdge(origin.url) };
+  open.push(made);
+  return made;
+}
+
+afterEach(async () => {
+  for (const { live, origin, edge } of open.splice(0)) {
+    live.publish();
+    await edge.close();
+    await origin.close();
+  }
+});
+
+function ask({ edge }: Setup, query: string): Promise<Response> {
+  return fetch(`${edge.url}${PATH}${query}`);
+}
+
+describe("a media playlist", () => {
+  test.each([1, 100])("is held on one upstream request for %d viewers", async (count) => {
+    const made = setup();
+    await ask(made, "");
+    const held = Array.from({ length: count }, () => ask(made, "?_HLS_msn=102&_HLS_part=5"));
+    await until(() => made.edge.playlists.waiting === count);
+    made.live.publish();
+    const texts = await Promise.all(held.map(async (response) => (await response).text()));
+    expect(new Set(texts)).toEqual(new Set([made.live.text()]));
+    expect(made.origin.count("_HLS_msn")).toBe(1);
+    expect(made.origin.count()).toBe(2);
+  });
+
+  test("that is asked for in other words is the same request", async () => {
+    const made = setup(new FakeLivePlaylist(29));
+    await ask(made, "");
+    const queries = [
+      "?_HLS_msn=102&_HLS_part=9",
+      "?_HLS_part=9&_HLS_msn=102",
+      "?token=x&_HLS_msn=102&_HLS_part=9&_HLS_skip=YES",
+    ];
+    const held = queries.map((query) => ask(made, query));
+    await until(() => made.edge.playlists.waiting === 3);
+    made.live.publish();
+    await Promise.all(held);
+    const beyond = [ask(made, "?_HLS_msn=102&_HLS_part=10"), ask(made, "?_HLS_msn=103&_HLS_part=0")];
+    await until(() => made.edge.playlists.waiting === 2);
+    made.live.publish();
+    await Promise.all(beyond);
+    expect(made.origin.count()).toBe(3);
+  });
+
+  test("that has what is asked for is answered without asking upstream", async () => {
+    const made = setup();
+    await ask(made, "");
+    for (const query of ["?_HLS_msn=102&_HLS_part=4", "?_HLS_msn=90", "?_HLS_msn=101&_HLS_part=3", ""]) {
+      const response = await ask(made, query);
+      expect(await response.text()).toBe(made.live.text());
+      expect(response.headers.get("cache-status")).toStartWith("spillway; hit");
+    }
+    expect(made.origin.count()).toBe(1);
+  });
+
+  test("asked for ahead waits through the versions between", async () => {
+    const made = setup();
+    await ask(made, "");
+    const ahead = ask(made, "?_HLS_msn=102&_HLS_part=7");
+    const near = ask(made, "?_HLS_msn=102&_HLS_part=5");
+    await until(() => made.live.held === 1);
+    made.live.publish();
+    expect((await near).status).toBe(200);
+    for (const parts of [27, 28]) {
+      await until(() => made.live.held === 1);
+      made.live.publish();
+      expect(made.live.parts).toBe(parts);
+    }
+    expect(await (await ahead).text()).toContain("aabbccdd-102.7.m4s");
+    expect(made.origin.count("_HLS_msn")).toBe(3);
+  });
+
+  test("is refused with 400 where directives are wrong or too far, asking upstream at most once more", async () => {
+    const made = setup();
+    await ask(made, "");
+    for (const query of ["?_HLS_part=1", "?_HLS_msn=x", "?_HLS_msn=104", "?_HLS_msn=103&_HLS_part=99"]) {
+      const response = await ask(made, query);
+      expect([query, response.status]).toEqual([query, 400]);
+      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      expect(response.headers.get("cache-control")).toBe("no-store");
+    }
+    expect(made.origin.count()).toBe(1);
+  });
+
+  test("carries an Age without the time that it was held, and a lifetime for each kind of request", async () => {
+    const made = setup();
+    const plain = await ask(made, "");
+    expect([plain.headers.get("age"), plain.headers.get("cache-control")]).toEqual(["0", "max-age=1"]);
+    const held = ask(made, "?_HLS_msn=102&_HLS_part=5");
+    await until(() => made.live.held === 1);
+    await Bun.sleep(1_100);
+    made.live.publish();
+    const answer = await held;
+    expect([answer.headers.get("age"), answer.headers.get("cache-control")]).toEqual(["0", "max-age=12"]);
+    const sharing = await ask(made, "");
+    expect([sharing.headers.get("age"), sharing.headers.get("cache-control")]).toEqual(["0", "max-age=1"]);
+  });
+
+  test("whose held request fails ends all waiters with 503, never with an old version", async () => {
+    const made = setup();
+    await ask(made, "");
+    const held = Array.from({ length: 5 }, () => ask(made, "?_HLS_msn=102&_HLS_part=5"));
+    await until(() => made.edge.playlists.waiting === 5);
+    made.live.stall();
+    const statuses = await Promise.all(held.map(async (response) => (await response).status));
+    expect(statuses).toEqual([503, 503, 503, 503, 503]);
+    expect(made.origin.count("_HLS_msn")).toBeLessThanOrEqual(2);
+  });
+
+  test("that goes back is taken over: the origin began anew", async () => {
+    const made = setup(new FakeLivePlaylist(95));
+    await ask(made, "");
+    made.live.parts = 25;
+    await Bun.sleep(1_010);
+    expect(await (await ask(made, "")).text()).toBe(made.live.text());
+    expect((await ask(made, "?_HLS_msn=109&_HLS_part=5")).status).toBe(400);
+  });
+
+  test("of a stream that does not exist is 404, asked once for a crowd", async () => {
+    const made = setup();
+    made.origin.handler = () => new Response("Not found\n", { status: 404 });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(made, "")));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 404));
+    expect((await ask(made, "")).status).toBe(404);
+    expect(made.origin.count()).toBe(1);
+  });
+
+  test("is compressed for those who accept it, with a tag of its own", async () => {
+    const made = setup();
+    await ask(made, "");
+    const url = `${made.edge.url}${PATH}`;
+    const plain = await fetch(url, { headers: { "accept-encoding": "identity" } });
+    const packed = await fetch(url, { headers: { "accept-encoding": "br, gzip" }, decompress: false });
+    expect([plain.headers.get("content-encoding"), plain.headers.get("etag")]).toEqual([null, '"v25"']);
+    expect([packed.headers.get("content-encoding"), packed.headers.get("etag")]).toEqual([
+      "gzip",
+      '"v25-gzip"',
+    ]);
+    expect(packed.headers.get("vary")).toBe("Accept-Encoding");
+    const bytes = await packed.bytes();
+    expect(packed.headers.get("content-length")).toBe(String(bytes.length));
+    expect(new TextDecoder().decode(Bun.gunzipSync(bytes))).toBe(made.live.text());
+  });
+
+  test("frees a waiter whose viewer left", async () => {
+    const made = setup();
+    await ask(made, "");
+    const abort = new AbortController();
+    const left = fetch(`${made.edge.url}${PATH}?_HLS_msn=102&_HLS_part=5`, { signal: abort.signal });
+    const stays = ask(made, "?_HLS_msn=102&_HLS_part=5");
+    await until(() => made.edge.playlists.waiting === 2);
+    abort.abort();
+    await left.catch(() => "aborted");
+    await until(() => made.edge.playlists.waiting === 1);
+    made.live.publish();
+    expect((await stays).status).toBe(200);
+    expect(made.origin.count("_HLS_msn")).toBe(1);
+  });
+});

@@ -1,0 +1,291 @@
+/**
+ * One media playlist at its live end: newest version, viewers that wait for the next, and the one held upstream
+ * request that brings it. Versions are adopted in one place and wake waiters in slices, so that the first of
+ * thousands is not as late as the last.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.5.2, B.1
+import type { Clock } from "#common/clock.ts";
+import { msToSeconds } from "#common/units.ts";
+import { fetchWithRetry } from "./fill.ts";
+import {
+  comparePositions,
+  contains,
+  isTooFar,
+  nextQuery,
+  readPlaylistFacts,
+  type PlaylistFacts,
+} from "./playlist-facts.ts";
+import { ageMsOf, freshMsOf, readStored, type Stored } from "./stored.ts";
+import type { RequestResult } from "./counters.ts";
+import type { Directives } from "./targets.ts";
+import { UpstreamError, type Upstream } from "./upstream.ts";
+
+/** Viewers waiting on one playlist. Past it, 503. */
+const WAITERS_MAX = 20_000;
+/** Waiters woken between two turns of the microtask queue, so that their answers leave in between. */
+const WAKE_SLICE = 64;
+/** Holds and lifetimes in target durations: 6.2.5.2, B.1. */
+const HOLD_TARGETS = 3;
+const BLOCKING_FRESH_TARGETS = 6;
+const STALE_TARGETS = 1.5;
+/** Beyond the upstream's own hold, so that its 503 arrives before our timeout. */
+const HOLD_MARGIN_MS = 2_000;
+/** Before the first version is read: the longest hold that a first request could meet. */
+const HOLD_MS_UNKNOWN = 8_000;
+/** A version older than this is looked up again before a position is refused as too far. */
+const REFUSE_AGE_MS_MAX = 500;
+/** Pause before asking an upstream again that answered a held request with what we have. */
+const UNCHANGED_PAUSE_MS = 200;
+
+/** What a request gets. `stored` is absent where nothing but a status can be said. */
+export interface TailAnswer {
+  readonly status: number;
+  readonly stored?: Stored;
+  /** `Cache-Control` for this kind of request. */
+  readonly cacheControl: string;
+  readonly result: RequestResult;
+}
+
+interface Version {
+  readonly stored: Stored;
+  readonly facts: PlaylistFacts;
+}
+
+interface Waiter {
+  readonly directives: Directives;
+  readonly sinceMs: number;
+  readonly part: "miss" | "collapsed";
+  readonly resolve: (answer: TailAnswer) => void;
+}
+
+export interface TailOptions {
+  readonly path: string;
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+}
+
+/** The live end of one playlist. */
+export class PlaylistTail {
+  /** Versions adopted since start. */
+  versions = 0;
+  readonly #options: TailOptions;
+  readonly #waiters = new Set<Waiter>();
+  #newest: Version | undefined;
+  #plainFill: Promise<TailAnswer | undefined> | undefined;
+  #isHolding = false;
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** The answer if no upstream request and no wait is needed. */
+  answerNow(directives: Directives | undefined): TailAnswer | undefined {
+    const version = this.#usable();
+    if (version === undefined) return undefined;
+    const { stored, facts } = version;
+    if (directives !== undefined && facts.canBlock) {
+      return contains(facts, directives) ? this.#answer(version, { directives, result: "hit" }) : undefined;
+    }
+    const isFresh = ageMsOf(stored, this.#nowMs()) < plainFreshMs(facts);
+    return isFresh ? this.#answer(version, { directives: undefined, result: "hit" }) : undefined;
+  }
+
+  /** Answers as soon as can be. Never rejects. */
+  async ask(directives: Directives | undefined, signal: AbortSignal): Promise<TailAnswer> {
+    const now = this.answerNow(directives);
+    if (now !== undefined) return now;
+    let version = this.#usable();
+    if (version === undefined || directives === undefined || !version.facts.canBlock) {
+      const answer = await this.#refresh();
+      version = this.#newest;
+      const isAnswered = directives === undefined || version === undefined || !version.facts.canBlock;
+      if (isAnswered || answer.status !== 200) return answer;
+    }
+    if (directives === undefined || version === undefined) return refused(503);
+    if (isTooFar(version.facts, directives) && !this.#isHolding) version = await this.#lookAgain(version);
+    if (contains(version.facts, directives)) {
+      return this.#answer(version, { directives, result: "collapsed" });
+    }
+    if (isTooFar(version.facts, directives)) return refused(400);
+    return this.#wait(directives, signal);
+  }
+
+  /** Fetches the playlist as it is now, once for all who ask meanwhile; a little staleness beats an error. */
+  async #refresh(): Promise<TailAnswer> {
+    const part = this.#plainFill === undefined ? "miss" : "collapsed";
+    this.#plainFill ??= this.#fetch("").finally(() => {
+      this.#plainFill = undefined;
+    });
+    const failure = await this.#plainFill;
+    const version = this.#newest;
+    if (failure === undefined && version !== undefined) {
+      return this.#answer(version, { directives: undefined, result: part });
+    }
+    if (version !== undefined && failure !== undefined && failure.status >= 500) {
+      const staleMsMax = plainFreshMs(version.facts) + STALE_TARGETS * version.facts.targetDurationMs;
+      if (ageMsOf(version.stored, this.#nowMs()) <= staleMsMax) {
+        return this.#answer(version, { directives: undefined, result: "stale" });
+      }
+    }
+    return failure ?? refused(502);
+  }
+
+  /** Before a refusal: perhaps the origin is ahead of what we have. */
+  async #lookAgain(version: Version): Promise<Version> {
+    if (ageMsOf(version.stored, this.#nowMs()) < REFUSE_AGE_MS_MAX) return version;
+    await this.#refresh();
+    return this.#newest ?? version;
+  }
+
+  #wait(directives: Directives, signal: AbortSignal): Promise<TailAnswer> {
+    if (this.#waiters.size >= WAITERS_MAX) return Promise.resolve(refused(503));
+    const { promise, resolve } = Promise.withResolvers<TailAnswer>();
+    const waiter: Waiter = {
+      directives,
+      sinceMs: this.#nowMs(),
+      part: this.#isHolding ? "collapsed" : "miss",
+      resolve,
+    };
+    this.#waiters.add(waiter);
+    signal.addEventListener("abort", () => this.#waiters.delete(waiter), { once: true });
+    if (!this.#isHolding) void this.#hold();
+    return promise;
+  }
+
+  /** Brings version after version while somebody waits. Ends all waiters on failure; never rejects. */
+  async #hold(): Promise<void> {
+    this.#isHolding = true;
+    try {
+      while (this.#waiters.size > 0 && this.#newest !== undefined) {
+        const before = this.versions;
+        const failure = await this.#fetch(`?${nextQuery(this.#newest.facts)}`);
+        if (failure !== undefined) this.#endAll(failure);
+        else if (this.versions === before) await this.#pause(this.#newest.facts);
+        this.#endOverdue();
+      }
+    } finally {
+      this.#isHolding = false;
+      if (this.#newest === undefined) this.#endAll(refused(503));
+    }
+  }
+
+  /** Fetches one version and adopts it; a failure is returned as what its askers get. */
+  async #fetch(query: string): Promise<TailAnswer | undefined> {
+    const { upstream, clock, path } = this.#options;
+    const startMs = this.#nowMs();
+    const facts = this.#newest?.facts;
+    const holdMsMax =
+      facts === undefined ? HOLD_MS_UNKNOWN : HOLD_TARGETS * facts.targetDurationMs + HOLD_MARGIN_MS;
+    try {
+      const answer = await fetchWithRetry({ upstream, clock, path: `${path}${query}`, holdMsMax });
+      const stored = readStored(answer);
+      if (stored.status !== 200) return { ...errorAnswer(stored.status), stored };
+      const facts = readPlaylistFacts(new TextDecoder().decode(stored.body));
+      if (facts === undefined) return errorAnswer(502);
+      this.#adopt({ stored, facts }, startMs);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      return errorAnswer(error.status === 504 ? 504 : 503);
+    }
+  }
+
+  /**
+   * Takes a version as the newest. One that ends earlier than ours is late news if it was asked for before ours
+   * arrived; asked for after, it means that the origin began anew, and ours is void.
+   */
+  #adopt(version: Version, askedMs: number): void {
+    const current = this.#newest;
+    if (current !== undefined) {
+      const order = comparePositions(version.facts, current.facts);
+      if (order < 0 && askedMs <= current.stored.receivedMs) return;
+      if (order !== 0) this.versions++;
+    } else {
+      this.versions++;
+    }
+    this.#newest = version;
+    this.#wake(version);
+  }
+
+  #wake(version: Version): void {
+    const ready: Waiter[] = [];
+    for (const waiter of this.#waiters) if (contains(version.facts, waiter.directives)) ready.push(waiter);
+    for (const waiter of ready) this.#waiters.delete(waiter);
+    this.#resolveInSlices(ready, (waiter) =>
+      this.#answer(version, { directives: waiter.directives, result: waiter.part }),
+    );
+  }
+
+  #resolveInSlices(waiters: readonly Waiter[], answer: (waiter: Waiter) => TailAnswer, from = 0): void {
+    for (const waiter of waiters.slice(from, from + WAKE_SLICE)) waiter.resolve(answer(waiter));
+    if (from + WAKE_SLICE < waiters.length) {
+      queueMicrotask(() => this.#resolveInSlices(waiters, answer, from + WAKE_SLICE));
+    }
+  }
+
+  #endAll(answer: TailAnswer): void {
+    const all = [...this.#waiters];
+    this.#waiters.clear();
+    this.#resolveInSlices(all, () => answer);
+  }
+
+  /** Waiters past the longest hold, or whose position an origin that began anew will not reach soon. */
+  #endOverdue(): void {
+    const facts = this.#newest?.facts;
+    if (facts === undefined) return;
+    const nowMs = this.#nowMs();
+    const overdue = [...this.#waiters].filter(
+      (waiter) =>
+        nowMs - waiter.sinceMs > HOLD_TARGETS * facts.targetDurationMs || isTooFar(facts, waiter.directives),
+    );
+    for (const waiter of overdue) this.#waiters.delete(waiter);
+    this.#resolveInSlices(overdue, () => errorAnswer(503));
+  }
+
+  #pause(facts: PlaylistFacts): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.after(facts.partTargetMs ?? UNCHANGED_PAUSE_MS, resolve);
+    });
+  }
+
+  /** The newest version, unless it is older than any answer may be given out. */
+  #usable(): Version | undefined {
+    const version = this.#newest;
+    if (version === undefined) return undefined;
+    const ageMsMax = BLOCKING_FRESH_TARGETS * version.facts.targetDurationMs;
+    return ageMsOf(version.stored, this.#nowMs()) < ageMsMax ? version : undefined;
+  }
+
+  #answer(
+    { stored, facts }: Version,
+    kind: { readonly directives: Directives | undefined; readonly result: TailAnswer["result"] },
+  ): TailAnswer {
+    const isHeld = kind.directives !== undefined && facts.canBlock;
+    const freshMs = isHeld ? BLOCKING_FRESH_TARGETS * facts.targetDurationMs : plainFreshMs(facts);
+    // The origin's own words where it set the same lifetime; both kinds of request share one stored version.
+    const cacheControl =
+      freshMsOf(stored.cacheControl) === freshMs ? stored.cacheControl : `max-age=${msToSeconds(freshMs)}`;
+    return { status: 200, stored, cacheControl, result: kind.result };
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}
+
+/** Half a target duration in whole seconds, at least one (B.1). */
+function plainFreshMs(facts: PlaylistFacts): number {
+  return Math.max(1, Math.floor(facts.targetDurationMs / 2_000)) * 1_000;
+}
+
+function refused(status: number): TailAnswer {
+  return { status, cacheControl: "no-store", result: "refused" };
+}
+
+function errorAnswer(status: number): TailAnswer {
+  return { status, cacheControl: "no-store", result: "error" };
+}

@@ -1,0 +1,72 @@
+/**
+ * The newest version of every media playlist that is being watched. A tail answers each request that its newest
+ * version meets, and holds the rest on one upstream request for the next version, whatever positions were asked:
+ * the upstream sees one viewer, not all of them.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking reload), B.1 (caching)
+import { LRUCache } from "lru-cache";
+import type { Clock } from "#common/clock.ts";
+import { PlaylistTail, type TailAnswer } from "./playlist-tail.ts";
+import type { Directives } from "./targets.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
+const TAILS_MAX = 128;
+/** Playlists not yet known to exist that are being asked for. Past it, 503. */
+const STARTING_MAX = 64;
+/** Playlists remembered not to exist, and for how long. */
+const MISSING_MAX = 1_024;
+const MISSING_MS = 250;
+
+/** The tails by playlist path. */
+export class Playlists {
+  readonly #tails = new LRUCache<string, PlaylistTail>({ max: TAILS_MAX });
+  readonly #starting = new Map<string, PlaylistTail>();
+  readonly #missing = new LRUCache<string, TailAnswer>({ max: MISSING_MAX, ttl: MISSING_MS });
+  readonly #upstream: Upstream;
+  readonly #clock: Clock;
+
+  constructor(options: { readonly upstream: Upstream; readonly clock: Clock }) {
+    this.#upstream = options.upstream;
+    this.#clock = options.clock;
+  }
+
+  /** Playlist requests that wait for a version to come. */
+  get waiting(): number {
+    let sum = 0;
+    for (const tail of this.#tails.values()) sum += tail.waiting;
+    return sum;
+  }
+
+  /** Versions that the busiest playlist got since start: what a viewer of it has asked for. */
+  get versionsMost(): number {
+    let most = 0;
+    for (const tail of this.#tails.values()) most = Math.max(most, tail.versions);
+    return most;
+  }
+
+  /** Answers at once from memory, or returns `undefined`: then {@link ask}. */
+  answerNow(path: string, directives: Directives | undefined): TailAnswer | undefined {
+    return this.#tails.get(path)?.answerNow(directives) ?? this.#missing.get(path);
+  }
+
+  /** Answers as soon as the playlist contains what is asked. Never rejects. */
+  async ask(path: string, directives: Directives | undefined, signal: AbortSignal): Promise<TailAnswer> {
+    const known = this.#tails.get(path) ?? this.#starting.get(path);
+    if (known !== undefined) return known.ask(directives, signal);
+    if (this.#starting.size >= STARTING_MAX) {
+      return { status: 503, cacheControl: "no-store", result: "refused" };
+    }
+    const tail = new PlaylistTail({ path, upstream: this.#upstream, clock: this.#clock });
+    this.#starting.set(path, tail);
+    // Settled by the tail's first version or failure, so that made-up names never push out real playlists.
+    const first = await tail.ask(undefined, signal);
+    this.#starting.delete(path);
+    if (first.status !== 200) {
+      this.#missing.set(path, { ...first, result: "error" });
+      return first;
+    }
+    this.#tails.set(path, tail);
+    return directives === undefined ? first : tail.ask(directives, signal);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Whether this edge can serve, and why not: asks its upstream's `/readyz` over and over, so that an edge that was
+ * started before its origin waits and says so.
+ */
+import type { Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import type { Log } from "#common/log.ts";
+import type { Upstream } from "./upstream.ts";
+
+const PROBE_MS_READY = 1_000;
+const PROBE_MS_WAITING = 250;
+const PROBE_ANSWER_MS_MAX = 2_000;
+/** Probes that must fail one after the other before an edge that served calls itself unable. */
+const FAILURES_MAX = 2;
+const REASON_CHARACTERS_MAX = 200;
+
+/** The upstream's state, as last probed. */
+export class UpstreamProbe {
+  readonly #upstream: Upstream;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #onChange: () => void;
+  #reason: string | undefined;
+  #failures = FAILURES_MAX;
+  #cancelTimer: (() => void) | undefined;
+  #isClosed = false;
+
+  /** Begins to probe at once. */
+  constructor(options: {
+    readonly upstream: Upstream;
+    readonly clock: Clock;
+    readonly log: Log;
+    /** Called when the edge becomes able or unable to serve. */
+    readonly onChange: () => void;
+  }) {
+    this.#upstream = options.upstream;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#onChange = options.onChange;
+    this.#reason = `waiting for upstream ${options.upstream.urls[0] ?? ""}`;
+    void this.#probe();
+  }
+
+  /** Why nothing can be served, or `undefined`. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelTimer?.();
+  }
+
+  /** Never rejects. */
+  async #probe(): Promise<void> {
+    const found = await this.#ask();
+    if (this.#isClosed) return;
+    this.#failures = found === undefined ? 0 : this.#failures + 1;
+    if (found === undefined || this.#failures >= FAILURES_MAX) this.#become(found);
+    this.#cancelTimer = this.#clock.after(
+      found === undefined ? PROBE_MS_READY : PROBE_MS_WAITING,
+      () => void this.#probe(),
+    );
+  }
+
+  #become(reason: string | undefined): void {
+    const isChange = (reason === undefined) !== (this.#reason === undefined);
+    this.#reason = reason;
+    if (!isChange) return;
+    if (reason === undefined)
+      this.#log.info("Upstream is ready", { upstream: this.#upstream.urls.join(" ") });
+    else this.#log.warn(`Not ready: ${reason}`);
+    this.#onChange();
+  }
+
+  async #ask(): Promise<string | undefined> {
+    try {
+      const { status, body } = await this.#upstream.fetch("/readyz", { holdMsMax: PROBE_ANSWER_MS_MAX });
+      // An upstream that is no Spillway node has no such path; it answers, which is all that can be known.
+      if (status < 400 || status === 404) return undefined;
+      const words = new TextDecoder().decode(body).trim().slice(0, REASON_CHARACTERS_MAX);
+      return `upstream is not ready: ${words}`;
+    } catch (error) {
+      return `waiting for upstream ${this.#upstream.urls.join(" ")}: ${describeError(error)}`;
+    }
+  }
+}

@@ -1,0 +1,199 @@
+/** The relay of stream.ts: joining, slow viewers, an upstream that ends. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { countContinuityErrors, FakeTransportStream } from "./fake-transport-stream.ts";
+import { isPat, isRandomAccess, PACKET_BYTES } from "./ts-packets.ts";
+
+const PATH = "/live/canvas/stream.ts";
+
+/** An origin of `stream.ts` that sends what a test hands it to all who are connected. */
+class TsOrigin extends FakeOrigin {
+  status = 200;
+  /** What each connection begins with. */
+  opening: Uint8Array = new Uint8Array(0);
+  readonly #open = new Set<ReadableStreamDefaultController<Uint8Array>>();
+
+  constructor(port = 0) {
+    super(() => this.#answer(), port);
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  send(bytes: Uint8Array): void {
+    for (const controller of this.#open) controller.enqueue(bytes);
+  }
+
+  /** Ends all connections. */
+  cut(): void {
+    for (const controller of this.#open) controller.close();
+    this.#open.clear();
+  }
+
+  #answer(): Response {
+    if (this.status !== 200) return new Response("offline\n", { status: this.status });
+    let own: ReadableStreamDefaultController<Uint8Array> | undefined;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        own = controller;
+        this.#open.add(controller);
+        if (this.opening.length > 0) controller.enqueue(this.opening);
+      },
+      cancel: () => {
+        if (own !== undefined) this.#open.delete(own);
+      },
+    });
+    return new Response(body, { headers: { "content-type": "video/mp2t" } });
+  }
+}
+
+/** A viewer that reads all along, until it is let go. */
+class Viewer {
+  bytes = 0;
+  readonly response: Promise<Response>;
+  readonly #chunks: Uint8Array[] = [];
+  readonly #abort = new AbortController();
+
+  constructor(edge: TestEdge) {
+    this.response = fetch(edge.url + PATH, { signal: this.#abort.signal });
+    void this.#read();
+  }
+
+  get received(): Uint8Array {
+    return Buffer.concat(this.#chunks);
+  }
+
+  leave(): void {
+    this.#abort.abort();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const { body } = await this.response;
+      if (body === null) return;
+      for await (const chunk of body) {
+        this.#chunks.push(chunk);
+        this.bytes += chunk.length;
+      }
+    } catch {
+      // Left, or the edge has closed: the test looks at what was received.
+    }
+  }
+}
+
+const closers: (() => Promise<void>)[] = [];
+
+function start(): { readonly origin: TsOrigin; readonly edge: TestEdge } {
+  const origin = new TsOrigin();
+  const edge = startTestEdge(origin.url);
+  closers.push(edge.close, () => origin.close());
+  return { origin, edge };
+}
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+function beginsAtKey(bytes: Uint8Array): boolean {
+  return isPat(bytes, 0) && isRandomAccess(bytes, 2 * PACKET_BYTES);
+}
+
+describe("relay of stream.ts", () => {
+  test("has one upstream connection, and each viewer begins at the newest key frame", async () => {
+    const { origin, edge } = start();
+    const stream = new FakeTransportStream();
+    origin.opening = stream.gop();
+    const first = new Viewer(edge);
+    await until(() => first.bytes === origin.opening.length);
+    const newest = stream.gop();
+    origin.send(newest);
+    await until(() => first.bytes === origin.opening.length + newest.length);
+    const others = Array.from({ length: 20 }, () => new Viewer(edge));
+    await until(() => others.every(({ bytes }) => bytes === newest.length));
+    for (const viewer of others) expect(viewer.received).toEqual(Buffer.from(newest));
+    expect(edge.viewers.ts).toBe(21);
+    const next = stream.gop();
+    origin.send(next);
+    await until(() => others.every(({ bytes }) => bytes === newest.length + next.length));
+    for (const viewer of [first, ...others]) {
+      expect(beginsAtKey(viewer.received)).toBe(true);
+      expect(countContinuityErrors(viewer.received)).toEqual({ errors: 0, marked: 0 });
+      viewer.leave();
+    }
+    expect(origin.count()).toBe(1);
+    await until(() => edge.viewers.ts === 0);
+  });
+
+  test("keeps viewers through the end of the upstream and goes on without a repeated picture", async () => {
+    const { origin, edge } = start();
+    const stream = new FakeTransportStream();
+    const [one, two, three] = [stream.gop(), stream.gop(), stream.gop()];
+    origin.opening = one ?? origin.opening;
+    const viewer = new Viewer(edge);
+    await until(() => viewer.bytes > 0);
+    origin.send(two);
+    await until(() => viewer.bytes === one.length + two.length);
+    origin.opening = two;
+    origin.cut();
+    await until(() => origin.connections === 1);
+    origin.send(three);
+    await until(() => viewer.bytes >= one.length + two.length + three.length + 3 * PACKET_BYTES);
+    expect(countContinuityErrors(viewer.received)).toEqual({ errors: 0, marked: 3 });
+    expect(viewer.bytes).toBe(one.length + two.length + three.length + 3 * PACKET_BYTES);
+    expect(edge.relayCounters.upstreamLosses).toBe(1);
+    viewer.leave();
+  });
+
+  test("lets a slow viewer lose whole groups of pictures, and nobody else", async () => {
+    const { origin, edge } = start();
+    const stream = new FakeTransportStream();
+    origin.opening = stream.gop();
+    const quick = new Viewer(edge);
+    const slowChunks: Uint8Array[] = [];
+    const slow = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: Number(new URL(edge.url).port),
+      socket: { data: (_socket, bytes) => void slowChunks.push(Buffer.from(bytes)) },
+    });
+    slow.write(`GET ${PATH} HTTP/1.0\r\nHost: edge\r\n\r\n`);
+    await until(() => slowChunks.length > 0 && quick.bytes > 0);
+    slow.pause();
+    let sent = origin.opening.length;
+    for (let count = 0; count < 10; count++) {
+      const gop = stream.gop(30, 400);
+      origin.send(gop);
+      sent += gop.length;
+      await until(() => quick.bytes === sent);
+    }
+    expect(edge.relayCounters.gopsLost).toBeGreaterThan(0);
+    slow.resume();
+    const marked = (): number => countContinuityErrors(bodyOf(slowChunks)).marked;
+    while (marked() === 0) {
+      origin.send(stream.gop());
+      await Bun.sleep(50);
+    }
+    expect(countContinuityErrors(bodyOf(slowChunks)).errors).toBe(0);
+    expect(countContinuityErrors(quick.received)).toEqual({ errors: 0, marked: 0 });
+    slow.terminate();
+    quick.leave();
+  }, 20_000);
+
+  test("is 503 with Retry-After while the upstream is offline, 404 where it knows no such stream", async () => {
+    const { origin, edge } = start();
+    origin.status = 503;
+    const offline = await fetch(edge.url + PATH);
+    expect([offline.status, offline.headers.get("retry-after")]).toEqual([503, "2"]);
+    expect(offline.headers.get("access-control-allow-origin")).toBe("*");
+    origin.status = 404;
+    expect((await fetch(`${edge.url}/live/other/stream.ts`)).status).toBe(404);
+    expect(edge.viewers.ts).toBe(0);
+  });
+});
+
+/** What came behind the header, whole packets only. */
+function bodyOf(chunks: readonly Uint8Array[]): Uint8Array {
+  const all = Buffer.concat(chunks);
+  const body = all.subarray(all.indexOf("\r\n\r\n") + 4);
+  return body.subarray(0, body.length - (body.length % PACKET_BYTES));
+}

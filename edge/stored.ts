@@ -1,0 +1,94 @@
+/**
+ * One answer of the upstream as the edge keeps it: body, the headers that viewers get again, and the clock
+ * readings that freshness is computed from. Fills make them, the store and the playlist tails hold them.
+ */
+// RFC 9111 4.2 (freshness), RFC 8246 (immutable)
+import { gzipSync } from "node:zlib";
+import type { UpstreamAnswer } from "./upstream.ts";
+
+/** Answers other than 200 are kept this long at most: what is missing now may be published in the next instant. */
+const ERROR_FRESH_MS = 250;
+/** What an entry costs beside its body: key, headers, bookkeeping. */
+const OVERHEAD_BYTES = 1_024;
+/** Room for the compressed twin of a text. */
+const TEXT_FACTOR = 1.5;
+
+/** A stored answer. Bodies are shared by all who send them and never written to. */
+export interface Stored {
+  readonly status: number;
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly cacheControl: string;
+  /** Strong entity tag of the plain body, in its quotes; empty without one. */
+  readonly etag: string;
+  /** The upstream's `Date`, passed on unchanged. */
+  readonly date: string;
+  readonly retryAfter: string;
+  /** When it arrived, on the monotonic clock. */
+  readonly receivedMs: number;
+  /** The `Age` that it arrived with: not 0 where the upstream is an edge. Time that a request was held does not count. */
+  readonly ageAtArrivalMs: number;
+  /** How long after its birth it may be given out unasked. */
+  readonly freshMs: number;
+  /** True for text, which is offered compressed. */
+  readonly isText: boolean;
+  /** The compressed body, made when first asked for. */
+  gzip: Uint8Array | undefined;
+}
+
+/**
+ * Takes over an upstream's answer. `Set-Cookie` and every header not named here stay behind.
+ *
+ * @param freshMsMin keeps a 200 at least this long whatever its header says
+ */
+export function readStored(answer: UpstreamAnswer, freshMsMin = 0): Stored {
+  const { headers, status, body, receivedMs } = answer;
+  const contentType = headers.get("content-type") ?? "application/octet-stream";
+  const cacheControl = headers.get("cache-control") ?? "";
+  const isOk = status === 200;
+  return {
+    status,
+    body,
+    contentType,
+    cacheControl,
+    etag: headers.get("etag") ?? "",
+    date: headers.get("date") ?? new Date().toUTCString(),
+    retryAfter: headers.get("retry-after") ?? "",
+    receivedMs,
+    ageAtArrivalMs: readSeconds(headers.get("age") ?? "") * 1_000,
+    freshMs: isOk ? Math.max(freshMsMin, freshMsOf(cacheControl)) : ERROR_FRESH_MS,
+    isText: /^(?:text\/|application\/(?:json|vnd\.apple\.))/.test(contentType),
+    gzip: undefined,
+  };
+}
+
+/** Age on the monotonic clock, in milliseconds. */
+export function ageMsOf(stored: Stored, nowMs: number): number {
+  return Math.max(0, nowMs - stored.receivedMs) + stored.ageAtArrivalMs;
+}
+
+export function isFresh(stored: Stored, nowMs: number): boolean {
+  return ageMsOf(stored, nowMs) < stored.freshMs;
+}
+
+/** What an entry weighs in the store, in bytes. */
+export function sizeOf(stored: Stored): number {
+  return Math.ceil(stored.body.length * (stored.isText ? TEXT_FACTOR : 1)) + OVERHEAD_BYTES;
+}
+
+/** The compressed body, made once however many ask. */
+export function gzipOf(stored: Stored): Uint8Array {
+  stored.gzip ??= gzipSync(stored.body, { level: 6 });
+  return stored.gzip;
+}
+
+/** How long a shared cache may keep a response with this `Cache-Control` (RFC 9111 5.2.2), in milliseconds. */
+export function freshMsOf(cacheControl: string): number {
+  if (/\b(?:no-store|no-cache|private)\b/i.test(cacheControl)) return 0;
+  const shared = /\bs-maxage=(\d+)/i.exec(cacheControl) ?? /\bmax-age=(\d+)/i.exec(cacheControl);
+  return readSeconds(shared?.[1] ?? "") * 1_000;
+}
+
+function readSeconds(text: string): number {
+  return /^\d{1,9}$/.test(text) ? Number(text) : 0;
+}

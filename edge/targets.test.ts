@@ -1,0 +1,73 @@
+/** Which paths and directives an edge accepts. */
+import { describe, expect, test } from "bun:test";
+import { readDirectives, readTarget, splitUrl } from "./targets.ts";
+
+describe("readTarget()", () => {
+  const known = [
+    ["/live/canvas/index.m3u8", "multivariant"],
+    ["/live/canvas/ts.m3u8", "multivariant"],
+    ["/live/canvas/stream.ts", "relay"],
+    ["/live/canvas/events", "events"],
+    ["/live/canvas/720p/index.m3u8", "playlist"],
+    ["/live/canvas/720p/ts.m3u8", "playlist"],
+    ["/live/canvas/720p/stream.ts", "relay"],
+    ["/live/canvas/720p/aabbccdd-init.mp4", "media"],
+    ["/live/canvas/720p/aabbccdd-881234567.m4s", "media"],
+    ["/live/canvas/720p/aabbccdd-881234567.9.m4s", "media"],
+    ["/live/canvas/720p/aabbccdd-17.ts", "media"],
+  ] as const;
+  test.each(known)("takes %s for a %s", (path, kind) => {
+    expect(readTarget(path)).toEqual({ kind, path });
+  });
+
+  const foreign = [
+    "/live/canvas",
+    "/live/canvas/",
+    "/live//index.m3u8",
+    "/live/../index.m3u8",
+    "/live/canvas/../index.m3u8",
+    "/live/canvas/%2e%2e/index.m3u8",
+    "/live/canvas/..%2findex.m3u8",
+    "/live/canvas/720p/../../metrics",
+    "/live/canvas/720p/extra/index.m3u8",
+    "/live/canvas/720p/events",
+    "/live/canvas/720p/secret.txt",
+    "/live/canvas/720p/aabbccdd-1.m4s/",
+    "/live/canvas/720p/aabbccdd-1.m4s\n",
+    "/live/canvas/720p/-1.m4s",
+    "/live/canvas/720p/aabbccdd-1234567890123456.m4s",
+    "/live/canvas/720p/aabbccdd-1.2.3.m4s",
+    "/live/canvas\\720p/index.m3u8",
+    `/live/${"x".repeat(65)}/index.m3u8`,
+    "/metrics",
+    "/api/v1/lease",
+  ];
+  test.each(foreign)("refuses %j", (path) => {
+    expect(readTarget(path)).toBeUndefined();
+  });
+});
+
+test("readDirectives() reads what counts and ignores order and the rest", () => {
+  const cases = [
+    ["", undefined],
+    ["session=1&x=_HLS", undefined],
+    ["_HLS_skip=YES", undefined],
+    ["_HLS_msn=12", { msn: 12, part: undefined }],
+    ["_HLS_msn=12&_HLS_part=3", { msn: 12, part: 3 }],
+    ["_HLS_part=3&token=a&_HLS_msn=12&_HLS_skip=v2", { msn: 12, part: 3 }],
+    ["_HLS_part=3", "invalid"],
+    ["_HLS_msn=-1", "invalid"],
+    ["_HLS_msn=1.5", "invalid"],
+    ["_HLS_msn=0x10", "invalid"],
+    ["_HLS_msn=", "invalid"],
+    ["_HLS_msn=1&_HLS_msn=2", "invalid"],
+    ["_HLS_msn=1&_HLS_part=1&_HLS_part=1", "invalid"],
+    ["_HLS_msn=99999999999999999999", "invalid"],
+  ] as const;
+  for (const [query, expected] of cases) expect([query, readDirectives(query)]).toEqual([query, expected]);
+});
+
+test("splitUrl() separates path and query", () => {
+  expect(splitUrl("http://[::1]:8081/live/a?b=c?d")).toEqual({ path: "/live/a", query: "b=c?d" });
+  expect(splitUrl("http://host/")).toEqual({ path: "/", query: "" });
+});

@@ -1,0 +1,88 @@
+/** Options of an origin, and the bounds that are no options. */
+import type { commonOptions } from "#common/config.ts";
+import {
+  bindAddress,
+  choice,
+  decimal,
+  httpUrl,
+  port,
+  text,
+  type ConfigOf,
+  type OptionSet,
+} from "#common/options.ts";
+import { MEBIBYTE } from "#common/units.ts";
+
+export const originOptions = {
+  "origin-port": port({
+    table: "origin",
+    description: "Port of the origin's HTTP: playlists, media, API, metrics.",
+    default: 8080,
+  }),
+  "origin-bind": bindAddress({
+    table: "origin",
+    description: "Address that the origin listens on. Viewers come to edges, which may be on this machine.",
+    default: "127.0.0.1",
+  }),
+  source: httpUrl({
+    table: "origin",
+    description: "Where the video comes from: the feed of a canvas server.",
+    default: "http://127.0.0.1:9001/feed.mp4",
+  }),
+  stream: text({
+    table: "origin",
+    description: "Name of the stream in URLs: /live/<stream>/index.m3u8.",
+    valueName: "<name>",
+    default: "canvas",
+    pattern: /^[a-z0-9][a-z0-9-]{0,31}$/,
+    allowed: "1 to 32 lower-case letters, digits or -",
+  }),
+  "part-duration": decimal({
+    table: "origin",
+    description: "Length of the parts of low-latency HLS in seconds, rounded to whole frames.",
+    valueName: "<seconds>",
+    default: 0.2,
+    min: 0.05,
+    max: 1,
+  }),
+  spread: choice({
+    table: "origin",
+    description: "Hand viewers to live edges in the multivariant playlist, or serve everyone from here.",
+    choices: ["viewer", "off"],
+    default: "viewer",
+  }),
+} satisfies OptionSet;
+
+export type OriginConfig = ConfigOf<typeof commonOptions & typeof originOptions>;
+
+/** Whole seconds of a segment, which are also the target durations (hls.js and AVPlayer want whole seconds). */
+export const CMAF_SEGMENT_SECONDS = 2;
+export const TS_SEGMENT_SECONDS = 1;
+/** Length of the window that playlists list, in seconds. The feed's history (30 s) refills it whole after a restart. */
+export const WINDOW_SECONDS = 24;
+/**
+ * Bytes of one window of one rendition, unlisted segments included. Past it the oldest segments go, listed or not;
+ * at 50 s and two formats this is 40 Mbit/s, more than any rendition here has.
+ */
+export const WINDOW_BYTES_MAX = 256 * MEBIBYTE;
+
+/** Playlist reloads and hinted parts held at once; past it 503 with Retry-After. */
+export const HELD_REQUESTS_MAX = 20_000;
+/** A request is held for at most this many target durations. */
+export const HOLD_TARGET_DURATIONS = 3;
+
+/** Viewers of the endless `.ts`, and readers of `events`, at once; past it 503 with Retry-After. */
+export const TS_VIEWERS_MAX = 4_000;
+export const EVENT_READERS_MAX = 4_000;
+/** Bytes that wait for one slow viewer of the endless `.ts`; past it whole groups of pictures are dropped. */
+export const TS_QUEUE_BYTES_MAX = 4 * MEBIBYTE;
+/** A viewer of the endless `.ts` that takes nothing for this long is dropped. */
+export const TS_BLOCKED_MS_MAX = 30_000;
+
+/** Edges with a lease at once; past it 503. */
+export const LEASES_MAX = 1_000;
+
+/** A source that sends no frame for this long is opened anew. */
+export const SOURCE_SILENCE_MS_MAX = 3_000;
+/** Wait before the first and the longest wait before any later attempt to open the source. */
+export const SOURCE_BACKOFF_MS_MIN = 50;
+export const SOURCE_BACKOFF_MS_MAX = 1_000;

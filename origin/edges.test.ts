@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import type { LeaseHello } from "#common/formats/lease.ts";
+import { EdgeRegistry, hostnameOf } from "./edges.ts";
+
+const hello: LeaseHello = {
+  type: "hello",
+  version: 1,
+  publicUrl: "",
+  scheme: "http",
+  port: 8081,
+  region: "eu",
+  capacityBitsPerSecond: 0,
+};
+
+test.each([
+  ["localhost:8080", "localhost"],
+  ["192.0.2.1", "192.0.2.1"],
+  ["[::1]:8080", "[::1]"],
+  ["Canvas.Example.org", "Canvas.Example.org"],
+  [null, undefined],
+  ["", undefined],
+  ["a, b", undefined],
+  ['x"\n#EXT', undefined],
+  ["user@host", undefined],
+  ["host/path", undefined],
+  ["host:port", undefined],
+  [`${"a".repeat(300)}`, undefined],
+])("hostnameOf(%p) is %p", (header, expected) => expect(hostnameOf(header)).toBe(expected as never));
+
+describe("EdgeRegistry", () => {
+  test("list() joins the viewer's host name where an edge has no URL of its own", () => {
+    const registry = new EdgeRegistry();
+    registry
+      .enter(hello)
+      .update({ type: "load", state: "ready", viewers: 3, egressBitsPerSecond: 20_000_000 });
+    registry.enter({ ...hello, publicUrl: "https://edge1.example.org/", capacityBitsPerSecond: 100_000_000 });
+    expect(registry.list("canvas.local")).toEqual([
+      {
+        url: "http://canvas.local:8081",
+        region: "eu",
+        weight: 980,
+        state: "ready",
+        viewers: 3,
+        egressBitsPerSecond: 20_000_000,
+        capacityBitsPerSecond: 0,
+      },
+      {
+        url: "https://edge1.example.org",
+        region: "eu",
+        weight: 0,
+        state: "waiting",
+        viewers: 0,
+        egressBitsPerSecond: 0,
+        capacityBitsPerSecond: 100_000_000,
+      },
+    ]);
+    expect(registry.list(undefined)).toHaveLength(1);
+    expect(registry.viewers).toBe(3);
+  });
+
+  test("choose() goes by weight, and only to edges that are ready", () => {
+    const registry = new EdgeRegistry();
+    expect(registry.choose("h", () => 0)).toBeUndefined();
+    const load = { type: "load", viewers: 0, egressBitsPerSecond: 0 } as const;
+    const big = registry.enter({ ...hello, publicUrl: "http://big", capacityBitsPerSecond: 300_000_000 });
+    registry
+      .enter({ ...hello, publicUrl: "http://small", capacityBitsPerSecond: 100_000_000 })
+      .update({ ...load, state: "ready" });
+    const full = registry.enter({ ...hello, publicUrl: "http://full" });
+    big.update({ ...load, state: "ready" });
+    full.update({ ...load, state: "full" });
+    const chosen = Array.from({ length: 8 }, (_, index) => registry.choose("h", () => index / 8));
+    expect(chosen).toEqual([
+      ...Array<string>(6).fill("http://big"),
+      ...Array<string>(2).fill("http://small"),
+    ]);
+    big.leave();
+    expect(registry.choose("h", () => 0)).toBe("http://small");
+  });
+});

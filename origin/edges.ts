@@ -1,0 +1,108 @@
+/**
+ * The edges that hold a lease, how busy they say they are, and which of them a viewer is handed to. In memory only:
+ * after a restart every edge is back within a second.
+ */
+import type { EdgeState, LeaseHello, LeaseLoad } from "#common/formats/lease.ts";
+
+/** One entry of `/api/v1/edges`. */
+export interface EdgeEntry {
+  readonly url: string;
+  readonly region: string;
+  /** Share of new viewers, relative to other edges; 0 takes none. */
+  readonly weight: number;
+  readonly state: EdgeState;
+  readonly viewers: number;
+  readonly egressBitsPerSecond: number;
+  readonly capacityBitsPerSecond: number;
+}
+
+/** What an edge that does not know its capacity is taken for. */
+const CAPACITY_BITS_PER_SECOND_DEFAULT = 1_000_000_000;
+const BITS_PER_MEGABIT = 1_000_000;
+
+interface Edge {
+  readonly hello: LeaseHello;
+  load: Omit<LeaseLoad, "type">;
+}
+
+/** A place in the registry, held by a lease. */
+export interface EdgePlace {
+  update(load: LeaseLoad): void;
+  /** Takes the edge out. */
+  leave(): void;
+}
+
+export class EdgeRegistry {
+  readonly #edges = new Set<Edge>();
+
+  get count(): number {
+    return this.#edges.size;
+  }
+
+  /** Viewers on all edges. */
+  get viewers(): number {
+    return this.#edges.values().reduce((sum, edge) => sum + edge.load.viewers, 0);
+  }
+
+  /** Enters an edge. It takes no viewers before its first report. */
+  enter(hello: LeaseHello): EdgePlace {
+    const edge: Edge = { hello, load: { state: "waiting", viewers: 0, egressBitsPerSecond: 0 } };
+    this.#edges.add(edge);
+    return {
+      update({ state, viewers, egressBitsPerSecond }) {
+        edge.load = { state, viewers, egressBitsPerSecond };
+      },
+      leave: () => void this.#edges.delete(edge),
+    };
+  }
+
+  /** All edges as someone sees them who reaches this origin by `hostname`. Edges without a URL need that. */
+  list(hostname: string | undefined): EdgeEntry[] {
+    const entries: EdgeEntry[] = [];
+    for (const { hello, load } of this.#edges) {
+      const url = edgeUrl(hello, hostname);
+      if (url === undefined) continue;
+      const { region, capacityBitsPerSecond } = hello;
+      const { state, viewers, egressBitsPerSecond } = load;
+      const weight = weightOf(hello, load);
+      entries.push({ url, region, weight, state, viewers, egressBitsPerSecond, capacityBitsPerSecond });
+    }
+    return entries;
+  }
+
+  /** The URL of the edge for the next viewer, by weight; `undefined` where no edge takes any. */
+  choose(hostname: string | undefined, random: () => number): string | undefined {
+    const entries = this.list(hostname).filter((entry) => entry.weight > 0);
+    let at = random() * entries.reduce((sum, entry) => sum + entry.weight, 0);
+    for (const entry of entries) {
+      at -= entry.weight;
+      if (at < 0) return entry.url;
+    }
+    return entries.at(-1)?.url;
+  }
+}
+
+/** What the edge can still send, in Mbit/s, at least 1 while it takes viewers. */
+function weightOf({ capacityBitsPerSecond }: LeaseHello, load: Edge["load"]): number {
+  if (load.state !== "ready") return 0;
+  const capacity = capacityBitsPerSecond === 0 ? CAPACITY_BITS_PER_SECOND_DEFAULT : capacityBitsPerSecond;
+  return Math.max(1, Math.round((capacity - load.egressBitsPerSecond) / BITS_PER_MEGABIT));
+}
+
+function edgeUrl({ publicUrl, scheme, port }: LeaseHello, hostname: string | undefined): string | undefined {
+  if (publicUrl !== "") return publicUrl.replace(/\/+$/, "");
+  return hostname === undefined ? undefined : `${scheme}://${hostname}:${port}`;
+}
+
+/**
+ * The host name in a `Host` header, without its port. It ends up in playlists of this very viewer, so only a plain
+ * name or address passes.
+ */
+// RFC 9110 7.2, RFC 3986 3.2.2
+export function hostnameOf(header: string | null): string | undefined {
+  if (header === null || header.length > 255) return undefined;
+  const match = /^([a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9.])?|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/.exec(
+    header,
+  );
+  return match?.[1];
+}

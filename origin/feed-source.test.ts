@@ -1,0 +1,116 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
+import { ProofChecker } from "#common/cluster-auth.ts";
+import { encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
+import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { silentLog } from "#common/log.ts";
+import { SOURCE_SILENCE_MS_MAX } from "./config.ts";
+import { FeedSource } from "./feed-source.ts";
+
+const run = testsrcRun();
+const SECRET = "a secret of some length";
+
+function feed(from: number, to: number): Uint8Array<ArrayBuffer> {
+  const frames = Array.from({ length: to - from }, (_, index) =>
+    encodeFeedFrame(run, testsrcFrame(run, from + index)),
+  );
+  return joinBytes([encodeFeedHeader(run), ...frames]);
+}
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+interface Reading {
+  readonly source: FeedSource;
+  readonly heard: string[];
+  readonly requests: Headers[];
+}
+
+/** A source whose connections get `answers` one after the other, the last one again and again. */
+function read(answers: readonly (() => Response | Promise<Response>)[], clock: Clock = systemClock): Reading {
+  const heard: string[] = [];
+  const requests: Headers[] = [];
+  const source = new FeedSource({
+    url: "http://canvas/feed.mp4",
+    secret: SECRET,
+    clock,
+    log: silentLog,
+    handlers: {
+      onRun: (run) => void heard.push(`run ${run.ordinal}`),
+      onFrame: (frame) => void heard.push(String(frame.number - run.startFrame)),
+      onFigures: () => {},
+    },
+    async fetch(_, init) {
+      requests.push(new Headers(init.headers));
+      const answer = answers[Math.min(requests.length, answers.length) - 1];
+      if (answer === undefined) throw new Error("no answer");
+      const { promise: aborted, reject } = Promise.withResolvers<never>();
+      init.signal?.addEventListener("abort", () => reject(new Error("aborted")), { once: true });
+      return Promise.race([answer(), aborted]);
+    },
+  });
+  closers.push(() => source.close());
+  return { source, heard, requests };
+}
+
+/** An answer that sends `bytes` and then nothing. */
+const stalling = (bytes?: Uint8Array<ArrayBuffer>) => (): Response =>
+  new Response(
+    new ReadableStream({
+      start: (controller) => {
+        if (bytes !== undefined) controller.enqueue(bytes);
+      },
+    }),
+  );
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(1);
+}
+
+describe("FeedSource", () => {
+  test("opens again after an end, garbage, a refusal, and tells frames as they come", async () => {
+    const { source, heard, requests } = read([
+      () => new Response(feed(0, 2)),
+      () => new Response(new Uint8Array(3000).fill(0xfe)),
+      () => new Response("no", { status: 403 }),
+      () => Promise.reject(new Error("connection refused")),
+      stalling(feed(0, 4)),
+    ]);
+    await until(() => heard.length === 8);
+    expect(heard).toEqual(["run 7", "0", "1", "run 7", "0", "1", "2", "3"]);
+    expect(source.status).toMatchObject({ isConnected: true, failure: undefined, reconnects: 4 });
+    expect(requests).toHaveLength(5);
+  });
+
+  test("proves the secret with a fresh proof for each connection", async () => {
+    const { requests } = read([() => new Response(feed(0, 1)), stalling()]);
+    await until(() => requests.length === 2);
+    const proofs = new ProofChecker(SECRET);
+    for (const headers of requests)
+      expect(proofs.isValid(headers.get("authorization"), "feed", Date.now())).toBe(true);
+  });
+
+  test("says why it is not connected", async () => {
+    const { source } = read([() => new Response("no", { status: 403 })]);
+    await until(() => source.status.failure !== undefined);
+    expect(source.status).toMatchObject({ isConnected: false, failure: "the feed answers with status 403" });
+  });
+
+  test.each([
+    ["after some frames", stalling(feed(0, 2)), 3],
+    ["after the headers", stalling(), 0],
+    ["before any answer", () => Promise.withResolvers<Response>().promise, 0],
+  ])("silence %s ends the connection", async (_, answer, heardCount) => {
+    const clock = new FakeClock();
+    const { source, heard, requests } = read([answer], clock);
+    await until(() => heard.length === heardCount && requests.length === 1);
+    clock.advance(SOURCE_SILENCE_MS_MAX);
+    await until(() => source.status.failure !== undefined);
+    expect(source.status.failure).toBe("no frame for 3 s");
+    clock.advance(1000);
+    await until(() => requests.length === 2);
+  });
+});

@@ -1,0 +1,145 @@
+import { describe, expect, test } from "bun:test";
+import * as hls from "hls-parser";
+import { readDirectives } from "./http.ts";
+import { FIRST, open, type Origin, run } from "./origin-fixture.ts";
+
+hls.setOptions({ strictMode: true });
+
+describe("answers", () => {
+  test("2, 48, 49, 50, 52: headers of playlists, compressed and plain, ranges ignored", async () => {
+    const origin = open();
+    origin.play(run, 0, 70);
+    const plain = await origin.get("64p/index.m3u8", { headers: { range: "bytes=0-" } });
+    const packed = await origin.get("64p/index.m3u8", { headers: { "accept-encoding": "gzip, br" } });
+    for (const response of [plain, packed]) {
+      expect(response.status).toBe(200);
+      expect(Object.fromEntries(response.headers)).toMatchObject({
+        "content-type": "application/vnd.apple.mpegurl",
+        "cache-control": "max-age=1",
+        vary: "Accept-Encoding",
+        "access-control-allow-origin": "*",
+      });
+      expect(response.headers.has("date")).toBe(true);
+      expect(response.headers.has("age")).toBe(false);
+    }
+    expect(packed.headers.get("content-encoding")).toBe("gzip");
+    expect(packed.headers.get("etag")).not.toBe(plain.headers.get("etag"));
+    const etag = plain.headers.get("etag") ?? "";
+    expect((await origin.get("64p/index.m3u8", { headers: { "if-none-match": etag } })).status).toBe(304);
+    expect(new TextDecoder().decode(Bun.gunzipSync(await packed.bytes()))).toBe(await plain.text());
+  });
+
+  test("51: HEAD has the headers of GET and is never held; other methods are refused", async () => {
+    const origin = open();
+    origin.play(run, 0, 70);
+    const head = await origin.get(`64p/index.m3u8?_HLS_msn=${FIRST + 1}&_HLS_part=9`, { method: "HEAD" });
+    const get = await origin.get("64p/index.m3u8");
+    expect(head.status).toBe(200);
+    expect(head.headers.get("content-length")).toBe(get.headers.get("content-length"));
+    expect((await origin.get("64p/index.m3u8", { method: "OPTIONS" })).status).toBe(204);
+    expect((await origin.get("64p/index.m3u8", { method: "DELETE" })).status).toBe(405);
+  });
+
+  test.each([
+    ["64p/index.m3u8", 503],
+    ["index.m3u8", 503],
+    ["stream.ts", 503],
+    ["64p/0a1b2c3d-1.m4s", 503],
+    ["64p/../../x", 404],
+  ])("9: before the first run %s is %d", async (path, status) => {
+    expect((await open().get(path)).status).toBe(status);
+  });
+
+  test("34: unknown renditions, streams and files are 404", async () => {
+    const origin = open();
+    origin.play(run, 0, 70);
+    for (const path of [
+      "none/index.m3u8",
+      "64p/__proto__",
+      "64p/other.m3u8",
+      "64p/0a1b2c3d-1.m4s",
+      "constructor/index.m3u8",
+    ]) {
+      expect((await origin.get(path)).status).toBe(404);
+    }
+    expect((await origin.app.request("http://origin/live/other/index.m3u8")).status).toBe(404);
+  });
+
+  test("16: a multivariant playlist lists every rendition", async () => {
+    const origin = open();
+    origin.play(run, 0, 70);
+    for (const file of ["index.m3u8", "ts.m3u8"]) {
+      const playlist = hls.parse(await origin.text(file));
+      if (!playlist.isMasterPlaylist) throw new Error("a multivariant playlist was expected");
+      expect(playlist.variants.map((variant) => variant.uri)).toEqual([`64p/${file}`, `32p/${file}`]);
+      expect(playlist.variants[0]).toMatchObject({
+        codecs: "avc1.4d400a",
+        resolution: { width: 64, height: 64 },
+        frameRate: 30,
+        bandwidth: 250_000,
+      });
+    }
+  });
+});
+
+describe("handing viewers to edges", () => {
+  function spread(options = {}): Origin {
+    const origin = open(options);
+    origin.play(run, 0, 70);
+    origin.edges
+      .enter({
+        type: "hello",
+        version: 1,
+        publicUrl: "",
+        scheme: "http",
+        port: 8081,
+        region: "",
+        capacityBitsPerSecond: 0,
+      })
+      .update({ type: "load", state: "ready", viewers: 2, egressBitsPerSecond: 0 });
+    return origin;
+  }
+  const host = { host: "canvas.example:8080" };
+
+  test("variants are absolute on the edge, not to be stored; stream.ts is a redirect", async () => {
+    const origin = spread();
+    const response = await origin.get("index.m3u8", { headers: host });
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(await response.text()).toContain("\nhttp://canvas.example:8081/live/canvas/64p/index.m3u8\n");
+    const stream = await origin.get("stream.ts", { headers: host });
+    expect(stream.status).toBe(307);
+    expect(stream.headers.get("location")).toBe("http://canvas.example:8081/live/canvas/stream.ts");
+  });
+
+  test.each([
+    ["with --spread off", { spreads: false }, host],
+    ["for an edge", {}, { ...host, "cdn-loop": "other;x=1, Spillway" }],
+    ["for a host name that is none", {}, { host: 'a"b' }],
+  ])("variants are relative %s", async (_, options, headers) => {
+    const response = await spread(options).get("index.m3u8", { headers });
+    expect(await response.text()).toContain("\n64p/index.m3u8\n");
+  });
+
+  test("/api/v1/edges lists them", async () => {
+    const response = await spread().app.request("http://x/api/v1/edges", { headers: host });
+    expect(await response.json()).toEqual([
+      {
+        url: "http://canvas.example:8081",
+        region: "",
+        weight: 1000,
+        state: "ready",
+        viewers: 2,
+        egressBitsPerSecond: 0,
+        capacityBitsPerSecond: 0,
+      },
+    ]);
+  });
+});
+
+test("readDirectives() ignores what it does not know", () => {
+  expect(readDirectives(new URLSearchParams("a=1&_HLS_skip=v3"))).toBeUndefined();
+  expect(readDirectives(new URLSearchParams("_HLS_part=3&_HLS_msn=007"))).toEqual({
+    segmentNumber: 7,
+    part: 3,
+  });
+});

@@ -1,0 +1,131 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeClock } from "#common/clock.ts";
+import { ProofChecker, proveSecret } from "#common/cluster-auth.ts";
+import { encodeLeaseMessage, type LeaseHello } from "#common/formats/lease.ts";
+import { silentLog } from "#common/log.ts";
+import { EdgeRegistry } from "./edges.ts";
+import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
+
+const SECRET = "a secret of some length";
+const hello: LeaseHello = {
+  type: "hello",
+  version: 1,
+  publicUrl: "http://edge",
+  scheme: "http",
+  port: 1,
+  region: "",
+  capacityBitsPerSecond: 0,
+};
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+function open(): { clock: FakeClock; registry: EdgeRegistry; desk: LeaseDesk; url: string } {
+  const clock = new FakeClock();
+  const registry = new EdgeRegistry();
+  const desk = new LeaseDesk({ registry, proofs: new ProofChecker(SECRET), clock, log: silentLog });
+  const server = Bun.serve<LeaseSocketData>({
+    port: 0,
+    hostname: "127.0.0.1",
+    websocket: desk.websocket,
+    fetch: (request, server) => desk.upgrade(request, server),
+  });
+  closers.push(() => server.stop(true));
+  return { clock, registry, desk, url: `ws://127.0.0.1:${server.port}${LEASE_PATH}` };
+}
+
+interface Talk {
+  readonly socket: WebSocket;
+  readonly message: Promise<string>;
+  readonly closed: Promise<CloseEvent>;
+}
+
+/** Opens a lease and says `words`. */
+async function say(url: string, ...words: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<Talk> {
+  const socket = new WebSocket(url);
+  const message = new Promise<string>((resolve) => {
+    socket.addEventListener("message", (event) => resolve(String(event.data)), { once: true });
+  });
+  const closed = new Promise<CloseEvent>((resolve) => {
+    socket.addEventListener("close", resolve, { once: true });
+  });
+  await new Promise((resolve) => {
+    socket.addEventListener("open", resolve, { once: true });
+  });
+  for (const word of words) socket.send(word);
+  return { socket, message, closed };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(1);
+}
+
+describe("LeaseDesk", () => {
+  test("hello is welcomed, load is listed, close ends the lease at once", async () => {
+    const { url, registry } = open();
+    const talk = await say(url, encodeLeaseMessage(hello));
+    expect(JSON.parse(await talk.message)).toEqual({ type: "welcome", version: 1 });
+    talk.socket.send(JSON.stringify({ type: "load", state: "ready", viewers: 4, egressBitsPerSecond: 5 }));
+    await until(() => registry.viewers === 4);
+    talk.socket.close();
+    await until(() => registry.count === 0);
+  });
+
+  test("five seconds of silence end it", async () => {
+    const { url, registry, clock, desk } = open();
+    const talk = await say(url, encodeLeaseMessage(hello));
+    await talk.message;
+    clock.advance(4999);
+    expect(registry.count).toBe(1);
+    clock.advance(1);
+    expect(registry.count).toBe(0);
+    expect(await talk.closed).toMatchObject({ code: 1008, reason: "Silent for too long" });
+    expect(desk.silent).toBe(1);
+  });
+
+  test.each([
+    [
+      "another version",
+      [encodeLeaseMessage({ ...hello, version: 2 })],
+      "Lease version 2 is unknown here: this origin speaks 1",
+    ],
+    [
+      "load before hello",
+      ['{"type":"load","state":"ready","viewers":0,"egressBitsPerSecond":0}'],
+      "Not a message that is expected now",
+    ],
+    ["garbage", ["{"], "Not a message that is expected now"],
+    ["bytes", [new Uint8Array(3)], "Not a message that is expected now"],
+  ])("%s is refused with a reason", async (_, words, reason) => {
+    const { url, registry, desk } = open();
+    const { closed } = await say(url, ...words);
+    expect(await closed).toMatchObject({ code: 1008, reason });
+    expect(registry.count).toBe(0);
+    expect(desk.refused).toBe(1);
+  });
+
+  test("a message that is too long ends the lease", async () => {
+    const { url, registry } = open();
+    const { closed } = await say(url, encodeLeaseMessage(hello), " ".repeat(5000));
+    await closed;
+    await until(() => registry.count === 0);
+  });
+
+  test("who comes through a proxy needs a proof for leases", async () => {
+    const { url, clock } = open();
+    const http = url.replace("ws:", "http:");
+    const status = async (headers: Record<string, string>): Promise<number> =>
+      (await fetch(http, { headers: { ...headers, "x-forwarded-for": "192.0.2.1" } })).status;
+    const upgrade = { upgrade: "websocket", connection: "upgrade" };
+    const prove = (purpose: "lease" | "feed"): Record<string, string> => ({
+      ...upgrade,
+      authorization: proveSecret({ secret: SECRET, purpose, wallMs: clock.wallMs() }),
+    });
+    expect(await status({})).toBe(426);
+    expect(await status(upgrade)).toBe(403);
+    expect(await status(prove("feed"))).toBe(403);
+    expect(await status(prove("lease"))).not.toBe(403);
+  });
+});

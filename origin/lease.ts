@@ -1,0 +1,152 @@
+/**
+ * The origin's end of the lease: one WebSocket for each edge. It says who it is, then how busy; its close ends the
+ * lease at once, five seconds of silence end it too.
+ */
+// RFC 6455 7.4 (close codes)
+import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import type { Clock } from "#common/clock.ts";
+import { mayUseCluster } from "#common/cluster-access.ts";
+import type { ProofChecker } from "#common/cluster-auth.ts";
+import {
+  decodeLeaseMessage,
+  encodeLeaseMessage,
+  LEASE_MESSAGE_BYTES_MAX,
+  LEASE_SILENCE_MS_MAX,
+  LEASE_VERSION,
+  type LeaseHello,
+} from "#common/formats/lease.ts";
+import type { Log } from "#common/log.ts";
+import { LEASES_MAX } from "./config.ts";
+import type { EdgePlace, EdgeRegistry } from "./edges.ts";
+
+/** Path of the WebSocket. */
+export const LEASE_PATH = "/api/v1/lease";
+const CLOSE_GOING_AWAY = 1001;
+const CLOSE_POLICY = 1008;
+
+/** What Bun keeps for each socket. */
+export interface LeaseSocketData {
+  readonly address: string;
+  place: EdgePlace | undefined;
+  cancelSilence: (() => void) | undefined;
+}
+
+export interface LeaseDeskOptions {
+  readonly registry: EdgeRegistry;
+  readonly proofs: ProofChecker;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Opens and ends leases. */
+export class LeaseDesk {
+  readonly #options: LeaseDeskOptions;
+  readonly #sockets = new Set<ServerWebSocket<LeaseSocketData>>();
+  /** Leases refused for lack of proof, of room, or for their version; and ended by silence. */
+  refused = 0;
+  silent = 0;
+
+  constructor(options: LeaseDeskOptions) {
+    this.#options = options;
+  }
+
+  /** Handlers for `Bun.serve`. */
+  get websocket(): WebSocketHandler<LeaseSocketData> {
+    return {
+      maxPayloadLength: LEASE_MESSAGE_BYTES_MAX,
+      open: (socket) => {
+        this.#sockets.add(socket);
+        this.#expectWord(socket);
+      },
+      message: (socket, message) => this.#onMessage(socket, message),
+      close: (socket) => this.#onClose(socket),
+    };
+  }
+
+  /** Answers a request to {@link LEASE_PATH}; `undefined` where it has become a WebSocket. */
+  upgrade(request: Request, server: Server<LeaseSocketData>): Response | undefined {
+    const { proofs, clock } = this.#options;
+    const address = server.requestIP(request)?.address ?? "";
+    const wallMs = clock.wallMs();
+    const headers = { "cache-control": "no-store" };
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return new Response("A WebSocket is expected here\n", {
+        status: 426,
+        headers: { ...headers, upgrade: "websocket" },
+      });
+    }
+    if (!mayUseCluster(proofs, { headers: request.headers, address, purpose: "lease", wallMs })) {
+      this.refused++;
+      return new Response("Leases from another host need the cluster secret\n", { status: 403, headers });
+    }
+    if (this.#sockets.size >= LEASES_MAX) {
+      this.refused++;
+      return new Response("Too many leases\n", { status: 503, headers: { ...headers, "retry-after": "5" } });
+    }
+    const data: LeaseSocketData = { address, place: undefined, cancelSilence: undefined };
+    if (server.upgrade(request, { data })) return undefined;
+    return new Response("Not a WebSocket handshake\n", { status: 400, headers });
+  }
+
+  /** Ends all leases. */
+  close(): void {
+    for (const socket of this.#sockets) socket.close(CLOSE_GOING_AWAY, "The origin ends");
+  }
+
+  #onMessage(socket: ServerWebSocket<LeaseSocketData>, text: string | Buffer): void {
+    const message = typeof text === "string" ? decodeLeaseMessage(text) : undefined;
+    const { place } = socket.data;
+    if (message?.type === "hello" && place === undefined) this.#onHello(socket, message);
+    else if (message?.type === "load" && place !== undefined) place.update(message);
+    else {
+      this.refused++;
+      socket.close(CLOSE_POLICY, "Not a message that is expected now");
+      return;
+    }
+    this.#expectWord(socket);
+  }
+
+  #onHello(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
+    const { registry, log } = this.#options;
+    if (hello.version !== LEASE_VERSION) {
+      this.refused++;
+      socket.close(
+        CLOSE_POLICY,
+        `Lease version ${hello.version} is unknown here: this origin speaks ${LEASE_VERSION}`,
+      );
+      return;
+    }
+    socket.data.place = registry.enter(hello);
+    socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
+    log.info("Edge enters", {
+      address: socket.data.address,
+      url: hello.publicUrl || undefined,
+      port: hello.port,
+    });
+  }
+
+  /** Starts the wait for the next message anew. */
+  #expectWord(socket: ServerWebSocket<LeaseSocketData>): void {
+    socket.data.cancelSilence?.();
+    socket.data.cancelSilence = this.#options.clock.after(LEASE_SILENCE_MS_MAX, () => {
+      this.silent++;
+      // Whoever is silent may not answer a close either: the lease ends here, the socket when it can.
+      this.#endLease(socket);
+      socket.close(CLOSE_POLICY, "Silent for too long");
+    });
+  }
+
+  #onClose(socket: ServerWebSocket<LeaseSocketData>): void {
+    this.#sockets.delete(socket);
+    this.#endLease(socket);
+  }
+
+  #endLease({ data }: ServerWebSocket<LeaseSocketData>): void {
+    data.cancelSilence?.();
+    data.cancelSilence = undefined;
+    if (data.place === undefined) return;
+    data.place.leave();
+    data.place = undefined;
+    this.#options.log.info("Edge leaves", { address: data.address });
+  }
+}

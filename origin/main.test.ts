@@ -1,0 +1,83 @@
+import { expect, test } from "bun:test";
+import { commonOptions, readConfig } from "#common/config.ts";
+import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
+import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { TsInspector } from "#common/formats/mpegts-reader.ts";
+import { Lifecycle } from "#common/lifecycle.ts";
+import { silentLog } from "#common/log.ts";
+import { originOptions } from "./config.ts";
+import { main } from "./main.ts";
+
+test("main() serves a feed over real sockets, and closes", async () => {
+  const run = testsrcRun();
+  let next = 0;
+  const feeds = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  const frame = (index: number): Uint8Array => encodeFeedFrame(run, testsrcFrame(run, index));
+  const play = (count: number): void => {
+    const bytes = joinBytes(Array.from({ length: count }, () => frame(next++)));
+    for (const feed of feeds) feed.enqueue(bytes);
+  };
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () =>
+      new Response(
+        new ReadableStream<Uint8Array>({
+          start(controller) {
+            const figures = {
+              timeMs: 1,
+              pixels: 7,
+              bytes: 8,
+              connections: 2,
+              pixelsPerSecond: 3,
+              bitsPerSecond: 4,
+              pixelflutPort: 1234,
+            };
+            controller.enqueue(joinBytes([encodeFeedHeader(run), encodeFeedFigures(figures)]));
+            feeds.add(controller);
+          },
+        }),
+      ),
+  });
+  const lifecycle = new Lifecycle();
+  const options = { ...commonOptions, ...originOptions };
+  const args = ["--origin-port", "0", "--source", `http://127.0.0.1:${server.port}/feed.mp4`];
+  let port = 0;
+  await main({
+    config: readConfig(options, { args, env: {}, known: options }),
+    lifecycle,
+    log: silentLog,
+    onListening: (ports) => void (port = ports["origin-port"] ?? 0),
+  });
+  const origin = `http://127.0.0.1:${port}`;
+  expect((await fetch(`${origin}/readyz`)).status).toBe(503);
+  while (feeds.size === 0) await Bun.sleep(1);
+  play(75);
+  while ((await fetch(`${origin}/readyz`)).status !== 200) await Bun.sleep(1);
+
+  const held = fetch(`${origin}/live/canvas/64p/index.m3u8?_HLS_msn=${run.startFrame / 60 + 1}&_HLS_part=2`);
+  const events = (await fetch(`${origin}/live/canvas/events`)).body?.getReader();
+  const event = new TextDecoder().decode((await events?.read())?.value);
+  expect(event).toStartWith("event: figures\ndata: ");
+  expect(event).toContain(
+    '"canvas":{"width":64,"height":64,"pixelflutPort":1234,"pixels":7,"pixelsPerSecond":3,"bitsPerSecond":4,"players":2}',
+  );
+  await events?.cancel();
+
+  const viewer = (await fetch(`${origin}/live/canvas/stream.ts`)).body?.getReader();
+  play(30);
+  expect(await (await held).text()).toContain(".2.m4s");
+  const inspector = new TsInspector();
+  while (inspector.counts.accessUnits < 30) inspector.push((await viewer?.read())?.value ?? new Uint8Array());
+  expect(inspector.counts).toMatchObject({ continuityErrors: 0, syncLosses: 0 });
+  await viewer?.cancel();
+
+  const metrics = await (await fetch(`${origin}/metrics`)).text();
+  expect(metrics).toContain('spillway_origin_requests_total{kind="playlist"} 1\n');
+  expect(metrics).toContain("spillway_origin_held_requests 0\n");
+  expect(metrics).toContain("spillway_origin_frames_total 105\n");
+  await lifecycle.closeAll(silentLog);
+  expect(fetch(`${origin}/healthz`)).rejects.toThrow();
+  await server.stop(true);
+});

@@ -1,0 +1,72 @@
+/** All series of an origin. Everything is counted elsewhere and read when Prometheus scrapes. */
+import type { Registry } from "prom-client";
+import type { HeldBudget } from "#common/held-requests.ts";
+import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
+import { msToSeconds } from "#common/units.ts";
+import type { EdgeRegistry } from "./edges.ts";
+import type { EventFeed } from "./events.ts";
+import type { RequestCounts } from "./http.ts";
+import type { LeaseDesk } from "./lease.ts";
+import type { LiveStream } from "./live-stream.ts";
+import type { Source } from "./source.ts";
+
+export interface OriginParts {
+  readonly requests: RequestCounts;
+  readonly budget: HeldBudget;
+  readonly stream: LiveStream;
+  readonly source: Source;
+  readonly edges: EdgeRegistry;
+  readonly leases: LeaseDesk;
+  readonly events: EventFeed;
+}
+
+const PREFIX = "spillway_origin_";
+
+/** The registry of an origin that consists of `parts`. */
+export function createOriginMetrics(parts: OriginParts): Registry {
+  const registry = createRegistry();
+  const counter = (name: string, help: string, read: () => number): void =>
+    observedCounter({ registry, name: `${PREFIX}${name}`, help, read });
+  const gauge = (name: string, help: string, read: () => number): void =>
+    observedGauge({ registry, name: `${PREFIX}${name}`, help, read });
+  const { budget, stream, source, edges, leases, events } = parts;
+  observedCounter({
+    registry,
+    name: `${PREFIX}requests_total`,
+    help: "Requests by kind.",
+    label: "kind",
+    read: () => parts.requests,
+  });
+  gauge("held_requests", "Requests that wait for the next part or segment.", () => budget.count);
+  counter("held_refused_total", "Requests refused because too many waited.", () => budget.refused);
+  counter(
+    "held_overdue_total",
+    "Requests answered 503 because nothing new came in time.",
+    () => budget.overdue,
+  );
+  gauge("window_bytes", "Media in memory, all renditions and formats.", () => stream.windowBytes);
+  counter("window_early_evictions_total", "Segments dropped for their size.", () => stream.evictedEarly);
+  gauge("source_connected", "1 while the source is open.", () => Number(source.status.isConnected));
+  gauge("source_silence_seconds", "Time since the last new frame.", () => msToSeconds(stream.silenceMs()));
+  counter("source_reconnects_total", "Times the source was opened anew.", () => source.status.reconnects);
+  counter("source_received_bytes_total", "Received from the source.", () => source.status.receivedBytes);
+  counter("frames_total", "Frames of all renditions, repeated ones left out.", () => stream.frames);
+  counter("runs_total", "Runs of the encoder seen since start.", () => stream.runs);
+  gauge("ts_viewers", "Viewers of the endless MPEG-TS.", () => stream.relayTotals.viewers);
+  counter(
+    "ts_sent_bytes_total",
+    "Sent to viewers of the endless MPEG-TS.",
+    () => stream.relayTotals.sentBytes,
+  );
+  counter("ts_skips_total", "Times a slow viewer lost groups of pictures.", () => stream.relayTotals.skips);
+  counter(
+    "ts_dropped_viewers_total",
+    "Viewers dropped because they took nothing.",
+    () => stream.relayTotals.droppedViewers,
+  );
+  gauge("leases", "Edges that hold a lease.", () => edges.count);
+  counter("leases_refused_total", "Leases refused.", () => leases.refused);
+  counter("leases_silent_total", "Leases ended by silence.", () => leases.silent);
+  gauge("event_readers", "Readers of server-sent events.", () => events.readers);
+  return registry;
+}

@@ -1,0 +1,141 @@
+import { describe, expect, test } from "bun:test";
+import { FakeClock } from "#common/clock.ts";
+import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { TsInspector } from "#common/formats/mpegts-reader.ts";
+import { createTsMuxer } from "#common/formats/mpegts.ts";
+import { TS_BLOCKED_MS_MAX, TS_QUEUE_BYTES_MAX } from "./config.ts";
+import { type DirectController, type RelayTotals, TsRelay } from "./relay.ts";
+
+const run = testsrcRun();
+const [rendition] = run.renditions;
+if (rendition === undefined) throw new Error("the test picture has a rendition");
+const picture = rendition;
+
+/** A client whose socket may be full. */
+class Client implements DirectController {
+  readonly inspector = new TsInspector();
+  isClosed = false;
+  bytes = 0;
+  #unblock: ((bytes: number) => void) | undefined;
+  isSlow = false;
+
+  write(bytes: Uint8Array<ArrayBuffer>): number | Promise<number> {
+    this.inspector.push(bytes);
+    this.bytes += bytes.length;
+    if (!this.isSlow) return bytes.length;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#unblock = resolve;
+    return promise;
+  }
+
+  flush(): void {}
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  async recover(): Promise<void> {
+    this.isSlow = false;
+    this.#unblock?.(1);
+    await Bun.sleep(0);
+  }
+}
+
+function open(): {
+  clock: FakeClock;
+  totals: RelayTotals;
+  relay: TsRelay;
+  play: (from: number, to: number, padding?: number) => void;
+} {
+  const clock = new FakeClock();
+  const totals: RelayTotals = { viewers: 0, sentBytes: 0, skips: 0, droppedViewers: 0 };
+  const relay = new TsRelay({ clock, totals });
+  const muxer = createTsMuxer({ rendition: picture, fps: 30 });
+  return {
+    clock,
+    totals,
+    relay,
+    play(from, to, padding = 0) {
+      for (let index = from; index < to; index++) {
+        const { isKey, data } = testsrcFrame(run, index);
+        // A NAL unit of filler (type 12) makes the frame as long as one of a busy canvas.
+        const filler = new Uint8Array(padding).fill(0x0c);
+        if (padding > 4) new DataView(filler.buffer).setUint32(0, padding - 4);
+        const whole = padding === 0 ? data : new Uint8Array([...data, ...filler]);
+        relay.push({ bytes: muxer.muxFrame({ index, isKey, data: whole }), isKey }, 30);
+      }
+      relay.flush();
+    },
+  };
+}
+
+describe("TsRelay", () => {
+  test("a viewer begins with the tables of the last key frame and misses nothing afterwards", () => {
+    const { relay, play, totals } = open();
+    play(0, 40);
+    const client = new Client();
+    const leave = relay.join(client);
+    play(40, 90);
+    expect(client.inspector.counts).toMatchObject({
+      accessUnits: 60,
+      randomAccessPoints: 2,
+      continuityErrors: 0,
+      skippedBytes: 0,
+    });
+    expect(totals).toMatchObject({ viewers: 1, sentBytes: client.bytes });
+    leave();
+    expect(totals.viewers).toBe(0);
+  });
+
+  test("a viewer who comes before the first key frame waits for it", () => {
+    const { relay, play } = open();
+    const client = new Client();
+    relay.join(client);
+    play(0, 3);
+    expect(client.inspector.counts.accessUnits).toBe(3);
+  });
+
+  test("a slow viewer loses whole groups, is told so, and sees no broken packet", async () => {
+    const { relay, play, totals } = open();
+    const slow = new Client();
+    const fast = new Client();
+    relay.join(slow);
+    relay.join(fast);
+    slow.isSlow = true;
+    const padding = Math.ceil(TS_QUEUE_BYTES_MAX / 70);
+    play(0, 180, padding);
+    expect(totals.skips).toBe(2);
+    await slow.recover();
+    play(180, 240, padding);
+    const { counts } = slow.inspector;
+    expect(counts).toMatchObject({ continuityErrors: 0, skippedBytes: 0 });
+    expect(counts.accessUnits % 30).toBe(0);
+    expect(counts.accessUnits).toBeLessThan(240);
+    expect(counts.discontinuities).toBeGreaterThanOrEqual(2);
+    expect(fast.inspector.counts).toMatchObject({ accessUnits: 240, continuityErrors: 0 });
+  });
+
+  test("a viewer that takes nothing is dropped", () => {
+    const { relay, play, totals, clock } = open();
+    const dead = new Client();
+    dead.isSlow = true;
+    relay.join(dead);
+    play(0, 6);
+    clock.advance(TS_BLOCKED_MS_MAX + 1);
+    play(6, 9);
+    expect(dead.isClosed).toBe(true);
+    expect(totals).toMatchObject({ viewers: 0, droppedViewers: 1 });
+  });
+
+  test("breakOff() waits for a key frame and marks it", () => {
+    const { relay, play } = open();
+    const client = new Client();
+    relay.join(client);
+    play(0, 10);
+    relay.breakOff();
+    play(70, 80);
+    expect(client.inspector.counts.accessUnits).toBe(10);
+    play(90, 100);
+    expect(client.inspector.counts).toMatchObject({ accessUnits: 20, discontinuities: 2 });
+  });
+});

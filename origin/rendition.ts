@@ -1,0 +1,233 @@
+/**
+ * One rendition of the stream: its frames become CMAF parts and segments, MPEG-TS segments, and the endless `.ts`.
+ * It lives as long as runs have a rendition of its name; each run brings a new grid, a new muxer and a new init segment.
+ */
+import type { Clock } from "#common/clock.ts";
+import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
+import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
+import { avcCodecs, readAvcConfig } from "#common/formats/h264.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
+import type { RenditionReport, Variant } from "#common/formats/playlist.ts";
+import type { HeldBudget } from "#common/held-requests.ts";
+import { msToFrames } from "#common/units.ts";
+import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX, WINDOW_SECONDS } from "./config.ts";
+import { type RelayTotals, TsRelay } from "./relay.ts";
+import { type CutFrame, Segmenter } from "./segmenter.ts";
+import { Track } from "./track.ts";
+import type { MediaNames } from "./window.ts";
+
+const CMAF_NAMES: MediaNames = {
+  init: (run) => `${run.id}-init.mp4`,
+  segment: (run, segmentNumber) => `${run.id}-${segmentNumber}.m4s`,
+  part: (run, segmentNumber, part) => `${run.id}-${segmentNumber}.${part}.m4s`,
+};
+const TS_NAMES: MediaNames = { segment: (run, segmentNumber) => `${run.id}-${segmentNumber}.ts` };
+
+/**
+ * What containers add to the encoder's peak, in bits per second, and how far a segment may exceed the rate that its
+ * buffer model holds over time.
+ */
+const CONTAINER_BITS_PER_SECOND = 30_000;
+const PEAK_FACTOR = 1.1;
+
+export interface RenditionOptions {
+  readonly name: string;
+  readonly partDurationMs: number;
+  readonly clock: Clock;
+  readonly budget: HeldBudget;
+  readonly relayTotals: RelayTotals;
+  /** Where the other renditions stand, seen from this one's playlist. */
+  readonly reports: () => readonly RenditionReport[];
+  /** Says that playlists have changed; and how often they have. */
+  readonly onChange: () => void;
+  readonly revision: () => number;
+}
+
+/** A frame as MPEG-TS. */
+interface TsFrame extends CutFrame {
+  readonly bytes: Uint8Array;
+}
+
+/** What belongs to one run. */
+interface Cutting {
+  readonly run: Run;
+  readonly rendition: Rendition;
+  readonly muxer: TsMuxer;
+  readonly cmaf: Segmenter<EncodedFrame>;
+  readonly ts: Segmenter<TsFrame>;
+}
+
+export class RenditionStream {
+  readonly name: string;
+  /** With parts. */
+  readonly cmaf: Track;
+  readonly ts: Track;
+  readonly relay: TsRelay;
+  readonly #options: RenditionOptions;
+  readonly #inits = new Map<string, { readonly run: Run; readonly bytes: Uint8Array<ArrayBuffer> }>();
+  #cutting: Cutting | undefined;
+  #nextNumber = 0;
+  /** True while the muxer has every frame since the start of a group. */
+  #isAligned = false;
+
+  constructor(options: RenditionOptions) {
+    const { clock, budget, revision, reports } = options;
+    this.name = options.name;
+    this.#options = options;
+    this.cmaf = new Track({
+      targetDurationSeconds: CMAF_SEGMENT_SECONDS,
+      window: {
+        names: CMAF_NAMES,
+        listedMax: WINDOW_SECONDS / CMAF_SEGMENT_SECONDS,
+        bytesMax: WINDOW_BYTES_MAX,
+      },
+      reports,
+      clock,
+      budget,
+      revision,
+    });
+    this.ts = new Track({
+      targetDurationSeconds: TS_SEGMENT_SECONDS,
+      window: { names: TS_NAMES, listedMax: WINDOW_SECONDS / TS_SEGMENT_SECONDS, bytesMax: WINDOW_BYTES_MAX },
+      reports: undefined,
+      clock,
+      budget,
+      revision,
+    });
+    this.relay = new TsRelay({ clock, totals: options.relayTotals });
+  }
+
+  /** Bytes of all windows. */
+  get windowBytes(): number {
+    return this.cmaf.window.byteCount + this.ts.window.byteCount;
+  }
+
+  /** Frames after this belong to `run`; what the run before left open is closed. */
+  startRun(run: Run, rendition: Rendition): void {
+    this.#cutting?.cmaf.finish();
+    this.#cutting?.ts.finish();
+    this.relay.breakOff();
+    const partFrames = msToFrames(this.#options.partDurationMs, run.fps);
+    const cmafGrid = { run, segmentFrames: CMAF_SEGMENT_SECONDS * run.fps, partFrames };
+    const tsFrames = TS_SEGMENT_SECONDS * run.fps;
+    const tsGrid = { run, segmentFrames: tsFrames, partFrames: tsFrames };
+    const cmaf = this.#cutInto(this.cmaf, cmafGrid, (frames: readonly EncodedFrame[]) =>
+      writeChunk(frames, run.startFrame),
+    );
+    const ts = this.#cutInto(this.ts, tsGrid, (frames: readonly TsFrame[]) =>
+      joinBytes(frames.map((frame) => frame.bytes)),
+    );
+    this.#cutting = { run, rendition, muxer: createTsMuxer({ rendition, fps: run.fps }), cmaf, ts };
+    this.#nextNumber = run.startFrame;
+    this.#isAligned = false;
+    for (const [name, init] of this.#inits) if (!this.cmaf.window.hasRun(init.run)) this.#inits.delete(name);
+    this.#inits.set(`${run.id}-init.mp4`, { run, bytes: writeInitSegment(rendition, run.fps) });
+  }
+
+  /** Takes the next frame. False for one that is known already. */
+  push(frame: EncodedFrame): boolean {
+    const cutting = this.#cutting;
+    if (cutting === undefined || frame.number < this.#nextNumber) return false;
+    const hasHole = frame.number !== this.#nextNumber;
+    this.#nextNumber = frame.number + 1;
+    this.#pushTs(frame, cutting, hasHole);
+    cutting.cmaf.push(frame);
+    return true;
+  }
+
+  /** An initialization segment, or a segment or part of either format; the next part is waited for. */
+  async media(name: string, signal: AbortSignal): ReturnType<Track["media"]> {
+    const init = this.#inits.get(name);
+    if (init !== undefined) return init.bytes;
+    return name.endsWith(".ts") ? this.ts.media(name, signal) : this.cmaf.media(name, signal);
+  }
+
+  /** The same without waiting. */
+  mediaNow(name: string): Uint8Array<ArrayBuffer> | undefined {
+    return this.#inits.get(name)?.bytes ?? this.cmaf.window.find(name) ?? this.ts.window.find(name);
+  }
+
+  /** How a multivariant playlist describes it, or `undefined` before the first whole segment. */
+  variant(uri: string, track: Track): Variant | undefined {
+    if (this.#cutting === undefined || track.window.newestComplete() === undefined) return undefined;
+    const { run, rendition } = this.#cutting;
+    const config = readAvcConfig(rendition.avcC);
+    if (config === undefined) return undefined;
+    const declared = Math.round(rendition.bitsPerSecondMax * PEAK_FACTOR) + CONTAINER_BITS_PER_SECOND;
+    const { average } = track.window.bitrates();
+    return {
+      uri,
+      // Segments of 1 s have the higher peaks, and packets of MPEG-TS the greater overhead.
+      peakBitsPerSecond: Math.max(declared, this.cmaf.window.bitrates().peak, this.ts.window.bitrates().peak),
+      averageBitsPerSecond: average,
+      codecs: avcCodecs(config),
+      width: rendition.width,
+      height: rendition.height,
+      fps: run.fps,
+    };
+  }
+
+  /** Where its low-latency playlist stands, for other renditions' playlists. */
+  report(): RenditionReport | undefined {
+    const newest = this.cmaf.window.newest();
+    if (newest === undefined) return undefined;
+    return {
+      uri: `../${this.name}/index.m3u8`,
+      lastMediaSequence: newest.segmentNumber,
+      lastPart: newest.part,
+    };
+  }
+
+  /** Ends all waits and all viewers. */
+  close(): void {
+    this.cmaf.close();
+    this.ts.close();
+    this.relay.close();
+  }
+
+  /** The muxer counts packets through a group: frames that do not stand in a whole one so far are left out. */
+  #pushTs(frame: EncodedFrame, { run, muxer, ts }: Cutting, hasHole: boolean): void {
+    const index = frame.number - run.startFrame;
+    if (hasHole) {
+      this.#isAligned = false;
+      this.relay.breakOff();
+    }
+    this.#isAligned ||= frame.isKey && index % run.fps === 0;
+    if (!this.#isAligned) return;
+    const { number, isKey, data } = frame;
+    const bytes = muxer.muxFrame({ index, isKey, data });
+    this.relay.push({ bytes, isKey }, run.fps);
+    ts.push({ number, isKey, bytes });
+  }
+
+  #cutInto<Frame extends CutFrame>(
+    track: Track,
+    grid: Parameters<Track["setGrid"]>[0],
+    encode: (frames: readonly Frame[]) => Uint8Array<ArrayBuffer>,
+  ): Segmenter<Frame> {
+    track.setGrid(grid);
+    return new Segmenter<Frame>({
+      segmentFrames: grid.segmentFrames,
+      partFrames: grid.partFrames,
+      onPart: ({ segmentNumber, frames, isLast }) => {
+        track.append({
+          run: grid.run,
+          segmentNumber,
+          firstFrame: frames[0]?.number ?? 0,
+          frames: frames.length,
+          isIndependent: frames.some((frame) => frame.isKey),
+          isLast,
+          bytes: encode(frames),
+        });
+        this.#options.onChange();
+        track.publish();
+      },
+      onEnd: () => {
+        track.closeOpen();
+        this.#options.onChange();
+        track.publish();
+      },
+    });
+  }
+}

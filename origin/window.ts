@@ -1,0 +1,257 @@
+/**
+ * The bounded window of one rendition in one format: the segments that a playlist lists, the open one, and those that
+ * have left the list and must stay fetchable for a while. Everything is in memory, oldest out first.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.2 (how long media stays available)
+import type { Run } from "#common/formats/frame.ts";
+import type { ListedSegment } from "#common/formats/playlist.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { framesToMs } from "#common/units.ts";
+
+/** How the resources of one format are called. Names carry the run, so none is ever used for other bytes. */
+export interface MediaNames {
+  /** Initialization segment; absent in MPEG-TS. */
+  readonly init?: (run: Run) => string;
+  readonly segment: (run: Run, segmentNumber: number) => string;
+  /** Absent where a segment has no parts. */
+  readonly part?: (run: Run, segmentNumber: number, part: number) => string;
+}
+
+export interface WindowOptions {
+  readonly names: MediaNames;
+  /** Whole segments that the playlist lists. */
+  readonly listedMax: number;
+  readonly bytesMax: number;
+}
+
+/** A part as the window takes it. */
+export interface NewPart {
+  readonly run: Run;
+  readonly segmentNumber: number;
+  readonly firstFrame: number;
+  readonly frames: number;
+  readonly isIndependent: boolean;
+  readonly isLast: boolean;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Where the newest part stands: sequence number of its segment and index in it. */
+export interface Position {
+  readonly segmentNumber: number;
+  readonly part: number;
+}
+
+interface StoredPart {
+  readonly uri: string;
+  readonly frames: number;
+  readonly isIndependent: boolean;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+interface StoredSegment {
+  readonly run: Run;
+  readonly number: number;
+  readonly firstFrame: number;
+  readonly parts: StoredPart[];
+  frames: number;
+  byteCount: number;
+  isComplete: boolean;
+}
+
+export class SegmentWindow {
+  readonly #options: WindowOptions;
+  /** Oldest first; the last one may be open. */
+  #kept: StoredSegment[] = [];
+  /** The list begins here. */
+  #listedFrom = 0;
+  /** The list ends before this one; given from where numbers do not go on until a segment after that is whole. */
+  #listedTo: number | undefined;
+  readonly #media = new Map<string, Uint8Array<ArrayBuffer>>();
+  #byteCount = 0;
+  /** Segments dropped because of their bytes, before their time. */
+  evictedEarly = 0;
+  /** How often the list began anew because numbers did not go on. */
+  restarts = 0;
+
+  constructor(options: WindowOptions) {
+    this.#options = options;
+  }
+
+  get byteCount(): number {
+    return this.#byteCount;
+  }
+
+  /** Adds the next part. */
+  append(part: NewPart): void {
+    let segment = this.#openSegment();
+    if (segment?.number !== part.segmentNumber || segment.run.id !== part.run.id) {
+      this.closeOpen();
+      segment = this.#begin(part);
+    }
+    this.#addPart(segment, part);
+    if (part.isLast) this.#complete(segment);
+    this.#evict();
+  }
+
+  /** Ends the open segment as it is. */
+  closeOpen(): void {
+    const segment = this.#openSegment();
+    if (segment !== undefined) this.#complete(segment);
+  }
+
+  /** Bytes of a segment or part, or `undefined` if it is not there (yet, or any more). */
+  find(name: string): Uint8Array<ArrayBuffer> | undefined {
+    return this.#media.get(name);
+  }
+
+  /** True while any segment of the run is kept. */
+  hasRun(run: Run): boolean {
+    return this.#kept.some((segment) => segment.run.id === run.id);
+  }
+
+  /** What a playlist lists, oldest first; empty until the first whole segment. */
+  listed(): ListedSegment[] {
+    const stored = this.#listedStored();
+    if (!stored.some((segment) => segment.isComplete)) return [];
+    const listsOpen = this.#options.names.part !== undefined;
+    return stored.filter((segment) => segment.isComplete || listsOpen).map((one) => this.#describe(one));
+  }
+
+  /** The newest part that is listed, or `undefined`. */
+  newest(): Position | undefined {
+    const last = this.#listedStored().at(-1);
+    return last === undefined ? undefined : { segmentNumber: last.number, part: last.parts.length - 1 };
+  }
+
+  /** Number of the newest listed segment that is whole. */
+  newestComplete(): number | undefined {
+    return this.#listedStored().findLast((segment) => segment.isComplete)?.number;
+  }
+
+  /** The part that comes next, if the stream goes on as it should. */
+  next(run: Run): { readonly run: Run; readonly position: Position } | undefined {
+    const last = this.#listedStored().at(-1);
+    if (last === undefined) return undefined;
+    return last.isComplete
+      ? { run, position: { segmentNumber: last.number + 1, part: 0 } }
+      : { run: last.run, position: { segmentNumber: last.number, part: last.parts.length } };
+  }
+
+  /** Bits per second of the listed whole segments: the highest of one, and all together. */
+  bitrates(): { readonly peak: number; readonly average: number } {
+    let peak = 0;
+    let bits = 0;
+    let seconds = 0;
+    for (const segment of this.#listedStored()) {
+      if (!segment.isComplete) continue;
+      const segmentSeconds = segment.frames / segment.run.fps;
+      peak = Math.max(peak, (segment.byteCount * 8) / segmentSeconds);
+      bits += segment.byteCount * 8;
+      seconds += segmentSeconds;
+    }
+    return { peak, average: seconds === 0 ? 0 : bits / seconds };
+  }
+
+  #listedStored(): StoredSegment[] {
+    return this.#kept.slice(this.#listedFrom, this.#listedTo);
+  }
+
+  #openSegment(): StoredSegment | undefined {
+    const last = this.#kept.at(-1);
+    return last?.isComplete === false ? last : undefined;
+  }
+
+  #begin(part: NewPart): StoredSegment {
+    const last = this.#kept.at(-1);
+    const continues = last === undefined || goesOn(last, part);
+    // What is listed stays so until the new numbers have a whole segment: a playlist without one ends players.
+    if (!continues) this.#listedTo ??= this.#kept.length;
+    const segment: StoredSegment = {
+      run: part.run,
+      number: part.segmentNumber,
+      firstFrame: part.firstFrame,
+      parts: [],
+      frames: 0,
+      byteCount: 0,
+      isComplete: false,
+    };
+    this.#kept.push(segment);
+    return segment;
+  }
+
+  #addPart(segment: StoredSegment, part: NewPart): void {
+    const name = this.#options.names.part?.(part.run, segment.number, segment.parts.length);
+    const { bytes, frames, isIndependent } = part;
+    segment.parts.push({ uri: name ?? "", frames, isIndependent, bytes });
+    segment.frames += frames;
+    segment.byteCount += bytes.length;
+    this.#byteCount += bytes.length;
+    if (name !== undefined) this.#media.set(name, bytes);
+  }
+
+  /** Joins the parts into one buffer, of which they become views: nothing is kept twice. */
+  #complete(segment: StoredSegment): void {
+    segment.isComplete = true;
+    const bytes = joinBytes(segment.parts.map((part) => part.bytes));
+    let offset = 0;
+    for (const part of segment.parts) {
+      part.bytes = bytes.subarray(offset, offset + part.bytes.length);
+      offset += part.bytes.length;
+      if (part.uri !== "") this.#media.set(part.uri, part.bytes);
+    }
+    this.#media.set(this.#options.names.segment(segment.run, segment.number), bytes);
+    if (this.#listedTo === undefined) return;
+    this.#listedFrom = this.#kept.length - 1;
+    this.#listedTo = undefined;
+    this.restarts++;
+  }
+
+  /** Media stays as long again as the list is, and two segments more, after it has left the list (6.2.2). */
+  #evict(): void {
+    const { listedMax, bytesMax } = this.#options;
+    const listed = this.#listedStored();
+    const complete = listed.filter((segment) => segment.isComplete).length;
+    if (complete > listedMax) this.#listedFrom += complete - listedMax;
+    while (this.#kept.length > 2 * listedMax + 2) this.#evictOldest();
+    while (this.#byteCount > bytesMax && this.#kept.length > 2) {
+      this.#evictOldest();
+      this.evictedEarly++;
+    }
+  }
+
+  #evictOldest(): void {
+    const segment = this.#kept.shift();
+    if (segment === undefined) return;
+    this.#listedFrom = Math.max(0, this.#listedFrom - 1);
+    if (this.#listedTo !== undefined) this.#listedTo = Math.max(0, this.#listedTo - 1);
+    this.#byteCount -= segment.byteCount;
+    for (const part of segment.parts) this.#media.delete(part.uri);
+    this.#media.delete(this.#options.names.segment(segment.run, segment.number));
+  }
+
+  #describe(segment: StoredSegment): ListedSegment {
+    const { run, number, firstFrame, frames, isComplete, parts } = segment;
+    const { names } = this.#options;
+    const mapUri = names.init?.(run);
+    return {
+      mediaSequence: number,
+      uri: names.segment(run, number),
+      frames,
+      fps: run.fps,
+      startTimeMs: run.startTimeMs + framesToMs(firstFrame - run.startFrame, run.fps),
+      ordinal: run.ordinal,
+      isFirstOfRun: firstFrame === run.startFrame,
+      isComplete,
+      parts,
+      ...(mapUri === undefined ? {} : { mapUri }),
+    };
+  }
+}
+
+/** True where no number is missing between the two, and no frame within one run. */
+function goesOn(last: StoredSegment, part: NewPart): boolean {
+  if (part.segmentNumber !== last.number + 1) return false;
+  return part.run.id === last.run.id
+    ? part.firstFrame === last.firstFrame + last.frames
+    : part.run.ordinal === last.run.ordinal + 1 && part.firstFrame === part.run.startFrame;
+}

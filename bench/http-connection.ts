@@ -64,6 +64,7 @@ export class HttpConnection {
   #left = 0;
   #isKeptAlive = true;
   #isClosed = false;
+  #rejectHandshake: ((failure: HttpFailure) => void) | undefined;
   /** When the request must be over, for whoever sweeps. */
   deadlineMs = Infinity;
 
@@ -78,6 +79,10 @@ export class HttpConnection {
 
   async open(authority: Authority): Promise<void> {
     const { hostname, port, isTls, isInsecure } = authority;
+    const handshake = Promise.withResolvers<void>();
+    // Of a connection that is closed before, nobody waits for it any more.
+    handshake.promise.catch(() => {});
+    this.#rejectHandshake = handshake.reject;
     try {
       this.#socket = await Bun.connect({
         hostname,
@@ -89,10 +94,17 @@ export class HttpConnection {
           end: () => this.#ended(),
           error: (_, error) => this.#fail(new HttpFailure(errorCode(error) ?? "closed", { cause: error })),
           connectError: () => {},
+          handshake: (_, isSecure, problem) => {
+            if (isInsecure || (isSecure && problem === null)) handshake.resolve();
+            else handshake.reject(new HttpFailure("certificate refused", { cause: problem }));
+          },
         },
       });
+      // Nothing can be written before the handshake is done.
+      if (isTls) await handshake.promise;
     } catch (error) {
-      this.#isClosed = true;
+      this.#close();
+      if (error instanceof HttpFailure) throw error;
       throw new HttpFailure(errorCode(error) ?? "cannot connect", { cause: error });
     }
     if (this.#isClosed) this.#socket.terminate();
@@ -221,6 +233,7 @@ export class HttpConnection {
   }
 
   #fail(failure: HttpFailure): void {
+    this.#rejectHandshake?.(failure);
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#close();

@@ -11,8 +11,6 @@ import type { CreateEngine, Engine, EngineEvents, EngineFailure } from "./engine
 const BACK_BUFFER_SECONDS = 6;
 /** Faster than this, people see it on a moving picture. */
 const CATCH_UP_RATE_MAX = 1.05;
-/** What each stall adds to the target, in seconds: one part, not the whole second of hls.js. */
-const STALL_STEP_SECONDS = 0.2;
 /** A first guess in bits per second that begins with the full size instead of the smallest rendition. */
 const BANDWIDTH_GUESS = 10_000_000;
 /** With 0.25 to 2 s in between these tries bridge a restart of origin or edge without losing the decoder. */
@@ -103,7 +101,8 @@ function hlsConfig(): Partial<HlsConfig> {
     enableWorker: false,
     backBufferLength: BACK_BUFFER_SECONDS,
     maxLiveSyncPlaybackRate: CATCH_UP_RATE_MAX,
-    liveSyncOnStallIncrease: STALL_STEP_SECONDS,
+    // A stall leaves playback that much later by itself; hls.js would move its target as well, and never back.
+    liveSyncOnStallIncrease: 0,
     liveDurationInfinity: true,
     testBandwidth: false,
     abrEwmaDefaultEstimate: BANDWIDTH_GUESS,

@@ -70,6 +70,15 @@ test("Player does not take the jump to the live edge for a moving picture", () =
   expect(player.status.state).toBe("waiting");
 });
 
+test("Player does not take a nudge for a moving picture", () => {
+  play(1_000);
+  clock.advance(2_000);
+  expect(player.status.state).toBe("stalled");
+  video.currentTime += 0.1;
+  clock.advance(250);
+  expect(player.status.state).toBe("stalled");
+});
+
 describe("Player waits and goes on by itself", () => {
   test.each([
     ["no-stream", 503],

@@ -4,6 +4,7 @@
  * business, when to help is `watchdog.ts`'s.
  */
 import type { Clock } from "#common/clock.ts";
+import { secondsToMs } from "#common/units.ts";
 import type { CreateEngine, Engine, EngineFailure } from "./engine.ts";
 import { retryDelayMs } from "./retry.ts";
 import { nextStep, stateOf, type PlayerState } from "./watchdog.ts";
@@ -33,6 +34,10 @@ export interface PlayerOptions {
 
 /** How often the picture is looked at. */
 const TICK_MS = 250;
+/** One step alone may be a nudge of hls.js at a picture that stands still. */
+const MOVES_MIN = 2;
+/** Media time to clock time above which a movement was a seek. */
+const MOVE_RATE_MAX = 2;
 /** A second media failure within this time of the first is not answered by rebuilding the decoder alone. */
 const MEDIA_FAILURE_MS = 5_000;
 
@@ -50,6 +55,9 @@ export class Player {
   #cancelRetry: (() => void) | undefined;
   #cancelTick: (() => void) | undefined;
   #lastTime = 0;
+  #lastTickMs = 0;
+  /** Ticks in a row at which the picture had moved. */
+  #moves = 0;
   #movedMs = 0;
   /** Standing still is forgiven up to here. */
   #excusedMs = Number.NEGATIVE_INFINITY;
@@ -161,6 +169,7 @@ export class Player {
     this.#cancelRetry = undefined;
     this.#engine?.close();
     this.#hasPlayed = false;
+    this.#moves = 0;
     this.#movedMs = this.#nowMs();
     this.#engine = this.#createEngine();
     this.#engine.load(this.#url);
@@ -177,11 +186,8 @@ export class Player {
   #tick(): void {
     const { video, isHidden } = this.#options;
     const nowMs = this.#nowMs();
-    const time = video.currentTime;
-    // Before the first frame the time jumps from 0 to the live edge: only a small step forward is a moving picture.
-    const hasMoved = time > this.#lastTime && time - this.#lastTime < 1;
-    this.#lastTime = time;
-    if (hasMoved) {
+    this.#moves = this.#hasMoved(nowMs) ? this.#moves + 1 : 0;
+    if (this.#moves >= MOVES_MIN) {
       this.#movedMs = nowMs;
       this.#hasPlayed = true;
       this.#steps = 0;
@@ -190,6 +196,15 @@ export class Player {
     if (this.#cancelRetry === undefined) this.#help(nowMs);
     if (video.paused && !isHidden() && !this.#needsTap) this.#play();
     this.#publish();
+  }
+
+  /** Whether the picture moved on since the last tick, and no further than by playing: a seek is no movement. */
+  #hasMoved(nowMs: number): boolean {
+    const playedMs = secondsToMs(this.#options.video.currentTime - this.#lastTime);
+    const elapsedMs = nowMs - this.#lastTickMs;
+    this.#lastTime = this.#options.video.currentTime;
+    this.#lastTickMs = nowMs;
+    return playedMs > 0 && playedMs < MOVE_RATE_MAX * elapsedMs + TICK_MS;
   }
 
   #help(nowMs: number): void {

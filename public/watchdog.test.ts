@@ -15,8 +15,8 @@ const standing: Playback = { ...moving, stillMs: 3_100 };
 
 test.each<[string, Playback, Step]>([
   ["leaves a moving picture alone", moving, "none"],
-  ["jumps from far behind", { ...moving, behindSeconds: 4.5 }, "jump"],
-  ["gives a jump time to work", { ...moving, behindSeconds: 4.5, sinceStepMs: 1_000 }, "none"],
+  ["jumps from far behind", { ...moving, behindSeconds: 2.5 }, "jump"],
+  ["gives a jump time to work", { ...moving, behindSeconds: 2.5, sinceStepMs: 1_000 }, "none"],
   ["does not judge an unknown distance", { ...moving, behindSeconds: undefined }, "none"],
   ["waits out a short stall", { ...moving, stillMs: 2_900 }, "none"],
   ["jumps after a long one", standing, "jump"],

@@ -34,8 +34,8 @@ export const JUMP_AFTER_MS = 3_000;
 export const RECREATE_AFTER_MS = 8_000;
 export const RECREATE_AFTER_MS_MAX = 32_000;
 /** Falling behind more than this ends with a jump, at most once in {@link JUMP_PAUSE_MS}. */
-export const BEHIND_SECONDS_MAX = 4;
-export const JUMP_PAUSE_MS = 5_000;
+export const BEHIND_SECONDS_MAX = 2;
+export const JUMP_PAUSE_MS = 3_000;
 
 /** What to show of a playback. */
 export function stateOf({ stillMs, hasPlayed }: Pick<Playback, "stillMs" | "hasPlayed">): PlayerState {

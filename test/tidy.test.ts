@@ -137,6 +137,15 @@ describe("code", () => {
 });
 
 describe("documents", () => {
+  test("every series that README.md names is declared", async () => {
+    const declared = sources
+      .filter((path) => path.endsWith("metrics.ts"))
+      .map((path) => texts.get(path) ?? "");
+    const named = [...(await readText("README.md")).matchAll(/spillway_[a-z_]+/g)].map(([name]) => name);
+    expect(named.length).toBeGreaterThan(15);
+    expect(named.filter((name) => !declared.some((text) => text.includes(`"${name}"`)))).toEqual([]);
+  });
+
   test("every file that ARCHITECTURE.md names exists", async () => {
     const text = await readText("ARCHITECTURE.md");
     const named = [...text.matchAll(/`((?:[a-z0-9.-]+\/)*[a-z0-9-]+\.(?:ts|sh|toml|json|html|css))`/g)].map(

@@ -1,3 +1,4 @@
+/** The modelled player against a scripted origin: what it fetches, when it stalls, which breaches it reports. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import type { HttpResponse } from "./http-client.ts";

@@ -1,3 +1,4 @@
+/** The HTTP client of the load scripts: bodies of every framing, kept connections, redirects, failures. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { HttpClient, HttpContext } from "./http-client.ts";

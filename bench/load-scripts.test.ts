@@ -1,3 +1,4 @@
+/** Each load script at a small size against servers of this folder's own. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

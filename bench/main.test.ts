@@ -1,3 +1,4 @@
+/** The command line of the load scripts: help, wrong flags, JSON results. */
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { OptionError, StartError } from "#common/errors.ts";

@@ -1,3 +1,4 @@
+/** The cheap MPEG-TS check: finds what is broken, at any cut of the stream. */
 import { describe, expect, test } from "bun:test";
 import { tsPacket } from "./fake-hls-origin.ts";
 import { MpegtsCheck } from "./mpegts-check.ts";

@@ -1,3 +1,4 @@
+/** Patterns of the pixel flood: every pixel once, whole commands, the seeded order. */
 import { describe, expect, test } from "bun:test";
 import { PIXEL_FORMATS, PIXEL_ORDERS } from "./config.ts";
 import { buildPattern, colourOf, commandsBefore, type PatternOptions } from "./pixel-patterns.ts";

@@ -1,3 +1,4 @@
+/** The modelled buffer: stalls at the very moment when it runs dry. */
 import { describe, expect, test } from "bun:test";
 import { PlaybackBuffer } from "./playback-buffer.ts";
 

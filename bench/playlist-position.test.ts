@@ -1,3 +1,4 @@
+/** Where a modelled player begins and what it fetches next. */
 import { describe, expect, test } from "bun:test";
 import { parsePlaylist, type MediaPlaylist } from "./hls-playlist.ts";
 import { isListed, nextListing, nextStep, startPosition } from "./playlist-position.ts";

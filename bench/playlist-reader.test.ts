@@ -1,3 +1,4 @@
+/** Reading playlists, and the breaches of the standard that are noticed on the way. */
 import { describe, expect, test } from "bun:test";
 import { PlaylistReader } from "./playlist-reader.ts";
 import { Tally } from "./statistics.ts";

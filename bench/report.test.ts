@@ -1,3 +1,4 @@
+/** Progress, tables and JSON of the load scripts. */
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import {

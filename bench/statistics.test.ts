@@ -1,3 +1,4 @@
+/** Distributions, tallies and seeded randomness of the load scripts. */
 import { describe, expect, test } from "bun:test";
 import { createRandom, Distribution, median, Tally } from "./statistics.ts";
 

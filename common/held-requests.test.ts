@@ -1,3 +1,4 @@
+/** Held requests: woken in slices, bounded, freed when their client goes. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { HeldBudget, HeldRequests } from "#common/held-requests.ts";

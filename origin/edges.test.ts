@@ -1,3 +1,4 @@
+/** Leases as the origin keeps them, and which edge a viewer is handed to. */
 import { describe, expect, test } from "bun:test";
 import type { LeaseHello } from "#common/formats/lease.ts";
 import { EdgeRegistry, hostnameOf } from "./edges.ts";

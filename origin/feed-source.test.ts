@@ -1,3 +1,4 @@
+/** The feed's reader against a server that ends, stalls and sends garbage. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";

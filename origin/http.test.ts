@@ -1,3 +1,4 @@
+/** The origin's URLs over real HTTP: statuses, headers, held requests. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
 import { readDirectives } from "./http.ts";

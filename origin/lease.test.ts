@@ -1,3 +1,4 @@
+/** The lease over real WebSockets: hello, load, silence, refusal. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { ProofChecker, proveSecret } from "#common/cluster-auth.ts";

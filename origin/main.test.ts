@@ -1,3 +1,4 @@
+/** A whole origin on a feed of its own: served over real sockets, and closed. */
 import { expect, test } from "bun:test";
 import { commonOptions, readConfig } from "#common/config.ts";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";

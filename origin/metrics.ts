@@ -20,53 +20,87 @@ export interface OriginParts {
   readonly events: EventFeed;
 }
 
-const PREFIX = "spillway_origin_";
-
 /** The registry of an origin that consists of `parts`. */
 export function createOriginMetrics(parts: OriginParts): Registry {
   const registry = createRegistry();
   const counter = (name: string, help: string, read: () => number): void =>
-    observedCounter({ registry, name: `${PREFIX}${name}`, help, read });
+    observedCounter({ registry, name, help, read });
   const gauge = (name: string, help: string, read: () => number): void =>
-    observedGauge({ registry, name: `${PREFIX}${name}`, help, read });
+    observedGauge({ registry, name, help, read });
   const { budget, stream, source, edges, leases, events } = parts;
   observedCounter({
     registry,
-    name: `${PREFIX}requests_total`,
+    name: "spillway_origin_requests_total",
     help: "Requests by kind.",
     label: "kind",
     read: () => parts.requests,
   });
-  gauge("held_requests", "Requests that wait for the next part or segment.", () => budget.count);
-  counter("held_refused_total", "Requests refused because too many waited.", () => budget.refused);
+  gauge(
+    "spillway_origin_held_requests",
+    "Requests that wait for the next part or segment.",
+    () => budget.count,
+  );
   counter(
-    "held_overdue_total",
+    "spillway_origin_held_refused_total",
+    "Requests refused because too many waited.",
+    () => budget.refused,
+  );
+  counter(
+    "spillway_origin_held_overdue_total",
     "Requests answered 503 because nothing new came in time.",
     () => budget.overdue,
   );
-  gauge("window_bytes", "Media in memory, all renditions and formats.", () => stream.windowBytes);
-  counter("window_early_evictions_total", "Segments dropped for their size.", () => stream.evictedEarly);
-  gauge("source_connected", "1 while the source is open.", () => Number(source.status.isConnected));
-  gauge("source_silence_seconds", "Time since the last new frame.", () => msToSeconds(stream.silenceMs()));
-  counter("source_reconnects_total", "Times the source was opened anew.", () => source.status.reconnects);
-  counter("source_received_bytes_total", "Received from the source.", () => source.status.receivedBytes);
-  counter("frames_total", "Frames of all renditions, repeated ones left out.", () => stream.frames);
-  counter("runs_total", "Runs of the encoder seen since start.", () => stream.runs);
-  gauge("ts_viewers", "Viewers of the endless MPEG-TS.", () => stream.relayTotals.viewers);
+  gauge(
+    "spillway_origin_window_bytes",
+    "Media in memory, all renditions and formats.",
+    () => stream.windowBytes,
+  );
   counter(
-    "ts_sent_bytes_total",
+    "spillway_origin_window_early_evictions_total",
+    "Segments dropped for their size.",
+    () => stream.evictedEarly,
+  );
+  gauge("spillway_origin_source_connected", "1 while the source is open.", () =>
+    Number(source.status.isConnected),
+  );
+  gauge("spillway_origin_source_silence_seconds", "Time since the last new frame.", () =>
+    msToSeconds(stream.silenceMs()),
+  );
+  counter(
+    "spillway_origin_source_reconnects_total",
+    "Times the source was opened anew.",
+    () => source.status.reconnects,
+  );
+  counter(
+    "spillway_origin_source_received_bytes_total",
+    "Received from the source.",
+    () => source.status.receivedBytes,
+  );
+  counter(
+    "spillway_origin_frames_total",
+    "Frames of all renditions, repeated ones left out.",
+    () => stream.frames,
+  );
+  counter("spillway_origin_runs_total", "Runs of the encoder seen since start.", () => stream.runs);
+  gauge("spillway_origin_ts_viewers", "Viewers of the endless MPEG-TS.", () => stream.relayTotals.viewers);
+  counter(
+    "spillway_origin_ts_sent_bytes_total",
     "Sent to viewers of the endless MPEG-TS.",
     () => stream.relayTotals.sentBytes,
   );
-  counter("ts_skips_total", "Times a slow viewer lost groups of pictures.", () => stream.relayTotals.skips);
   counter(
-    "ts_dropped_viewers_total",
+    "spillway_origin_ts_skips_total",
+    "Times a slow viewer lost groups of pictures.",
+    () => stream.relayTotals.skips,
+  );
+  counter(
+    "spillway_origin_ts_dropped_viewers_total",
     "Viewers dropped because they took nothing.",
     () => stream.relayTotals.droppedViewers,
   );
-  gauge("leases", "Edges that hold a lease.", () => edges.count);
-  counter("leases_refused_total", "Leases refused.", () => leases.refused);
-  counter("leases_silent_total", "Leases ended by silence.", () => leases.silent);
-  gauge("event_readers", "Readers of server-sent events.", () => events.readers);
+  gauge("spillway_origin_leases", "Edges that hold a lease.", () => edges.count);
+  counter("spillway_origin_leases_refused_total", "Leases refused.", () => leases.refused);
+  counter("spillway_origin_leases_silent_total", "Leases ended by silence.", () => leases.silent);
+  gauge("spillway_origin_event_readers", "Readers of server-sent events.", () => events.readers);
   return registry;
 }

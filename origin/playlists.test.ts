@@ -1,3 +1,4 @@
+/** What playlists say as frames come in, over runs and renditions. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";

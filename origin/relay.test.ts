@@ -1,3 +1,4 @@
+/** The endless `.ts` with viewers that read, wait and fall behind. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";

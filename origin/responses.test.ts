@@ -1,3 +1,4 @@
+/** Ranges, conditions, encodings and cache headers. */
 import { describe, expect, test } from "bun:test";
 import { acceptsGzip, matchesEtag, mediaResponse, readRange } from "./responses.ts";
 

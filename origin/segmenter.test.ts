@@ -1,3 +1,4 @@
+/** Where parts and segments begin and end. */
 import { describe, expect, test } from "bun:test";
 import { type CutFrame, type CutPart, Segmenter } from "./segmenter.ts";
 

@@ -1,3 +1,4 @@
+/** What is listed, what stays fetchable, and what a new run does to both. */
 import { describe, expect, test } from "bun:test";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { Run } from "#common/formats/frame.ts";

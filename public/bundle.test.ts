@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { buildPage, pageSecurityHeaders, type PageFile } from "./bundle.ts";
 
-const HASHED = /^\/[a-z]+-[0-9a-z]{8}\.(js|css|svg)$/;
+const HASHED = /^\/[a-z]+-[0-9a-f]{10}\.(js|css|svg)$/;
 let page: ReadonlyMap<string, PageFile>;
 let html: string;
 
@@ -40,6 +40,13 @@ test("buildPage() types its files", () => {
     "text/html; charset=utf-8",
     "text/javascript; charset=utf-8",
   ]);
+});
+
+test("buildPage() names a file by nothing but its bytes, so that any edge has what another's page refers to", () => {
+  for (const [path, { body }] of page) {
+    const hash = new Bun.CryptoHasher("sha256").update(body).digest("hex");
+    if (path !== "/") expect(path).toContain(`-${hash.slice(0, 10)}.`);
+  }
 });
 
 test("buildPage() keeps the licence note of hls.js in the script", () => {

@@ -4,6 +4,7 @@
  * effect. `edge/http.ts` serves what this returns.
  */
 // RFC 9111 (caching), Content Security Policy Level 3, Permissions Policy
+import { basename } from "node:path";
 import { SpillwayError } from "#common/errors.ts";
 
 /** One file of the page. */
@@ -23,6 +24,7 @@ const HASHED_NAME = "[name]-[hash].[ext]";
 const PAGE_CACHING = "no-cache";
 const FILE_CACHING = "public, max-age=31536000, immutable";
 const ETAG_CHARACTERS = 24;
+const NAME_CHARACTERS = 10;
 
 /** The page could not be bundled: a file is missing or does not parse. */
 export class PageError extends SpillwayError {
@@ -61,17 +63,51 @@ export const pageSecurityHeaders: Readonly<Record<string, string>> = {
 export async function buildPage(): Promise<ReadonlyMap<string, PageFile>> {
   const { outputs } = await bundle();
   const files = new Map<string, PageFile>();
+  let html = "";
+  const names = new Map<string, string>();
   for (const output of outputs) {
+    if (output.path.endsWith(".html")) {
+      html = await output.text();
+      continue;
+    }
     const body = new Uint8Array(await output.arrayBuffer());
-    const isPage = output.path.endsWith(".html");
-    files.set(isPage ? "/" : output.path.replace(/^\.?\/?/, "/"), {
-      body,
-      contentType: contentTypeOf(output.type),
-      cacheControl: isPage ? PAGE_CACHING : FILE_CACHING,
-      etag: etagOf(body),
-    });
+    const oldName = basename(output.path);
+    const name = nameByContent(oldName, body);
+    names.set(oldName, name);
+    files.set(`/${name}`, createFile({ body, type: output.type, cacheControl: FILE_CACHING }));
   }
+  for (const [oldName, name] of names) html = html.replaceAll(oldName, name);
+  const body = new TextEncoder().encode(html);
+  files.set("/", createFile({ body, type: "text/html;charset=utf-8", cacheControl: PAGE_CACHING }));
   return files;
+}
+
+/**
+ * Bun's own hash knows the folder that the project lies in; edges behind one name may have it in different ones,
+ * and each must have the files that the other's page refers to.
+ */
+function nameByContent(name: string, body: Uint8Array): string {
+  const [, stem = name, extension = ""] = /^(.*)-[0-9a-z]+(\.[a-z]+)$/.exec(name) ?? [];
+  return `${stem}-${hashOf(body, "hex").slice(0, NAME_CHARACTERS)}${extension}`;
+}
+
+function createFile(options: {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly type: string;
+  readonly cacheControl: string;
+}): PageFile {
+  const { body, type, cacheControl } = options;
+  return {
+    body,
+    // Bun writes `text/css;charset=utf-8`; SVG comes without a charset, which as XML it needs none.
+    contentType: type.replace(/;\s*/, "; "),
+    cacheControl,
+    etag: `"${hashOf(body, "base64url").slice(0, ETAG_CHARACTERS)}"`,
+  };
+}
+
+function hashOf(body: Uint8Array, encoding: "hex" | "base64url"): string {
+  return new Bun.CryptoHasher("sha256").update(body).digest(encoding);
 }
 
 async function bundle(): Promise<Bun.BuildOutput> {
@@ -86,14 +122,4 @@ async function bundle(): Promise<Bun.BuildOutput> {
   } catch (error) {
     throw new PageError("Cannot bundle the viewer page", { cause: error });
   }
-}
-
-/** Bun writes `text/css;charset=utf-8`; SVG comes without a charset, which as XML it needs none. */
-function contentTypeOf(type: string): string {
-  return type.replace(/;\s*/, "; ");
-}
-
-function etagOf(body: Uint8Array): string {
-  const hash = new Bun.CryptoHasher("sha256").update(body).digest("base64url");
-  return `"${hash.slice(0, ETAG_CHARACTERS)}"`;
 }

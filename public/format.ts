@@ -53,7 +53,7 @@ export function formatPaintLine({
   readonly hostname: string;
   readonly port: number;
 }): string {
-  return `echo "PX 10 10 ff0000" | nc ${hostname.replace(/^\[(.*)\]$/, "$1")} ${port}`;
+  return `echo "PX 10 10 ff0000" | nc -w 1 ${hostname.replace(/^\[(.*)\]$/, "$1")} ${port}`;
 }
 
 /** The stream named by the query (`?stream=name`); the default one where it is missing or no possible name. */

@@ -1,3 +1,4 @@
+/** The real encoder on a small canvas: frames, numbers, and the end of its thread. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Readers of the feed: history first, live after, slow ones cut off. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { FeedReader } from "#common/formats/feed.ts";
 import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";

@@ -1,3 +1,4 @@
+/** Readers of `/feed.ts` begin with a key frame. */
 import { expect, test } from "bun:test";
 import type { EncodedFrame, Run } from "#common/formats/frame.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";

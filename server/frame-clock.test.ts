@@ -1,3 +1,4 @@
+/** The frame clock by a fake clock: no drift, missed frames filled, too far behind given up. */
 import { describe, expect, test } from "bun:test";
 import { type Clock, FakeClock } from "#common/clock.ts";
 import { BEHIND_MS_MAX, FrameClock, type Tick } from "./frame-clock.ts";

@@ -1,3 +1,4 @@
+/** The ladder: what is allowed, and the names that come of it. */
 import { describe, expect, test } from "bun:test";
 import { OptionError } from "#common/errors.ts";
 import { ValueError } from "#common/options.ts";

@@ -1,3 +1,4 @@
+/** Numbers that never go back, over restarts, garbage on disk and changed frame rates. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -99,7 +99,7 @@ test.skipIf(CHROMIUM === null)(
       expect(await text("pixels")).toBe("9.1M");
       expect(await text("delay")).toBe("–");
       expect(await text("canvas-size")).toBe("on 1280 × 720");
-      expect(await text("paint-line")).toBe('echo "PX 10 10 ff0000" | nc 127.0.0.1 1234');
+      expect(await text("paint-line")).toBe('echo "PX 10 10 ff0000" | nc -w 1 127.0.0.1 1234');
       expect(await view.evaluate("document.body.dataset.figures")).toBe("fresh");
 
       await waitFor("the page to ask again for the stream", () => requests.playlist >= 3);

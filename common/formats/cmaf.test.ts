@@ -1,3 +1,4 @@
+/** Init segments and chunks, read back by an independent parser and by ffmpeg. */
 import { describe, expect, test } from "bun:test";
 import { parseBuffer } from "codem-isoboxer";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";

@@ -1,3 +1,4 @@
+/** The feed: round trips, cuts at every byte, and refusal of what is no feed. */
 import { describe, expect, test } from "bun:test";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader, FeedReader } from "#common/formats/feed.ts";
 import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";

@@ -1,3 +1,4 @@
+/** Decoder configurations and NAL units of H.264. */
 import { describe, expect, test } from "bun:test";
 import { avcCodecs, readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
 

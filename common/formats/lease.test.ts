@@ -42,7 +42,10 @@ describe("decodeLeaseMessage()", () => {
     ["a URL of another kind", JSON.stringify({ ...hello, publicUrl: "javascript:alert(1)" })],
     ["a region with a space", JSON.stringify({ ...hello, region: "a b" })],
     ["an unknown state", JSON.stringify({ type: "load", state: "gone", viewers: 1, egressBitsPerSecond: 1 })],
-    ["a negative count", JSON.stringify({ type: "load", state: "ready", viewers: -1, egressBitsPerSecond: 1 })],
+    [
+      "a negative count",
+      JSON.stringify({ type: "load", state: "ready", viewers: -1, egressBitsPerSecond: 1 }),
+    ],
     ["a message too long", JSON.stringify({ ...hello, padding: "x".repeat(5_000) })],
   ])("refuses %s", (_, text) => {
     expect(decodeLeaseMessage(text)).toBeUndefined();

@@ -1,3 +1,4 @@
+/** Splitting and writing ISO boxes. */
 import { describe, expect, test } from "bun:test";
 import {
   BOX_BYTES_MAX,

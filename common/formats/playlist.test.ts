@@ -1,3 +1,4 @@
+/** Playlists as text, read back by two independent parsers. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
 import { Parser } from "m3u8-parser";

@@ -37,7 +37,7 @@ test.each([
 
 test.each([
   ["canvas.example.org", 'echo "PX 10 10 ff0000" | nc -w 1 canvas.example.org 1234'],
-  ["[::1]", 'echo "PX 10 10 ff0000" | nc ::1 1234'],
+  ["[::1]", 'echo "PX 10 10 ff0000" | nc -w 1 ::1 1234'],
 ])("formatPaintLine() names %s as nc wants it", (hostname, line) => {
   expect(formatPaintLine({ hostname, port: 1234 })).toBe(line);
 });

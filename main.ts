@@ -35,6 +35,9 @@ type StartConfig = ConfigOf<typeof startOptions>;
 /** How long the children may take to end together. */
 const START_CLOSE_MS_MAX = 4_700;
 
+/** npm and Bun set this for the scripts of package.json. */
+const isPackageScript = process.env["npm_lifecycle_event"] !== undefined;
+
 interface Command {
   readonly summary: string;
   readonly options: OptionSet;
@@ -91,7 +94,7 @@ function role<Set extends OptionSet>(
           const main = await about.load();
           await main({ config, lifecycle, log, onListening });
         },
-        { log, isSupervised },
+        { log, isSupervised, endsWithParent: isPackageScript && !isSupervised },
       );
     },
   };
@@ -115,6 +118,7 @@ function runStart(args: readonly string[]): Promise<void> {
   return runUntilStopped((lifecycle) => superviseAll({ config, given, lifecycle, log, clock: systemClock }), {
     log,
     isSupervised: false,
+    endsWithParent: isPackageScript,
     closeMsMax: START_CLOSE_MS_MAX,
   });
 }

@@ -7,7 +7,7 @@ import { StartError } from "#common/errors.ts";
 const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "brave-browser"];
 
 /** No window, no sandbox (containers have none to give), and nothing that loads the machine beside the page. */
-const FLAGS = [
+export const CHROMIUM_FLAGS: string[] = [
   "--headless",
   "--no-sandbox",
   "--disable-gpu",
@@ -52,7 +52,7 @@ export function createBrowser(chromium: string): Browser {
       new Bun.WebView({
         width: 1280,
         height: 720,
-        backend: { type: "chrome", path, argv: FLAGS },
+        backend: { type: "chrome", path, argv: CHROMIUM_FLAGS },
         dataStore: { directory: profile },
       }),
     close() {

@@ -124,10 +124,17 @@ export type ViewerMode = (typeof VIEWER_MODES)[number];
 export const viewersOptions = {
   url: httpUrl({
     table: "top",
-    description: "Multivariant or media playlist to play.",
+    description:
+      "Multivariant or media playlist to play. An edge's plays from that edge; an origin's multivariant playlist hands each player to an edge.",
     default: "http://127.0.0.1:8081/live/canvas/index.m3u8",
   }),
-  viewers: integer({ table: "top", description: "Players.", default: 100, min: 1, max: CLIENTS_MAX }),
+  viewers: integer({
+    table: "top",
+    description: "Players at once, each with connections of its own.",
+    default: 100,
+    min: 1,
+    max: CLIENTS_MAX,
+  }),
   seconds: seconds("How long to play once all have joined.", 30),
   mode: choice({
     table: "top",
@@ -153,7 +160,13 @@ export const relayOptions = {
     description: "Endless MPEG-TS stream to read.",
     default: "http://127.0.0.1:8081/live/canvas/stream.ts",
   }),
-  viewers: integer({ table: "top", description: "Viewers.", default: 100, min: 1, max: CLIENTS_MAX }),
+  viewers: integer({
+    table: "top",
+    description: "Viewers at once, each with a connection of its own.",
+    default: 100,
+    min: 1,
+    max: CLIENTS_MAX,
+  }),
   seconds: seconds("How long to read once all have joined.", 30),
   "ramp-seconds": rampSeconds,
   insecure: isInsecure,
@@ -165,7 +178,7 @@ export type RelayConfig = ConfigOf<typeof relayOptions>;
 export const latencyOptions = {
   page: httpUrl({
     table: "top",
-    description: "Page with a <video> of the canvas.",
+    description: "Page with a <video> of the canvas, such as an edge's.",
     default: "http://127.0.0.1:8081/",
   }),
   ...pixelflutTarget,

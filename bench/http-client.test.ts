@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { HttpClient, HttpContext } from "./http-client.ts";
+import { createSelfSigned } from "./self-signed.ts";
 
 const closers: (() => unknown)[] = [];
 
@@ -9,8 +10,8 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-function client(): HttpClient {
-  const context = new HttpContext({ clock: systemClock, isInsecure: false });
+function client(isInsecure = false): HttpClient {
+  const context = new HttpContext({ clock: systemClock, isInsecure });
   const created = new HttpClient(context);
   closers.push(
     () => created.close(),
@@ -102,5 +103,40 @@ describe("HttpClient", () => {
 
   test("get() refuses an address that is none", async () => {
     await expect(client().get("nonsense", KEPT)).rejects.toMatchObject({ kind: "bad URL" });
+  });
+});
+
+describe("HttpClient over TLS, to a certificate that nobody trusts", () => {
+  /** A server and the paths of the requests that reached it. */
+  function tlsServer() {
+    const received: string[] = [];
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: createSelfSigned("spillway test"),
+      fetch(request) {
+        received.push(new URL(request.url).pathname);
+        return new Response("over tls");
+      },
+    });
+    closers.push(() => server.stop(true));
+    return { url: `https://127.0.0.1:${server.port}`, received };
+  }
+
+  test("get() refuses it and sends nothing", async () => {
+    const { url, received } = tlsServer();
+    const failing = client().get(`${url}/a`, KEPT);
+    await expect(failing).rejects.toMatchObject({ name: "HttpFailure", kind: "certificate refused" });
+    expect(received).toEqual([]);
+  });
+
+  test("get() takes it where any is to be taken", async () => {
+    const { url, received } = tlsServer();
+    const viewer = client(true);
+    for (const path of ["/a", "/b"]) {
+      const { status, body } = await viewer.get(`${url}${path}`, KEPT);
+      expect([status, Buffer.from(body).toString()]).toEqual([200, "over tls"]);
+    }
+    expect(received).toEqual(["/a", "/b"]);
   });
 });

@@ -101,6 +101,37 @@ describe("bench pixels", () => {
   });
 });
 
+describe("Ctrl-C prints what was measured so far", () => {
+  for (const [tool, path] of [
+    ["viewers", "index.m3u8"],
+    ["relay", "stream.ts"],
+  ] as const) {
+    const flags = { viewers: 40, seconds: 60, "ramp-seconds": 1 };
+
+    test(`of bench ${tool}, while viewers join`, async () => {
+      const server = origin();
+      const controller = new AbortController();
+      const running = bench(tool, { ...flags, url: `${server.url}/${path}` }, controller.signal);
+      while (server.requests < 5) await Bun.sleep(5);
+      controller.abort();
+      const { table, values } = await running;
+      expect(table).toStartWith(`bench ${tool} (ended early)`);
+      expect(Number(values["bytes"])).toBeGreaterThan(0);
+      expect(Number(values["viewers"])).toBeLessThan(40);
+    });
+
+    test(`of bench ${tool}, though nothing has come yet`, async () => {
+      const { table, values } = await bench(
+        tool,
+        { ...flags, url: `${origin().url}/${path}` },
+        AbortSignal.abort(),
+      );
+      expect(table).toStartWith(`bench ${tool} (ended early)`);
+      expect(values).toMatchObject({ viewers: 0, bytes: 0 });
+    });
+  }
+});
+
 describe("bench viewers", () => {
   test("plays low-latency and plain HLS side by side without a stall", async () => {
     const { values } = await bench("viewers", {

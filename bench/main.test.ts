@@ -33,7 +33,8 @@ describe("runBench()", () => {
 
   test("lists the scripts", async () => {
     const text = await run("--help");
-    for (const name of Object.keys(tools)) expect(text).toContain(`  ${name} `);
+    for (const name of Object.keys(tools)) expect(text).toContain(`\n  ${name}\n      `);
+    expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
   for (const name of Object.keys(tools)) {

@@ -5,7 +5,7 @@
 import { systemClock, type Clock } from "#common/clock.ts";
 import { readFlagConfig, wantsHelp } from "#common/config.ts";
 import { EXIT_STATUS, OptionError, StartError } from "#common/errors.ts";
-import { renderHelp } from "#common/option-docs.ts";
+import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import { latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
 import { renderJson, renderTable, standardOutput, type Findings, type Output } from "./report.ts";
@@ -139,11 +139,10 @@ async function writeJson(path: string, text: string): Promise<void> {
 }
 
 function usage(): string {
-  const width = Math.max(...Object.keys(tools).map((name) => name.length)) + 2;
   return [
     "Usage: bun run bench -- <script> [options]",
     "",
-    ...Object.entries(tools).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`),
+    ...Object.entries(tools).flatMap(([name, { summary }]) => [`  ${name}`, wrap(summary)]),
     "",
     "<script> --help lists its options. Progress goes to standard error, the result to standard output;",
     "--json <file> keeps it. Ctrl-C ends a run early and still prints what was measured.",

@@ -178,8 +178,10 @@ export async function runRelay(context: BenchContext<RelayConfig>): Promise<Find
     http.close();
   }
   await Promise.all(runs);
-  if (figures.bytes === 0)
-    throw new StartError("no-answer", `Cannot read ${config.url}: ${figures.errors.toString()}`);
+  if (figures.bytes === 0 && !signal.aborted) {
+    const reason = figures.errors.total === 0 ? "no byte came" : figures.errors.toString();
+    throw new StartError("no-answer", `Cannot read ${config.url}: ${reason}`);
+  }
   const report = collectMeasurements();
   addRelay(report.add, { figures, rates, durationMs: endMs - startMs });
   selfCheck.add(report.add);
@@ -187,7 +189,6 @@ export async function runRelay(context: BenchContext<RelayConfig>): Promise<Find
     measurements: report.measurements,
     notes: [
       ...selfCheck.notes,
-
       "Rates count from each viewer's first byte, with whatever the server sends at once at the start.",
     ],
   };

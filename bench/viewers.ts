@@ -65,7 +65,7 @@ export async function runViewers(context: BenchContext<ViewersConfig>): Promise<
   }
   const endMs = clock.monotonicMs();
   await Promise.all(runs);
-  if (figures.bytes === 0 && figures.errors.total > 0)
+  if (figures.bytes === 0 && figures.errors.total > 0 && !signal.aborted)
     throw new StartError("no-answer", `Cannot play ${config.url}: ${figures.errors.toString()}`);
   const report = collectMeasurements();
   addPlayback(report.add, { players, endMs });

@@ -1,6 +1,6 @@
 /** The fake clock that other tests rely on, and the conversions of units. */
-import { expect, test } from "bun:test";
-import { FakeClock } from "#common/clock.ts";
+import { expect, spyOn, test } from "bun:test";
+import { FakeClock, systemClock } from "#common/clock.ts";
 import { framesToMs, framesToTicks, msToFrames } from "#common/units.ts";
 
 test("FakeClock calls timers in the order of their time, also those set meanwhile", () => {
@@ -16,6 +16,17 @@ test("FakeClock calls timers in the order of their time, also those set meanwhil
   clock.advance(30);
   expect(calls).toEqual(["a 10", "c 15", "b 20"]);
   expect(clock.wallMs()).toBe(30);
+});
+
+test("systemClock.wallMs() follows the system's clock when that is set, monotonicMs() does not", () => {
+  const beforeMs = systemClock.monotonicMs();
+  const now = spyOn(Date, "now").mockReturnValue(1_000);
+  try {
+    expect(systemClock.wallMs()).toBe(1_000);
+    expect(systemClock.monotonicMs()).toBeGreaterThanOrEqual(beforeMs);
+  } finally {
+    now.mockRestore();
+  }
 });
 
 test("units convert frames without accumulating error", () => {

@@ -15,7 +15,7 @@ export interface Clock {
 
 /** The machine's own clock. */
 export const systemClock: Clock = {
-  wallMs: () => performance.timeOrigin + performance.now(),
+  wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
     const timer = setTimeout(callback, delayMs);

@@ -10,6 +10,7 @@ import {
   camelCase,
   choice,
   environmentName,
+  port,
   secret,
   text,
   ValueError,
@@ -55,6 +56,16 @@ export const commonOptions = {
       "Shared by server, origins and edges. The feed and leases are open to processes of the same host and to whoever proves this secret. `start` makes a random one for its children.",
   }),
 } satisfies OptionSet;
+
+/** Default of {@link edgePortOption}. */
+export const EDGE_PORT_DEFAULT = 8081;
+
+/** `--edge-port`: an edge listens there, and the server sends browsers there. */
+export const edgePortOption = port({
+  table: "edge",
+  description: "HTTP port for viewers. Edge k of `start` gets this port + k - 1.",
+  default: EDGE_PORT_DEFAULT,
+});
 
 /** Where values come from. */
 export interface ConfigSources {

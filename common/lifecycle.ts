@@ -11,6 +11,8 @@ import type { Log } from "#common/log.ts";
  * npm, and `timeout` sends to the process and its group.
  */
 const SAME_SIGNAL_MS = 1_000;
+/** How often a process that ends with its parent looks whether it still has it. */
+const PARENT_POLL_MS = 500;
 /** A process that has not closed after this long is ended with status 1. */
 const CLOSE_MS_MAX = 4_000;
 
@@ -61,6 +63,11 @@ export interface RunOptions {
   readonly log: Log;
   /** True for a child of `start`: the supervisor gets the terminal's SIGINT and decides the order. */
   readonly isSupervised: boolean;
+  /**
+   * True under `npm start` and `bun start`: when that process is killed outright, nobody is left who could end this
+   * one by Ctrl-C, so it ends by itself. Default false.
+   */
+  readonly endsWithParent?: boolean;
   /** Longest time that closing may take. Default 4 s. */
   readonly closeMsMax?: number;
 }
@@ -76,6 +83,7 @@ export async function runUntilStopped(
   const { log } = options;
   const lifecycle = new Lifecycle();
   catchSignals(lifecycle, options);
+  if (options.endsWithParent === true) watchParent(lifecycle);
   let status: number = EXIT_STATUS.ok;
   try {
     await Promise.race([main(lifecycle), lifecycle.stopping]);
@@ -107,4 +115,12 @@ function catchSignals(lifecycle: Lifecycle, { log, isSupervised }: RunOptions): 
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+}
+
+function watchParent(lifecycle: Lifecycle): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid !== parent) lifecycle.stop("the process that started this one has ended");
+  }, PARENT_POLL_MS);
+  lifecycle.onClose("watch of the parent", () => clearInterval(timer));
 }

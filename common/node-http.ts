@@ -19,6 +19,8 @@ export type Readiness = () => string | undefined;
 export interface NodeAppOptions {
   readonly registry: Registry;
   readonly readiness: Readiness;
+  /** Told what a route threw; the client gets a plain 500. Default: nobody is told. */
+  readonly onError?: (error: unknown) => void;
 }
 
 const METHODS = "GET, HEAD, OPTIONS";
@@ -34,7 +36,7 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** An application with the routes that every node has. Others are added by the node's `http.ts`. */
-export function createNodeApp({ registry, readiness }: NodeAppOptions): NodeApp {
+export function createNodeApp({ registry, readiness, onError }: NodeAppOptions): NodeApp {
   const app: NodeApp = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -65,8 +67,20 @@ export function createNodeApp({ registry, readiness }: NodeAppOptions): NodeApp 
       "cache-control": "no-store",
     }),
   );
+  app.onError((error) => {
+    onError?.(error);
+    return failureResponse();
+  });
   app.notFound((context) => context.text("Not found\n", 404, { "cache-control": "no-store" }));
   return app;
+}
+
+/** The answer where a node has failed: without a word on how. Also for the `error` of `Bun.serve`. */
+export function failureResponse(): Response {
+  return new Response("Internal error\n", {
+    status: 500,
+    headers: { ...CORS_HEADERS, "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" },
+  });
 }
 
 function preflightHeaders(): Record<string, string> {

@@ -63,7 +63,8 @@ function escapeCell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-function wrap(text: string, indent = HELP_INDENT): string {
+/** Breaks a paragraph for a terminal. Each line begins with `indent` spaces. */
+export function wrap(text: string, indent = HELP_INDENT): string {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

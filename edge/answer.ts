@@ -4,6 +4,7 @@
  */
 // RFC 9110 13 (conditional requests), 14 (ranges), 12.5.3 (Accept-Encoding); RFC 9111 5.1 (Age); RFC 9211
 import { CORS_HEADERS } from "#common/node-http.ts";
+import { msToSeconds } from "#common/units.ts";
 import type { Counters, RequestResult } from "./counters.ts";
 import { ageMsOf, gzipOf, type Stored } from "./stored.ts";
 
@@ -19,6 +20,9 @@ export interface AnswerOptions {
   readonly cacheControl?: string;
 }
 
+/** Headers of a body, which a 304 has none of. */
+const REPRESENTATION_HEADERS = ["content-type", "content-length", "content-encoding", "accept-ranges"];
+
 type HeaderRecord = Record<string, string>;
 
 /** One range of bytes, first and last included. */
@@ -31,26 +35,17 @@ interface ByteRange {
 export function answerFrom(options: AnswerOptions): Response {
   const { request, stored, result, counters } = options;
   counters.requests[result]++;
-  const headers = baseHeaders(options);
-  if (stored.status !== 200) return send(options, { status: stored.status, headers, body: stored.body });
-  const isGzip = stored.isText && acceptsGzip(request.headers.get("accept-encoding"));
-  const etag = isGzip ? gzipTag(stored.etag) : stored.etag;
-  if (etag !== "") headers["etag"] = etag;
-  if (stored.isText) headers["vary"] = "Accept-Encoding";
-  if (etag !== "" && matches(request.headers.get("if-none-match"), etag)) {
-    return new Response(null, { status: 304, headers });
+  const { text, status } = stored;
+  const isGzip = status === 200 && text !== undefined && acceptsGzip(request.headers.get("accept-encoding"));
+  const headers = readyHeaders(options, isGzip);
+  const condition = status === 200 ? request.headers.get("if-none-match") : null;
+  if (condition !== null && matches(condition, headers.get("etag") ?? "")) return notModified(headers);
+  const range = status === 200 && text === undefined ? request.headers.get("range") : null;
+  // Ranges are defined for GET alone (RFC 9110 14.2).
+  if (range !== null && request.method !== "HEAD" && mayRange(request, stored)) {
+    return answerRange(options, { headers, range });
   }
-  headers["content-type"] = stored.contentType;
-  if (stored.isText) {
-    if (isGzip) headers["content-encoding"] = "gzip";
-    return send(options, { status: 200, headers, body: isGzip ? gzipOf(stored) : stored.body });
-  }
-  headers["accept-ranges"] = "bytes";
-  const range = request.headers.get("range");
-  if (range === null || !mayRange(request, stored)) {
-    return send(options, { status: 200, headers, body: stored.body });
-  }
-  return answerRange(options, { headers, range });
+  return send(options, { status, headers, body: isGzip ? gzipOf(stored, text) : stored.body });
 }
 
 /** An answer that no stored body stands behind: a refusal or a failure of ours. Never cached. */
@@ -65,6 +60,8 @@ export function answerStatus(options: {
   options.counters.requests[options.result]++;
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
+    // Bun adds the header to GET but not to HEAD.
+    date: new Date().toUTCString(),
     "content-type": "text/plain; charset=utf-8",
     "cache-control": "no-store",
     "cache-status": `spillway; fwd=${options.result === "error" ? "miss" : "bypass"}; detail=${options.result}`,
@@ -73,53 +70,88 @@ export function answerStatus(options: {
   return new Response(`${options.reason}\n`, { status: options.status, headers });
 }
 
+function notModified(whole: Headers): Response {
+  const headers = new Headers(whole);
+  for (const name of REPRESENTATION_HEADERS) headers.delete(name);
+  return new Response(null, { status: 304, headers });
+}
+
 function answerRange(
   options: AnswerOptions,
-  { headers, range }: { readonly headers: HeaderRecord; readonly range: string },
+  { headers: whole, range }: { readonly headers: Headers; readonly range: string },
 ): Response {
   const { body } = options.stored;
-  const read = readRange(range, body.length);
-  if (read === undefined) return send(options, { status: 200, headers, body });
+  const read = readRange(range, body.size);
+  if (read === undefined) return send(options, { status: 200, headers: whole, body });
+  const headers = new Headers(whole);
   if (read === "unsatisfiable") {
-    headers["content-range"] = `bytes */${body.length}`;
+    headers.set("content-range", `bytes */${body.size}`);
+    headers.delete("content-length");
     return new Response(null, { status: 416, headers });
   }
-  headers["content-range"] = `bytes ${read.first}-${read.last}/${body.length}`;
-  return send(options, { status: 206, headers, body: body.subarray(read.first, read.last + 1) });
+  headers.set("content-range", `bytes ${read.first}-${read.last}/${body.size}`);
+  headers.set("content-length", String(read.last + 1 - read.first));
+  return send(options, { status: 206, headers, body: body.slice(read.first, read.last + 1) });
 }
 
 function send(
   { request, counters }: AnswerOptions,
-  answer: { readonly status: number; readonly headers: HeaderRecord; readonly body: Uint8Array },
+  answer: { readonly status: number; readonly headers: Headers; readonly body: Blob },
 ): Response {
   const { status, headers, body } = answer;
-  headers["content-length"] = String(body.length);
   if (request.method === "HEAD") return new Response(null, { status, headers });
-  counters.sentBytes += body.length;
-  // Bodies come from the network or zlib and never lie in shared memory, which is what the type must rule out.
-  return new Response(body as Uint8Array<ArrayBuffer>, { status, headers });
+  counters.sentBytes += body.size;
+  return new Response(body, { status, headers });
 }
 
-function baseHeaders({ stored, result, nowMs, cacheControl }: AnswerOptions): HeaderRecord {
-  const ageMs = ageMsOf(stored, nowMs);
+/** The headers of a whole answer. Made once a second for all who get the same; `Response` copies them. */
+function readyHeaders(options: AnswerOptions, isGzip: boolean): Headers {
+  const { stored, result, nowMs, cacheControl = stored.cacheControl } = options;
+  const key = `${result} ${isGzip} ${cacheControl}`;
+  const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
+  const known = stored.ready.get(key);
+  if (known !== undefined && known.ageSeconds === ageSeconds) return known.headers;
+  const headers = new Headers(wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip }));
+  stored.ready.set(key, { ageSeconds, headers });
+  return headers;
+}
+
+interface WholeOptions {
+  readonly result: RequestResult;
+  readonly cacheControl: string;
+  readonly ageSeconds: number;
+  readonly isGzip: boolean;
+}
+
+function wholeHeaders(
+  stored: Stored,
+  { result, cacheControl, ageSeconds, isGzip }: WholeOptions,
+): HeaderRecord {
+  const body = isGzip && stored.text !== undefined ? gzipOf(stored, stored.text) : stored.body;
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
     date: stored.date,
-    age: String(Math.floor(ageMs / 1_000)),
-    "cache-status": cacheStatus(result, Math.floor((stored.freshMs - ageMs) / 1_000)),
+    age: String(ageSeconds),
+    "cache-status": cacheStatus(result, Math.floor(msToSeconds(stored.freshMs)) - ageSeconds - 1),
+    "content-type": stored.contentType,
+    "content-length": String(body.size),
   };
-  const control = cacheControl ?? stored.cacheControl;
-  if (control !== "") headers["cache-control"] = control;
+  if (cacheControl !== "") headers["cache-control"] = cacheControl;
   if (stored.status !== 200) {
-    headers["content-type"] = stored.contentType;
     if (stored.retryAfter !== "") headers["retry-after"] = stored.retryAfter;
+    return headers;
   }
+  const etag = isGzip ? gzipTag(stored.etag) : stored.etag;
+  if (etag !== "") headers["etag"] = etag;
+  if (isGzip) headers["content-encoding"] = "gzip";
+  if (stored.text === undefined) headers["accept-ranges"] = "bytes";
+  else headers["vary"] = "Accept-Encoding";
   return headers;
 }
 
 /** RFC 9211: `hit` for what was in memory, `fwd=miss` for what was asked for, `collapsed` for who joined in. */
 function cacheStatus(result: RequestResult, ttlSeconds: number): string {
-  if (result === "hit") return `spillway; hit; ttl=${ttlSeconds}`;
+  if (result === "hit") return `spillway; hit; ttl=${Math.max(0, ttlSeconds)}`;
   if (result === "stale") return `spillway; hit; ttl=${Math.min(-1, ttlSeconds)}; detail=stale`;
   return result === "collapsed" ? "spillway; fwd=miss; collapsed" : "spillway; fwd=miss; stored";
 }
@@ -143,8 +175,8 @@ function gzipTag(etag: string): string {
 }
 
 /** `If-None-Match` by weak comparison (RFC 9110 13.1.2). */
-function matches(header: string | null, etag: string): boolean {
-  if (header === null) return false;
+function matches(header: string, etag: string): boolean {
+  if (etag === "") return false;
   if (header.trim() === "*") return true;
   return header.split(",").some((candidate) => candidate.trim().replace(/^W\//, "") === etag);
 }

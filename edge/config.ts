@@ -1,11 +1,10 @@
 /** Options of an edge. */
-import type { commonOptions } from "#common/config.ts";
+import { edgePortOption, type commonOptions } from "#common/config.ts";
 import {
   bindAddress,
   httpUrl,
   httpUrls,
   integer,
-  port,
   text,
   type ConfigOf,
   type OptionSet,
@@ -13,11 +12,7 @@ import {
 
 /** What an edge can be told. */
 export const edgeOptions = {
-  "edge-port": port({
-    table: "edge",
-    description: "HTTP port for viewers. Edge k of `start` gets this port + k - 1.",
-    default: 8081,
-  }),
+  "edge-port": edgePortOption,
   "edge-bind": bindAddress({
     table: "edge",
     description: "Address that viewers connect to.",

@@ -3,11 +3,13 @@
  * Also how much leaves the node, over the last seconds: what leases and `/health` report.
  */
 import type { Clock } from "#common/clock.ts";
+import { msToSeconds } from "#common/units.ts";
 
 /** How a request ended, as `spillway_edge_requests_total` counts it. */
 export const REQUEST_RESULTS = ["hit", "miss", "collapsed", "stale", "refused", "error"] as const;
 export type RequestResult = (typeof REQUEST_RESULTS)[number];
 
+const BITS_PER_BYTE = 8;
 /** Seconds over which the rate of sent bytes is taken. */
 const RATE_SECONDS = 5;
 
@@ -47,6 +49,6 @@ export class EgressRate {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
     if (first === undefined || last === undefined || last.atMs <= first.atMs) return 0;
-    return Math.round(((last.bytes - first.bytes) * 8_000) / (last.atMs - first.atMs));
+    return Math.round(((last.bytes - first.bytes) * BITS_PER_BYTE) / msToSeconds(last.atMs - first.atMs));
   }
 }

@@ -90,6 +90,38 @@ describe("relay of events", () => {
     expect(edge.viewers.events).toBe(1);
     listener.leave();
   });
+
+  test("hands out nothing from before an outage as news", async () => {
+    const origin = new EventOrigin();
+    const edge = startTestEdge(origin.url);
+    closers.push(edge.close);
+    const listener = listen(edge.url + PATH);
+    await until(() => origin.isListenedTo);
+    origin.send(figures(1));
+    await until(() => listener.text().includes(figures(1)));
+    const { port } = origin;
+    await origin.close();
+    const again = new EventOrigin(port);
+    closers.push(() => again.close());
+    await until(() => again.isListenedTo);
+    const late = listen(edge.url + PATH);
+    await until(() => late.text() !== "");
+    again.send(figures(2));
+    await until(() => late.text().includes(figures(2)));
+    expect(late.text()).not.toContain(figures(1));
+    listener.leave();
+    late.leave();
+  });
+
+  test("of streams that do not exist end at once", async () => {
+    const origin = new FakeOrigin(() => new Response("no\n", { status: 404 }));
+    const edge = startTestEdge(origin.url);
+    closers.push(edge.close, () => origin.close());
+    for (let index = 0; index < 70; index++) {
+      expect((await fetch(`${edge.url}/live/made-up-${index}/events`)).status).toBe(404);
+    }
+    expect(edge.streams.paths).toBe(0);
+  });
 });
 
 test("EventReader splits at blank lines, whatever the chunks, and drops comments", () => {

@@ -5,11 +5,11 @@
  */
 // HTML Living Standard 9.2 (server-sent events)
 import type { Clock } from "#common/clock.ts";
+import { DirectStream } from "#common/direct-stream.ts";
 import type { Log } from "#common/log.ts";
 import type { Counters } from "./counters.ts";
 import { SharedStream } from "./shared-stream.ts";
 import type { Upstream } from "./upstream.ts";
-import { ViewerStream } from "./viewer-stream.ts";
 
 /** Kinds of events kept. Those past it are dropped: no origin of ours has nearly as many. */
 const KINDS_MAX = 16;
@@ -36,7 +36,7 @@ export interface EventsRelayOptions {
 }
 
 interface Listener {
-  readonly stream: ViewerStream;
+  readonly stream: DirectStream;
   /** What it has not got yet, by kind. */
   readonly pending: Map<string, string>;
 }
@@ -51,6 +51,7 @@ export class EventsRelay {
   readonly #starting = Promise.withResolvers<number>();
   #cancelLinger: (() => void) | undefined;
   #cancelKeepAlive: (() => void) | undefined;
+  #isOver = false;
 
   constructor(options: EventsRelayOptions) {
     this.#options = options;
@@ -63,14 +64,15 @@ export class EventsRelay {
         this.#starting.resolve(200);
       },
       onChunk: (chunk) => this.#reader.push(chunk),
-      onEnd: (status) => this.#starting.resolve(status),
+      onEnd: (status) => this.#onEnd(status),
     });
     this.#keepAlive();
     this.#lingerIfEmpty();
   }
 
-  get listeners(): number {
-    return this.#listeners.size;
+  /** True when it has ended and nobody can be added any more. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** The upstream's first status; 503 if it did not say in time, which is no reason to turn a listener away. */
@@ -87,18 +89,16 @@ export class EventsRelay {
     const pending = new Map(this.#latest);
     // A first byte at once tells the browser that the connection is open.
     pending.set("", KEEP_ALIVE_TEXT);
-    const stream = new ViewerStream(
-      {
-        counters: this.#options.counters,
-        onDrain: () => drain(listener),
-        onClose: () => {
-          this.#listeners.delete(listener);
-          this.#lingerIfEmpty();
-          onClose();
-        },
-      },
+    const stream = new DirectStream({
       signal,
-    );
+      counters: this.#options.counters,
+      onDrain: () => drain(listener),
+      onClose: () => {
+        this.#listeners.delete(listener);
+        this.#lingerIfEmpty();
+        onClose();
+      },
+    });
     const listener: Listener = { stream, pending };
     this.#listeners.add(listener);
     return stream.body;
@@ -106,11 +106,19 @@ export class EventsRelay {
 
   /** Ends the upstream connection and all listeners. */
   close(): void {
+    this.#isOver = true;
     this.#stream.stop();
     this.#cancelLinger?.();
     this.#cancelKeepAlive?.();
     this.#starting.resolve(503);
     for (const { stream } of this.#listeners) stream.close();
+  }
+
+  #onEnd(status: number): void {
+    this.#starting.resolve(status);
+    // What was true before an outage is no news after it.
+    this.#latest.clear();
+    if (status === 404) this.#end();
   }
 
   #onEvent(kind: string, text: string): void {
@@ -134,13 +142,13 @@ export class EventsRelay {
   }
 
   #lingerIfEmpty(): void {
-    if (this.#listeners.size > 0) return;
+    if (this.#listeners.size > 0 || this.#isOver) return;
     this.#cancelLinger?.();
     this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#end());
   }
 
   #end(): void {
-    if (this.#listeners.size > 0) return;
+    if (this.#listeners.size > 0 || this.#isOver) return;
     this.close();
     this.#options.onIdle();
   }

@@ -157,13 +157,16 @@ export interface TestEdge extends EdgeParts {
   readonly close: () => Promise<void>;
 }
 
+export interface TestEdgeLimits {
+  readonly cacheMib?: number;
+  readonly viewerMax?: number;
+  readonly idleTimeoutSeconds?: number;
+}
+
 /** Starts an edge in front of `upstream`. */
-export function startTestEdge(
-  upstream: string,
-  limits: { readonly cacheMib?: number; readonly viewerMax?: number } = {},
-): TestEdge {
-  const { cacheMib = 32, viewerMax = 0 } = limits;
-  const config = { upstream: [upstream], cacheMib, viewerMax };
+export function startTestEdge(upstream: string | readonly string[], limits: TestEdgeLimits = {}): TestEdge {
+  const { cacheMib = 32, viewerMax = 0, idleTimeoutSeconds = 60 } = limits;
+  const config = { upstream: [upstream].flat(), cacheMib, viewerMax };
   const parts = createParts({ config, clock: systemClock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,
@@ -172,8 +175,11 @@ export function startTestEdge(
     page: { files: new Map(), securityHeaders: {} },
     viewerLimit: 0,
     viewerMax,
+    onError: (error) => {
+      throw error;
+    },
   });
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 60, fetch });
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: idleTimeoutSeconds, fetch });
   return {
     ...parts,
     url: `http://127.0.0.1:${server.port}`,

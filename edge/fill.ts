@@ -3,13 +3,16 @@
  * it runs to its end whoever leaves, so the first viewer's disconnect is invisible to the others, and what it
  * brings is in the store for the next. Nothing incomplete is ever stored.
  */
+import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
-import { readStored, type Stored } from "./stored.ts";
+import { FAILURE_MS, readStored, type Stored } from "./stored.ts";
 import type { Store } from "./store.ts";
 import { UpstreamError, type Upstream, type UpstreamAnswer } from "./upstream.ts";
 
 /** Fills under way at once. Past it, requests for things not stored are refused with 503. */
 const FILLS_MAX = 384;
+/** Failures remembered; past it the one used longest ago is asked for anew. */
+const FAILURES_MAX = 1_024;
 /** How long a fill waits for an upstream that cannot be reached, before its second and last try. */
 export const UNREACHABLE_MS_MAX = 2_000;
 /** Pause before a second try at an upstream that answered with a 5xx. */
@@ -49,10 +52,17 @@ export interface FillOptions {
   readonly clock: Clock;
 }
 
+interface Failure {
+  readonly stored: Promise<Stored>;
+  readonly untilMs: number;
+}
+
 /** All fills under way, by key. */
 export class Fills {
   readonly #options: FillOptions;
   readonly #running = new Map<string, Promise<Stored>>();
+  /** Fills that brought a 5xx or nothing, a moment ago. Not in the store: a good answer there outlives them. */
+  readonly #failures = new LRUCache<string, Failure>({ max: FAILURES_MAX });
 
   constructor(options: FillOptions) {
     this.#options = options;
@@ -67,12 +77,28 @@ export class Fills {
     const key = keyOf(wanted);
     const running = this.#running.get(key);
     if (running !== undefined) return { part: "collapsed", stored: running };
+    const failure = this.#failures.get(key);
+    if (failure !== undefined && this.#options.clock.monotonicMs() < failure.untilMs) {
+      return { part: "collapsed", stored: failure.stored };
+    }
     if (this.#running.size >= FILLS_MAX) return undefined;
-    const stored = this.#fill(wanted).finally(() => this.#running.delete(key));
-    // Askers handle the rejection; this keeps a fill that all of them left from ending the process.
-    stored.catch(() => {});
+    const stored = this.#fill(wanted);
     this.#running.set(key, stored);
+    const remember = (): void => {
+      const untilMs = this.#options.clock.monotonicMs() + FAILURE_MS;
+      this.#failures.set(key, { stored, untilMs });
+    };
+    stored
+      .then(({ status }) => void (status >= 500 && remember()), remember)
+      // Askers handle the rejection; a fill that all of them left must not end the process.
+      .finally(() => this.#running.delete(key));
     return { part: "miss", stored };
+  }
+
+  /** Begins the fill of media that viewers will ask for, so that it is there or on its way when they do. */
+  prefetch(path: string): void {
+    const { store, clock } = this.#options;
+    if (store.getFresh(path, clock.monotonicMs()) === undefined) this.share({ path, freshMsMin: 0 });
   }
 
   async #fill(wanted: Wanted): Promise<Stored> {
@@ -80,7 +106,7 @@ export class Fills {
     const { path, host, freshMsMin } = wanted;
     const answer = await fetchWithRetry({ upstream, clock, path, host, holdMsMax: HOLD_MS_MAX });
     const stored = readStored(answer, freshMsMin);
-    if (stored.freshMs > 0) store.set(keyOf(wanted), stored);
+    if (stored.freshMs > 0 && stored.status < 500) store.set(keyOf(wanted), stored);
     return stored;
   }
 }

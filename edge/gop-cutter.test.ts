@@ -77,5 +77,5 @@ test("isRepeat() tells pictures seen from pictures to come, across the wrap", ()
     [0, 60 * 90_000, false],
   ] as const;
   for (const [pts, last, expected] of cases)
-    expect([pts, last, isRepeat(pts, last)]).toEqual([pts, last, expected]);
+    expect([pts, last, isRepeat(pts, last, 30 * 90_000)]).toEqual([pts, last, expected]);
 });

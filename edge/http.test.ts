@@ -81,3 +81,22 @@ test("/api/v1/edges is the origin's, asked once for a crowd", async () => {
   await raw("GET /api/v1/edges HTTP/1.1");
   expect([origin.lastHeaders.get("host"), origin.count("/api/v1/edges")]).toEqual(["edge", before + 2]);
 });
+
+test("a request of HTTP/1.0 without Host is answered like any other", async () => {
+  const done = Promise.withResolvers<string>();
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: Number(new URL(edge.url).port),
+    socket: { data: (_socket, bytes) => done.resolve(bytes.toString()) },
+  });
+  socket.write("GET /healthz HTTP/1.0\r\n\r\n");
+  expect(await done.promise).toMatch(/^HTTP\/1\.1 200 OK/);
+  socket.terminate();
+});
+
+test("HEAD has a Date whatever it is answered", async () => {
+  for (const path of ["/live/canvas/720p/aabbccdd-1.m4s", "/live/x/720p/index.m3u8?_HLS_msn=x", "/nothing"]) {
+    const { headers } = await fetch(edge.url + path, { method: "HEAD" });
+    expect([path, Date.parse(headers.get("date") ?? "")]).toEqual([path, expect.any(Number)]);
+  }
+});

@@ -2,11 +2,12 @@
  * The edge's routes: what is in memory is answered before the router, everything else goes through hono: the
  * stream, the page, the API and the node's own paths. Only the paths of the URL contract lead upstream.
  */
+import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import type { NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import type { Context } from "hono";
 import type { Registry } from "prom-client";
+import { acceptsGzip } from "./answer.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { LiveCache } from "./live.ts";
 import type { Streams } from "./streams.ts";
@@ -16,6 +17,8 @@ import type { Viewers } from "./viewers.ts";
 /** One file of the viewer page. */
 export interface PageFile {
   readonly body: Uint8Array;
+  /** The body compressed, where that is smaller. */
+  readonly gzip?: Uint8Array;
   readonly contentType: string;
   readonly cacheControl: string;
   readonly etag: string;
@@ -39,49 +42,55 @@ export interface EdgeHttpOptions {
   /** Soft and hard limit of viewers; 0 for none. */
   readonly viewerLimit: number;
   readonly viewerMax: number;
+  /** Told what a route threw, which is answered with 500. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** What `Bun.serve` is given. */
 export type EdgeFetch = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
 
+const LIVE_PREFIX = "/live/";
 const EDGES_PATH = "/api/v1/edges";
+const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
 
 /** The whole HTTP side of an edge. */
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
-  const app = createEdgeApp(options);
-  const { live } = options;
-  return (request, server) => {
-    const addressOf = (): string => server.requestIP(request)?.address ?? UNKNOWN_ADDRESS;
-    if (request.method === "GET" || request.method === "HEAD") {
-      const stored = live.hit(request, addressOf);
-      if (stored !== undefined) return stored;
+  const app = createNodeApp(options);
+  addRoutes(app, options);
+  const { live, streams, counters } = options;
+  return (original, server) => {
+    const request = withAbsoluteUrl(original);
+    const addressOf = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
+    const { path, query } = splitUrl(request.url);
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: addressOf() });
+    const stored = live.hit(request, path);
+    if (stored !== undefined) return stored;
+    const target = readTarget(path);
+    if (target === undefined) {
+      counters.requests.refused++;
+      return app.fetch(request, { address: addressOf() });
     }
-    return app.fetch(request, { address: addressOf() });
+    if (target.kind !== "relay" && target.kind !== "events") {
+      return live.answer(request, { target, query, addressOf });
+    }
+    // Endless, and silent while the upstream is away: Bun's idle timeout is not for them.
+    server.timeout(original, 0);
+    return target.kind === "relay"
+      ? streams.relay(request, target.path)
+      : streams.events(request, target.path);
   };
 }
 
-function createEdgeApp(options: EdgeHttpOptions): NodeApp {
-  const { live, streams, counters } = options;
-  const app = createNodeApp(options);
-  app.get("/live/*", (context) => {
-    const request = context.req.raw;
-    // hono decodes percent signs in its own path; the contract's paths have none, so the raw one is matched.
-    const target = readTarget(splitUrl(request.url).path);
-    if (target === undefined) {
-      counters.requests.refused++;
-      return context.notFound();
-    }
-    if (target.kind === "relay") return streams.relay(request, target.path);
-    if (target.kind === "events") return streams.events(request, target.path);
-    return live.answer(request, target, () => context.env.address);
-  });
+/** What is asked for seldom. Paths below `/live/` that the contract does not know end in the router's 404. */
+function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
+  const { live } = options;
   app.get(EDGES_PATH, (context) => live.answerApi(context.req.raw, EDGES_PATH));
   app.get("/health", (context) => context.json(readHealth(options), 200, { "cache-control": "no-store" }));
   for (const [path, file] of options.page.files) {
     app.get(path, (context) => sendFile(context, { file, options }));
   }
-  return app;
 }
 
 /** The JSON that restreamer's load balancers read. Bandwidth in kbit/s. */
@@ -92,7 +101,7 @@ function readHealth({ viewers, egress, viewerLimit, viewerMax }: EdgeHttpOptions
     viewer,
     limit: viewerLimit,
     max: viewerMax,
-    bandwidth: Math.round(egress.bitsPerSecond / MILLISECONDS_PER_SECOND),
+    bandwidth: Math.round(egress.bitsPerSecond / BITS_PER_KILOBIT),
   };
 }
 
@@ -100,16 +109,22 @@ function sendFile(
   context: Context,
   { file, options }: { readonly file: PageFile; readonly options: EdgeHttpOptions },
 ): Response {
+  const { gzip } = file;
+  const isGzip = gzip !== undefined && acceptsGzip(context.req.header("accept-encoding") ?? null);
+  const body = isGzip ? gzip : file.body;
+  const etag = isGzip ? file.etag.replace(/"$/, '-gzip"') : file.etag;
   const headers: Record<string, string> = {
     ...options.page.securityHeaders,
     "cache-control": file.cacheControl,
-    etag: file.etag,
+    etag,
   };
-  if (context.req.header("if-none-match") === file.etag) return new Response(null, { status: 304, headers });
+  if (gzip !== undefined) headers["vary"] = "Accept-Encoding";
+  if (context.req.header("if-none-match") === etag) return new Response(null, { status: 304, headers });
   headers["content-type"] = file.contentType;
-  headers["content-length"] = String(file.body.length);
+  headers["content-length"] = String(body.length);
+  if (isGzip) headers["content-encoding"] = "gzip";
   if (context.req.method === "HEAD") return new Response(null, { headers });
-  options.counters.sentBytes += file.body.length;
+  options.counters.sentBytes += body.length;
   // Built once from files on disk, never shared memory.
-  return new Response(file.body as Uint8Array<ArrayBuffer>, { headers });
+  return new Response(body as Uint8Array<ArrayBuffer>, { headers });
 }

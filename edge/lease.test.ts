@@ -1,6 +1,6 @@
 /** The lease against an origin that speaks the same messages over a real WebSocket. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { systemClock } from "#common/clock.ts";
+import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import {
   decodeLeaseMessage,
@@ -28,7 +28,7 @@ interface LeaseOrigin {
   readonly port: number;
   readonly messages: (LeaseMessage | undefined)[];
   readonly proofs: string[];
-  readonly counts: { opened: number; closed: number };
+  readonly counts: { opened: number; closed: number; pinged: number };
   readonly close: () => Promise<void>;
 }
 
@@ -41,7 +41,7 @@ afterEach(async () => {
 function startOrigin(port = 0): LeaseOrigin {
   const messages: (LeaseMessage | undefined)[] = [];
   const proofs: string[] = [];
-  const counts = { opened: 0, closed: 0 };
+  const counts = { opened: 0, closed: 0, pinged: 0 };
   const server = Bun.serve({
     port,
     hostname: "127.0.0.1",
@@ -52,6 +52,7 @@ function startOrigin(port = 0): LeaseOrigin {
     },
     websocket: {
       open: () => void counts.opened++,
+      ping: () => void counts.pinged++,
       close: () => void counts.closed++,
       message(socket, text) {
         const message = decodeLeaseMessage(String(text));
@@ -65,13 +66,13 @@ function startOrigin(port = 0): LeaseOrigin {
   return { port: server.port ?? 0, messages, proofs, counts, close };
 }
 
-function startLease(port: number, clusterSecret = ""): LeaseClient {
+function startLease(port: number, clusterSecret = "", clock: Clock = systemClock): LeaseClient {
   const lease = new LeaseClient({
     upstreamUrl: `http://127.0.0.1:${port}`,
     hello: HELLO,
     load: () => LOAD,
     clusterSecret,
-    clock: systemClock,
+    clock,
     random: () => 0.5,
     log: silentLog,
   });
@@ -118,5 +119,31 @@ describe("LeaseClient", () => {
     const origin = startOrigin(port);
     await until(() => lease.isHeld);
     expect(origin.proofs).toEqual([""]);
+  });
+
+  test("is kept by an origin that answers pings, lost after 5 s without, once", async () => {
+    const origin = startOrigin();
+    const clock = new FakeClock();
+    const lease = startLease(origin.port, "", clock);
+    await until(() => lease.isHeld);
+    for (let second = 0; second < 8; second++) {
+      const before = [origin.messages.length, origin.counts.pinged];
+      clock.advance(1_000);
+      await until(() => origin.messages.length > (before[0] ?? 0) && origin.counts.pinged > (before[1] ?? 0));
+      // The pong is on its way: one more turn around the loop of both sides.
+      await Bun.sleep(5);
+    }
+    expect([lease.isHeld, origin.counts.opened]).toEqual([true, 1]);
+    // No turn of the event loop, so no pong is seen.
+    clock.advance(5_900);
+    expect(lease.isHeld).toBe(false);
+    await until(() => origin.counts.closed === 1);
+    // One new try, which was due meanwhile, and one report a second afterwards: the old loop has ended.
+    await until(() => lease.isHeld && origin.messages.at(-1)?.type === "load");
+    const { length } = origin.messages;
+    clock.advance(1_000);
+    await until(() => origin.messages.length > length);
+    await Bun.sleep(5);
+    expect([origin.counts.opened, origin.messages.length]).toEqual([2, length + 1]);
   });
 });

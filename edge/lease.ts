@@ -15,6 +15,8 @@ import {
 } from "#common/formats/lease.ts";
 import type { Log } from "#common/log.ts";
 
+/** RFC 6455 7.4.1 */
+const CLOSE_NORMAL = 1000;
 /** Pauses before connecting again, each drawn at random from half to all of it, so that edges do not come in step. */
 const RECONNECT_MS_MIN = 150;
 const RECONNECT_MS_MAX = 800;
@@ -22,6 +24,8 @@ const RECONNECT_MS_MAX = 800;
 const WELCOME_MS_MAX = 5_000;
 /** A report that the socket did not take by now means that nobody reads: begin anew. */
 const UNSENT_BYTES_MAX = 65_536;
+/** Each report goes with a ping. An origin that answered none for this long has vanished without a word. */
+const SILENCE_MS_MAX = 5_000;
 
 export interface LeaseOptions {
   /** Base URL of the origin. */
@@ -37,14 +41,20 @@ export interface LeaseOptions {
   readonly log: Log;
 }
 
+interface LeaseSocket extends WebSocket {
+  ping(): void;
+}
+
 /** Keeps one lease until {@link LeaseClient.close}. */
 export class LeaseClient {
   readonly #options: LeaseOptions;
   readonly #url: string;
-  #socket: WebSocket | undefined;
+  #socket: LeaseSocket | undefined;
   #cancelTimer: (() => void) | undefined;
   #pauseMs = RECONNECT_MS_MIN;
   #isHeld = false;
+  /** When the origin was last heard of, on the monotonic clock. */
+  #heardMs = 0;
   #isClosed = false;
   /** The failure is said once, not at each try. */
   #isLossLogged = false;
@@ -68,15 +78,21 @@ export class LeaseClient {
       this.#lose("the origin does not read");
       return;
     }
+    if (this.#options.clock.monotonicMs() - this.#heardMs >= SILENCE_MS_MAX) {
+      this.#lose("the origin does not answer");
+      return;
+    }
     this.#socket.send(encodeLeaseMessage({ type: "load", ...this.#options.load() }));
+    this.#socket.ping();
   }
 
-  /** Gives the lease up: the origin hands nobody to this edge from now on. */
+  /** Says the present state once more and gives the lease up: the origin hands nobody to this edge from now on. */
   close(): void {
+    this.report();
     this.#isClosed = true;
     this.#isHeld = false;
     this.#cancelTimer?.();
-    this.#socket?.close(1000, "edge ends");
+    this.#socket?.close(CLOSE_NORMAL, "edge ends");
     this.#socket = undefined;
   }
 
@@ -99,6 +115,9 @@ export class LeaseClient {
     socket.addEventListener("message", (event: MessageEvent<unknown>) => {
       if (isCurrent() && typeof event.data === "string") this.#onMessage(event.data);
     });
+    socket.addEventListener("pong", () => {
+      if (isCurrent()) this.#heardMs = clock.monotonicMs();
+    });
     socket.addEventListener("close", (event) => {
       if (isCurrent()) this.#lose(event.reason === "" ? `code ${event.code}` : event.reason);
     });
@@ -111,6 +130,7 @@ export class LeaseClient {
     const message = decodeLeaseMessage(text);
     if (message?.type !== "welcome" || this.#isHeld) return;
     this.#isHeld = true;
+    this.#heardMs = this.#options.clock.monotonicMs();
     this.#isLossLogged = false;
     this.#pauseMs = RECONNECT_MS_MIN;
     this.#cancelTimer?.();
@@ -120,25 +140,27 @@ export class LeaseClient {
 
   #reportOnAndOn(): void {
     this.report();
+    // The report may have found the lease lost; the timer is that of the next try then.
+    if (!this.#isHeld) return;
     this.#cancelTimer = this.#options.clock.after(LEASE_REPORT_MS, () => this.#reportOnAndOn());
   }
 
   #lose(why: string): void {
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#isHeld = false;
     this.#cancelTimer?.();
     socket?.close();
     if (this.#isClosed) return;
     const { log, upstreamUrl, clock, random } = this.#options;
     if (!this.#isLossLogged) log.warn("Has no lease: trying again", { origin: upstreamUrl, why });
     this.#isLossLogged = true;
-    this.#isHeld = false;
     this.#cancelTimer = clock.after(this.#pauseMs * (0.5 + random() / 2), () => this.#connect());
     this.#pauseMs = Math.min(RECONNECT_MS_MAX, this.#pauseMs * 2);
   }
 }
 
-function openSocket(url: string, headers: Record<string, string>): WebSocket {
-  // Bun's WebSocket takes headers in its second argument; the DOM's type, which wins, knows only protocols there.
-  return new WebSocket(url, { headers } as unknown as string[]);
+function openSocket(url: string, headers: Record<string, string>): LeaseSocket {
+  // Bun's WebSocket takes headers in its second argument and can ping; the DOM's type, which wins, knows neither.
+  return new WebSocket(url, { headers } as unknown as string[]) as LeaseSocket;
 }

@@ -13,7 +13,7 @@ import type { TailAnswer } from "./playlist-tail.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
 import { isFresh, type Stored } from "./stored.ts";
-import { readDirectives, readTarget, splitUrl, type Directives, type Target } from "./targets.ts";
+import { readDirectives, type Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -36,6 +36,13 @@ export interface LiveOptions {
 /** Who asks: the peer's address, looked up only where it is needed. */
 export type AddressOf = () => string;
 
+/** A request as `http.ts` has read it. */
+export interface LiveRequest {
+  readonly target: Target;
+  readonly query: string;
+  readonly addressOf: AddressOf;
+}
+
 /** The cached part of the edge. */
 export class LiveCache {
   readonly #options: LiveOptions;
@@ -44,45 +51,39 @@ export class LiveCache {
     this.#options = options;
   }
 
-  /** The answer if it is in memory; one look-up for media. `undefined` otherwise, and nothing is counted then. */
-  hit(request: Request, addressOf: AddressOf): Response | undefined {
-    const { path, query } = splitUrl(request.url);
-    const nowMs = this.#options.clock.monotonicMs();
-    const stored = this.#options.store.getFresh(path, nowMs);
-    if (stored !== undefined) return this.#send(request, { stored, result: "hit" });
-    const target = readTarget(path);
-    if (target?.kind !== "playlist") return undefined;
-    const directives = readDirectives(query);
-    if (directives === "invalid") return undefined;
-    const answer = this.#options.playlists.answerNow(path, directives);
-    if (answer === undefined) return undefined;
-    if (!this.#note({ request, addressOf, directives })) return undefined;
-    return this.#sendTail(request, answer);
+  /** Media and the like if in memory, by one look-up. `undefined` otherwise, and nothing is counted then. */
+  hit(request: Request, path: string): Response | undefined {
+    const stored = this.#options.store.getFresh(path, this.#options.clock.monotonicMs());
+    return stored === undefined ? undefined : this.#send(request, { stored, result: "hit" });
   }
 
-  /** Answers a request for a cached target from memory or from upstream. */
-  async answer(request: Request, target: Target, addressOf: AddressOf): Promise<Response> {
-    if (target.kind !== "playlist") {
-      const freshMsMin = target.kind === "media" ? 0 : SHARED_FRESH_MS_MIN;
-      return this.#shared(request, { path: target.path, freshMsMin });
+  /** Answers a request for a cached target from memory, at once where it can, or from upstream. */
+  answer(request: Request, { target, query, addressOf }: LiveRequest): Response | Promise<Response> {
+    const { kind, path } = target;
+    if (kind !== "playlist") {
+      return this.#shared(request, { path, freshMsMin: kind === "media" ? 0 : SHARED_FRESH_MS_MIN });
     }
-    const directives = readDirectives(splitUrl(request.url).query);
+    const directives = readDirectives(query);
     if (directives === "invalid") return this.#refuse(400, "Bad delivery directives");
-    if (!this.#note({ request, addressOf, directives })) return this.refuseFull();
+    const { playlists, viewers } = this.#options;
+    const isNoted = viewers.note({
+      address: addressOf(),
+      userAgent: request.headers.get("user-agent") ?? "",
+      isBlocking: directives !== undefined,
+      busyMs: playlists.busyMs(path, directives),
+    });
+    if (!isNoted) return this.#refuse(503, "This edge is full");
+    const now = playlists.answerNow(path, directives);
+    if (now !== undefined) return this.#sendTail(request, now);
     // HEAD gets the headers of what there is and is never held.
     const held = request.method === "HEAD" ? undefined : directives;
-    return this.#sendTail(request, await this.#options.playlists.ask(target.path, held, request.signal));
+    return playlists.ask(path, held, request.signal).then((answer) => this.#sendTail(request, answer));
   }
 
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used. */
   async answerApi(request: Request, path: string): Promise<Response> {
     const host = readHostName(request.headers.get("host"));
     return this.#shared(request, { path, host, freshMsMin: SHARED_FRESH_MS_MIN });
-  }
-
-  /** 503 for a new viewer of a full edge. */
-  refuseFull(): Response {
-    return this.#refuse(503, "This edge is full");
   }
 
   /** Answers from the store or by a fill that all who ask share. */
@@ -127,18 +128,6 @@ export class LiveCache {
     if (old?.status !== 200) return undefined;
     const nowMs = this.#options.clock.monotonicMs();
     return isFresh({ ...old, freshMs: old.freshMs + STALE_MS_MAX }, nowMs) ? old : undefined;
-  }
-
-  #note(asked: {
-    readonly request: Request;
-    readonly addressOf: AddressOf;
-    readonly directives: Directives | undefined;
-  }): boolean {
-    return this.#options.viewers.note({
-      address: asked.addressOf(),
-      userAgent: asked.request.headers.get("user-agent") ?? "",
-      isBlocking: asked.directives !== undefined,
-    });
   }
 
   #send(

@@ -11,13 +11,18 @@ import { main } from "./main.ts";
 const OPTIONS = { ...commonOptions, ...edgeOptions };
 
 /** An origin that is ready and takes leases. */
-function startOrigin(port: number, messages: LeaseMessage[]): Bun.Server<undefined> {
+function startOrigin(
+  port: number,
+  messages: LeaseMessage[],
+  media: () => Promise<Response> = () => Promise.resolve(new Response("media")),
+): Bun.Server<undefined> {
   return Bun.serve({
     port,
     hostname: "127.0.0.1",
     fetch(request, server) {
       const { pathname } = new URL(request.url);
       if (pathname === "/api/v1/lease" && server.upgrade(request)) return undefined;
+      if (pathname.endsWith(".m4s")) return media();
       return new Response(pathname === "/readyz" ? "ready\n" : "Not found\n", {
         status: pathname === "/readyz" ? 200 : 404,
       });
@@ -45,7 +50,10 @@ async function startEdge(
   await main({ config, lifecycle, log: silentLog, onListening });
   return {
     url: `http://127.0.0.1:${await listening.promise}`,
-    close: () => lifecycle.closeAll(silentLog),
+    close: () => {
+      lifecycle.stop("test");
+      return lifecycle.closeAll(silentLog);
+    },
   };
 }
 
@@ -75,5 +83,30 @@ test("main() waits for its origin and says so, then holds a lease, and closes wh
 
   await edge.close();
   await expect(fetch(`${edge.url}/healthz`)).rejects.toThrow();
+  await origin.stop(true);
+});
+
+test("main() says that it is draining, finishes what is under way and takes nothing new when it ends", async () => {
+  const messages: LeaseMessage[] = [];
+  const gate = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const origin = startOrigin(0, messages, async () => {
+    asked.resolve();
+    await gate.promise;
+    return new Response("media", { headers: { "content-type": "video/mp4" } });
+  });
+  const edge = await startEdge(origin.port ?? 0);
+  await until(() => messages.some((message) => message.type === "load" && message.state === "ready"));
+  const answer = fetch(`${edge.url}/live/canvas/720p/aabbccdd-1.m4s`);
+  await asked.promise;
+  const closed = edge.close();
+  await expect(fetch(`${edge.url}/healthz`)).rejects.toThrow();
+  await until(() => messages.some((message) => message.type === "load" && message.state === "draining"));
+  gate.resolve();
+  expect(await (await answer).text()).toBe("media");
+  const startMs = performance.now();
+  await closed;
+  // Well below the bound: nothing waits for connections that are merely open.
+  expect(performance.now() - startMs).toBeLessThan(300);
   await origin.stop(true);
 });

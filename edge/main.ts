@@ -2,38 +2,38 @@
  * Starts an edge: upstream, store, page, socket, lease, in this order. Closing runs backwards: the lease first, so
  * that nobody new is sent here, then the socket, then the upstream.
  */
-import { systemClock } from "#common/clock.ts";
-import {
-  LEASE_REPORT_MS,
-  LEASE_VERSION,
-  type EdgeState,
-  type LeaseHello,
-  type LeaseLoad,
-} from "#common/formats/lease.ts";
+import { systemClock, type Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import { LEASE_VERSION, type EdgeState, type LeaseHello, type LeaseLoad } from "#common/formats/lease.ts";
 import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
-import type { Readiness } from "#common/node-http.ts";
+import { CORS_HEADERS, type Readiness } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
+import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
-import { createEdgeFetch } from "./http.ts";
+import { createEdgeFetch, type EdgeFetch } from "./http.ts";
 import { LeaseClient } from "./lease.ts";
 import { createEdgeMetrics } from "./metrics.ts";
 import { createParts } from "./parts.ts";
 import { UpstreamProbe } from "./readiness.ts";
+import type { Streams } from "./streams.ts";
 import type { Viewers } from "./viewers.ts";
 
 const BITS_PER_MEGABIT = 1_000_000;
 /** Requests have no bodies here; what is longer is refused by Bun. */
 const REQUEST_BODY_BYTES_MAX = 64 * 1024;
+/** Answers that are under way may take this long when the process ends. */
+const DRAIN_MS_MAX = 500;
+const DRAIN_POLL_MS = 10;
+const ERROR_HEADERS = { ...CORS_HEADERS, "cache-control": "no-store" };
 
 /** Opens everything and returns; the edge lives until `lifecycle` stops. */
 export async function main({ config, lifecycle, log, onListening }: RoleContext<EdgeConfig>): Promise<void> {
   const clock = systemClock;
   const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
   const parts = createParts({ config, clock, log });
-  const { egress, streams, upstream, viewers } = parts;
+  const { counters, egress, streams, upstream, viewers } = parts;
   lifecycle.onClose("upstream", () => upstream.close());
-  lifecycle.onClose("streams", () => streams.close());
 
   const leases: LeaseClient[] = [];
   const onChange = (): void => leases.forEach((lease) => lease.report());
@@ -42,17 +42,18 @@ export async function main({ config, lifecycle, log, onListening }: RoleContext<
   const readiness: Readiness = () => readReadiness({ isStopping: lifecycle.isStopping, probe, viewers });
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
   const { viewerLimit, viewerMax } = config;
-  const server = listen(
-    config,
-    createEdgeFetch({ ...parts, registry, readiness, page, viewerLimit, viewerMax }),
-  );
-  lifecycle.onClose("edge socket", () => server.stop(true));
-
-  const timer = setInterval(() => {
+  const onError = (error: unknown): void => {
+    counters.requests.error++;
+    log.error(`A request failed by our own mistake: ${describeError(error)}`);
+  };
+  const fetch = createEdgeFetch({ ...parts, registry, readiness, page, viewerLimit, viewerMax, onError });
+  const server = listen({ config, fetch, onError });
+  lifecycle.onClose("edge socket", () => closeServer({ server, streams, clock }));
+  const stopSampling = everySecond(clock, () => {
     egress.sample();
     viewers.rotate();
-  }, LEASE_REPORT_MS);
-  lifecycle.onClose("edge timer", () => clearInterval(timer));
+  });
+  lifecycle.onClose("edge timer", stopSampling);
   const port = server.port ?? config.edgePort;
   const load = (): Omit<LeaseLoad, "type"> => ({
     state: readState({ viewerLimit, viewers, probe, isStopping: lifecycle.isStopping }),
@@ -71,19 +72,58 @@ export async function main({ config, lifecycle, log, onListening }: RoleContext<
   onListening({ "edge-port": port });
 }
 
-function listen(
-  { edgePort, edgeBind }: EdgeConfig,
-  fetch: ReturnType<typeof createEdgeFetch>,
-): Bun.Server<undefined> {
+interface ListenOptions {
+  readonly config: EdgeConfig;
+  readonly fetch: EdgeFetch;
+  readonly onError: (error: unknown) => void;
+}
+
+function listen({ config, fetch, onError }: ListenOptions): Bun.Server<undefined> {
+  const { edgePort, edgeBind } = config;
   return bindOrExplain({ option: "edge-port", port: edgePort, hostname: edgeBind }, () =>
     Bun.serve({
       port: edgePort,
       hostname: edgeBind,
       idleTimeout: IDLE_TIMEOUT_SECONDS,
       maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+      development: false,
       fetch,
+      error(error) {
+        onError(error);
+        return new Response("Internal error\n", { status: 500, headers: ERROR_HEADERS });
+      },
     }),
   );
+}
+
+/** Takes no new request, ends the endless answers and gives the others a moment. */
+async function closeServer(open: {
+  readonly server: Bun.Server<undefined>;
+  readonly streams: Streams;
+  readonly clock: Clock;
+}): Promise<void> {
+  const { server, streams, clock } = open;
+  const stopped = server.stop();
+  streams.close();
+  const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
+  // Idle connections keep `stopped` waiting; they are nobody's loss.
+  while (server.pendingRequests > 0 && clock.monotonicMs() < endMs) {
+    await Promise.race([stopped, new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))]);
+  }
+  await server.stop(true);
+}
+
+/** Calls `action` once a second until the function returned is called. */
+function everySecond(clock: Clock, action: () => void): () => void {
+  let cancel: () => void;
+  const schedule = (): void => {
+    cancel = clock.after(MILLISECONDS_PER_SECOND, () => {
+      action();
+      schedule();
+    });
+  };
+  schedule();
+  return () => cancel();
 }
 
 function createHello(config: EdgeConfig, port: number): LeaseHello {

@@ -47,9 +47,8 @@ export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts
   const upstream = new Upstream({ urls: config.upstream, clock, log, inFlightBytesMax });
   const store = new Store(bytesMax - inFlightBytesMax);
   const fills = new Fills({ upstream, store, clock });
-  const playlists = new Playlists({ upstream, clock });
-  const versionsMost = (): number => playlists.versionsMost;
-  const viewers = new Viewers({ clock, versionsMost, viewersMax: config.viewerMax });
+  const playlists = new Playlists({ upstream, clock, onHint: (path) => fills.prefetch(path) });
+  const viewers = new Viewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,
     relayCounters,

@@ -10,9 +10,10 @@ const LOW_LATENCY: PlaylistFacts = {
   lastMsn: 101,
   lastParts: 10,
   openParts: 5,
+  hintedPart: "aabbccdd-102.5.m4s",
   canBlock: true,
 };
-const AT_SEGMENT_END: PlaylistFacts = { ...LOW_LATENCY, openParts: 0 };
+const AT_SEGMENT_END: PlaylistFacts = { ...LOW_LATENCY, openParts: 0, hintedPart: "aabbccdd-102.0.m4s" };
 const WHOLE_SEGMENTS: PlaylistFacts = {
   ...LOW_LATENCY,
   partTargetMs: undefined,

@@ -18,6 +18,8 @@ export interface PlaylistFacts {
   readonly lastParts: number;
   /** Parts listed of the segment that follows it. */
   readonly openParts: number;
+  /** URI of the part that comes next, as written; `undefined` without a hint. */
+  readonly hintedPart: string | undefined;
   /** False when the origin does not hold requests; directives are ignored then. */
   readonly canBlock: boolean;
 }
@@ -25,6 +27,9 @@ export interface PlaylistFacts {
 /** An origin may refuse what lies further ahead than this many segments, or this long in parts (6.2.5.2). */
 const SEGMENTS_AHEAD_MAX = 2;
 const PARTS_AHEAD_MS = 3_000;
+/** Parts this long or longer are counted and not timed. */
+const LONG_PART_MS = 1_000;
+const LONG_PARTS_AHEAD_MAX = 3;
 const TARGET_DURATION_SECONDS_DEFAULT = 2;
 
 /** Reads a playlist; `undefined` where the text is no media playlist. Never throws. */
@@ -39,6 +44,7 @@ export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
     lastMsn: (manifest.mediaSequence ?? 0) + manifest.segments.length - 1,
     lastParts: manifest.segments.at(-1)?.parts?.length ?? 0,
     openParts: manifest.preloadSegment?.parts?.length ?? 0,
+    hintedPart: manifest.preloadSegment?.preloadHints?.find(({ type }) => type === "PART")?.uri,
     canBlock: serverControl?.canBlockReload === true && manifest.endList !== true,
   };
 }
@@ -69,7 +75,8 @@ export function contains(facts: PlaylistFacts, { msn, part }: Directives): boole
 export function isTooFar(facts: PlaylistFacts, { msn, part }: Directives): boolean {
   if (msn > facts.lastMsn + SEGMENTS_AHEAD_MAX) return true;
   if (part === undefined || facts.partTargetMs === undefined || msn <= facts.lastMsn) return false;
-  const partsAheadMax = facts.partTargetMs < 1_000 ? Math.ceil(PARTS_AHEAD_MS / facts.partTargetMs) : 3;
+  const partsAheadMax =
+    facts.partTargetMs < LONG_PART_MS ? Math.ceil(PARTS_AHEAD_MS / facts.partTargetMs) : LONG_PARTS_AHEAD_MAX;
   const listed = msn === facts.lastMsn + 1 ? facts.openParts : 0;
   return part - (listed - 1) > partsAheadMax;
 }

@@ -41,7 +41,48 @@ describe("a media playlist", () => {
     const texts = await Promise.all(held.map(async (response) => (await response).text()));
     expect(new Set(texts)).toEqual(new Set([made.live.text()]));
     expect(made.origin.count("_HLS_msn")).toBe(1);
-    expect(made.origin.count()).toBe(2);
+    expect(made.origin.count("index.m3u8")).toBe(2);
+  });
+
+  test("has its hinted part on the way before viewers ask, once", async () => {
+    const made = setup();
+    const gate = Promise.withResolvers<void>();
+    made.origin.handler = async (request, path) => {
+      if (path.includes(".m3u8")) return made.live.answer(request);
+      await gate.promise;
+      return new Response("part", {
+        headers: { "content-type": "video/mp4", "cache-control": "max-age=60" },
+      });
+    };
+    await ask(made, "");
+    const held = ask(made, "?_HLS_msn=102&_HLS_part=5");
+    const part = "/live/canvas/720p/aabbccdd-102.5.m4s";
+    await until(() => made.origin.count(part) === 1);
+    gate.resolve();
+    await until(() => made.edge.store.items === 1);
+    made.live.publish();
+    await held;
+    const answer = await fetch(made.edge.url + part);
+    expect([await answer.text(), answer.headers.get("cache-status")]).toEqual([
+      "part",
+      "spillway; hit; ttl=59",
+    ]);
+    expect(made.origin.count(part)).toBe(1);
+  });
+
+  test("that cannot be had is asked for 4 times a second, whoever asks", async () => {
+    const made = setup();
+    await ask(made, "");
+    made.live.stall();
+    const startMs = performance.now();
+    const before = made.origin.count();
+    const statuses = new Set<number>();
+    while (performance.now() - startMs < 600)
+      statuses.add((await ask(made, "?_HLS_msn=102&_HLS_part=5")).status);
+    expect(statuses).toEqual(new Set([503]));
+    // Two tries for each playlist failure and one hinted part with each.
+    expect(made.origin.count("_HLS_msn")).toBeLessThanOrEqual(6);
+    expect(made.origin.count() - before).toBeLessThanOrEqual(12);
   });
 
   test("that is asked for in other words is the same request", async () => {
@@ -60,7 +101,7 @@ describe("a media playlist", () => {
     await until(() => made.edge.playlists.waiting === 2);
     made.live.publish();
     await Promise.all(beyond);
-    expect(made.origin.count()).toBe(3);
+    expect(made.origin.count("index.m3u8")).toBe(3);
   });
 
   test("that has what is asked for is answered without asking upstream", async () => {

@@ -5,7 +5,7 @@
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2, B.1
 import type { Clock } from "#common/clock.ts";
-import { msToSeconds } from "#common/units.ts";
+import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { fetchWithRetry } from "./fill.ts";
 import {
   comparePositions,
@@ -15,9 +15,9 @@ import {
   readPlaylistFacts,
   type PlaylistFacts,
 } from "./playlist-facts.ts";
-import { ageMsOf, freshMsOf, readStored, type Stored } from "./stored.ts";
+import { ageMsOf, FAILURE_MS, freshMsOf, readStored, type Stored } from "./stored.ts";
 import type { RequestResult } from "./counters.ts";
-import type { Directives } from "./targets.ts";
+import { readTarget, type Directives } from "./targets.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
 
 /** Viewers waiting on one playlist. Past it, 503. */
@@ -62,17 +62,21 @@ export interface TailOptions {
   readonly path: string;
   readonly upstream: Upstream;
   readonly clock: Clock;
+  /** Called with the path of the part that comes next, while somebody watches. */
+  readonly onHint: (path: string) => void;
 }
 
 /** The live end of one playlist. */
 export class PlaylistTail {
-  /** Versions adopted since start. */
-  versions = 0;
   readonly #options: TailOptions;
   readonly #waiters = new Set<Waiter>();
   #newest: Version | undefined;
   #plainFill: Promise<TailAnswer | undefined> | undefined;
   #isHolding = false;
+  /** Versions adopted since start. */
+  #versions = 0;
+  /** The newest failure and until when it is the answer to all: the upstream is not asked once per viewer. */
+  #failure: { readonly answer: TailAnswer; readonly untilMs: number } | undefined;
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -80,6 +84,12 @@ export class PlaylistTail {
 
   get waiting(): number {
     return this.#waiters.size;
+  }
+
+  /** How long the next version takes: a part, or a segment where there are none. `undefined` before the first. */
+  get intervalMs(): number | undefined {
+    const facts = this.#newest?.facts;
+    return facts === undefined ? undefined : (facts.partTargetMs ?? facts.targetDurationMs);
   }
 
   /** The answer if no upstream request and no wait is needed. */
@@ -116,11 +126,13 @@ export class PlaylistTail {
 
   /** Fetches the playlist as it is now, once for all who ask meanwhile; a little staleness beats an error. */
   async #refresh(): Promise<TailAnswer> {
-    const part = this.#plainFill === undefined ? "miss" : "collapsed";
-    this.#plainFill ??= this.#fetch("").finally(() => {
-      this.#plainFill = undefined;
-    });
-    const failure = await this.#plainFill;
+    const recent = this.#recentFailure();
+    const part = this.#plainFill === undefined && recent === undefined ? "miss" : "collapsed";
+    if (recent === undefined)
+      this.#plainFill ??= this.#fetch("").finally(() => {
+        this.#plainFill = undefined;
+      });
+    const failure = recent ?? (await this.#plainFill);
     const version = this.#newest;
     if (failure === undefined && version !== undefined) {
       return this.#answer(version, { directives: undefined, result: part });
@@ -142,6 +154,8 @@ export class PlaylistTail {
   }
 
   #wait(directives: Directives, signal: AbortSignal): Promise<TailAnswer> {
+    const recent = this.#recentFailure();
+    if (recent !== undefined) return Promise.resolve(recent);
     if (this.#waiters.size >= WAITERS_MAX) return Promise.resolve(refused(503));
     const { promise, resolve } = Promise.withResolvers<TailAnswer>();
     const waiter: Waiter = {
@@ -161,10 +175,11 @@ export class PlaylistTail {
     this.#isHolding = true;
     try {
       while (this.#waiters.size > 0 && this.#newest !== undefined) {
-        const before = this.versions;
+        const before = this.#versions;
+        this.#followHint(this.#newest.facts);
         const failure = await this.#fetch(`?${nextQuery(this.#newest.facts)}`);
         if (failure !== undefined) this.#endAll(failure);
-        else if (this.versions === before) await this.#pause(this.#newest.facts);
+        else if (this.#versions === before) await this.#pause(this.#newest.facts);
         this.#endOverdue();
       }
     } finally {
@@ -173,8 +188,27 @@ export class PlaylistTail {
     }
   }
 
-  /** Fetches one version and adopts it; a failure is returned as what its askers get. */
+  /** Hints are written relative to the playlist; one that leads anywhere else than to media beside it is ignored. */
+  #followHint({ hintedPart }: PlaylistFacts): void {
+    const { path, onHint } = this.#options;
+    if (hintedPart === undefined) return;
+    const hinted = path.slice(0, path.lastIndexOf("/") + 1) + hintedPart;
+    if (readTarget(hinted)?.kind === "media") onHint(hinted);
+  }
+
+  #recentFailure(): TailAnswer | undefined {
+    const failure = this.#failure;
+    return failure !== undefined && this.#nowMs() < failure.untilMs ? failure.answer : undefined;
+  }
+
+  /** Fetches one version and adopts it; a failure is returned as what its askers get, and remembered. */
   async #fetch(query: string): Promise<TailAnswer | undefined> {
+    const answer = await this.#fetchVersion(query);
+    this.#failure = answer === undefined ? undefined : { answer, untilMs: this.#nowMs() + FAILURE_MS };
+    return answer;
+  }
+
+  async #fetchVersion(query: string): Promise<TailAnswer | undefined> {
     const { upstream, clock, path } = this.#options;
     const startMs = this.#nowMs();
     const facts = this.#newest?.facts;
@@ -184,7 +218,7 @@ export class PlaylistTail {
       const answer = await fetchWithRetry({ upstream, clock, path: `${path}${query}`, holdMsMax });
       const stored = readStored(answer);
       if (stored.status !== 200) return { ...errorAnswer(stored.status), stored };
-      const facts = readPlaylistFacts(new TextDecoder().decode(stored.body));
+      const facts = readPlaylistFacts(new TextDecoder().decode(answer.body));
       if (facts === undefined) return errorAnswer(502);
       this.#adopt({ stored, facts }, startMs);
       return undefined;
@@ -203,9 +237,9 @@ export class PlaylistTail {
     if (current !== undefined) {
       const order = comparePositions(version.facts, current.facts);
       if (order < 0 && askedMs <= current.stored.receivedMs) return;
-      if (order !== 0) this.versions++;
+      if (order !== 0) this.#versions++;
     } else {
-      this.versions++;
+      this.#versions++;
     }
     this.#newest = version;
     this.#wake(version);
@@ -279,7 +313,7 @@ export class PlaylistTail {
 
 /** Half a target duration in whole seconds, at least one (B.1). */
 function plainFreshMs(facts: PlaylistFacts): number {
-  return Math.max(1, Math.floor(facts.targetDurationMs / 2_000)) * 1_000;
+  return secondsToMs(Math.max(1, Math.floor(msToSeconds(facts.targetDurationMs) / 2)));
 }
 
 function refused(status: number): TailAnswer {

@@ -5,10 +5,9 @@
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking reload), B.1 (caching)
 import { LRUCache } from "lru-cache";
-import type { Clock } from "#common/clock.ts";
-import { PlaylistTail, type TailAnswer } from "./playlist-tail.ts";
+import { FAILURE_MS } from "./stored.ts";
+import { PlaylistTail, type TailAnswer, type TailOptions } from "./playlist-tail.ts";
 import type { Directives } from "./targets.ts";
-import type { Upstream } from "./upstream.ts";
 
 /** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;
@@ -16,19 +15,21 @@ const TAILS_MAX = 128;
 const STARTING_MAX = 64;
 /** Playlists remembered not to exist, and for how long. */
 const MISSING_MAX = 1_024;
-const MISSING_MS = 250;
+const MISSING_MS = FAILURE_MS;
+/** How often a player without blocking reload looks at a playlist, about: segments of 1 to 2 s. */
+const PLAIN_BUSY_MS = 1_250;
+
+export type PlaylistsOptions = Omit<TailOptions, "path">;
 
 /** The tails by playlist path. */
 export class Playlists {
   readonly #tails = new LRUCache<string, PlaylistTail>({ max: TAILS_MAX });
   readonly #starting = new Map<string, PlaylistTail>();
   readonly #missing = new LRUCache<string, TailAnswer>({ max: MISSING_MAX, ttl: MISSING_MS });
-  readonly #upstream: Upstream;
-  readonly #clock: Clock;
+  readonly #options: PlaylistsOptions;
 
-  constructor(options: { readonly upstream: Upstream; readonly clock: Clock }) {
-    this.#upstream = options.upstream;
-    this.#clock = options.clock;
+  constructor(options: PlaylistsOptions) {
+    this.#options = options;
   }
 
   /** Playlist requests that wait for a version to come. */
@@ -38,11 +39,10 @@ export class Playlists {
     return sum;
   }
 
-  /** Versions that the busiest playlist got since start: what a viewer of it has asked for. */
-  get versionsMost(): number {
-    let most = 0;
-    for (const tail of this.#tails.values()) most = Math.max(most, tail.versions);
-    return most;
+  /** How long one request keeps a viewer of the playlist busy: until the version after the one asked for. */
+  busyMs(path: string, directives: Directives | undefined): number {
+    if (directives === undefined) return PLAIN_BUSY_MS;
+    return this.#tails.peek(path)?.intervalMs ?? PLAIN_BUSY_MS;
   }
 
   /** Answers at once from memory, or returns `undefined`: then {@link ask}. */
@@ -57,7 +57,7 @@ export class Playlists {
     if (this.#starting.size >= STARTING_MAX) {
       return { status: 503, cacheControl: "no-store", result: "refused" };
     }
-    const tail = new PlaylistTail({ path, upstream: this.#upstream, clock: this.#clock });
+    const tail = new PlaylistTail({ ...this.#options, path });
     this.#starting.set(path, tail);
     // Settled by the tail's first version or failure, so that made-up names never push out real playlists.
     const first = await tail.ask(undefined, signal);

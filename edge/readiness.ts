@@ -5,7 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import type { Upstream } from "./upstream.ts";
+import { isReadyStatus, READINESS_PATH, type Upstream } from "./upstream.ts";
 
 const PROBE_MS_READY = 1_000;
 const PROBE_MS_WAITING = 250;
@@ -75,9 +75,8 @@ export class UpstreamProbe {
 
   async #ask(): Promise<string | undefined> {
     try {
-      const { status, body } = await this.#upstream.fetch("/readyz", { holdMsMax: PROBE_ANSWER_MS_MAX });
-      // An upstream that is no Spillway node has no such path; it answers, which is all that can be known.
-      if (status < 400 || status === 404) return undefined;
+      const { status, body } = await this.#upstream.fetch(READINESS_PATH, { holdMsMax: PROBE_ANSWER_MS_MAX });
+      if (isReadyStatus(status)) return undefined;
       const words = new TextDecoder().decode(body).trim().slice(0, REASON_CHARACTERS_MAX);
       return `upstream is not ready: ${words}`;
     } catch (error) {

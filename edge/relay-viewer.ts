@@ -3,10 +3,10 @@
  * viewer; a queue past its bound is thrown away whole, and the viewer goes on at the next key frame with the
  * discontinuity marked.
  */
+import { DirectStream } from "#common/direct-stream.ts";
 import type { Counters } from "./counters.ts";
 import type { Block } from "./gop-cutter.ts";
 import { discontinuityPackets } from "./ts-packets.ts";
-import { ViewerStream } from "./viewer-stream.ts";
 
 /** Resumption prefixes, made once for all viewers who go on with the same block. */
 const prefixes = new WeakMap<Block, Uint8Array>();
@@ -28,7 +28,7 @@ export interface OfferOptions {
 /** One viewer of a relayed path. */
 export class RelayViewer {
   readonly #options: RelayViewerOptions;
-  readonly #stream: ViewerStream;
+  readonly #stream: DirectStream;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   /** True from a loss to the next key frame. */
@@ -38,10 +38,8 @@ export class RelayViewer {
 
   constructor(options: RelayViewerOptions) {
     this.#options = options;
-    this.#stream = new ViewerStream(
-      { counters: options.counters, onDrain: () => this.#drain(), onClose: options.onClose },
-      options.signal,
-    );
+    const { signal, counters, onClose } = options;
+    this.#stream = new DirectStream({ signal, counters, onClose, onDrain: () => this.#drain() });
   }
 
   get body(): ReadableStream<Uint8Array> {
@@ -76,6 +74,11 @@ export class RelayViewer {
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#isSkipping = true;
+  }
+
+  /** Sends a packet that says nothing, if nothing else is on its way. */
+  fill(packet: Uint8Array): void {
+    if (this.#queue.length === 0) this.#stream.write(packet);
   }
 
   /** What comes next does not join on to what is queued: the viewer goes on at the next key frame. */

@@ -189,6 +189,53 @@ describe("relay of stream.ts", () => {
     expect((await fetch(`${edge.url}/live/other/stream.ts`)).status).toBe(404);
     expect(edge.viewers.ts).toBe(0);
   });
+
+  test("does not hang a viewer on an upstream that ends with its first bytes", async () => {
+    const { origin, edge } = start();
+    const stream = new FakeTransportStream();
+    origin.opening = stream.gop();
+    const viewer = fetch(edge.url + PATH);
+    await until(() => origin.connections === 1);
+    origin.cut();
+    const { status, headers } = await viewer;
+    expect([status, headers.get("retry-after"), edge.viewers.ts]).toEqual([503, "2", 0]);
+    expect(edge.streams.paths).toBe(0);
+  });
+
+  test.each([5, 20])("goes on with a new run that begins %d s back in time", async (backSeconds) => {
+    const { origin, edge } = start();
+    const stream = new FakeTransportStream(30 * 90_000);
+    origin.opening = stream.gop();
+    const viewer = new Viewer(edge);
+    await until(() => viewer.bytes > 0);
+    const newRun = new FakeTransportStream((30 - backSeconds) * 90_000);
+    const before = viewer.bytes;
+    origin.opening = newRun.gop();
+    origin.cut();
+    await until(() => viewer.bytes >= before + origin.opening.length);
+    expect(countContinuityErrors(viewer.received).errors).toBe(0);
+    viewer.leave();
+  });
+
+  test("keeps silent viewers through an outage longer than the idle timeout", async () => {
+    const origin = new TsOrigin();
+    const edge = startTestEdge(origin.url, { idleTimeoutSeconds: 1 });
+    closers.push(edge.close, () => origin.close());
+    const stream = new FakeTransportStream();
+    origin.opening = stream.gop();
+    const viewer = new Viewer(edge);
+    await until(() => viewer.bytes > 0);
+    origin.status = 503;
+    origin.cut();
+    // Bun looks at its timeouts every 4 s, so this is the shortest outage that shows the difference.
+    await Bun.sleep(5_500);
+    origin.status = 200;
+    const next = stream.gop();
+    origin.opening = next;
+    await until(() => viewer.bytes >= next.length * 2);
+    expect(edge.viewers.ts).toBe(1);
+    viewer.leave();
+  }, 15_000);
 });
 
 /** What came behind the header, whole packets only. */

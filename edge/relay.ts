@@ -6,11 +6,12 @@
 // ISO/IEC 13818-1 2.4.3.5 (discontinuity_indicator)
 import type { Clock } from "#common/clock.ts";
 import type { Log } from "#common/log.ts";
+import { TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 import type { Counters } from "./counters.ts";
 import { GopCutter, type Block } from "./gop-cutter.ts";
 import { RelayViewer } from "./relay-viewer.ts";
 import { SharedStream } from "./shared-stream.ts";
-import { isRepeat } from "./ts-packets.ts";
+import { isRepeat, NULL_PACKET } from "./ts-packets.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Packets are collected this long before they are sent: each write to each viewer costs the same, however small. */
@@ -27,6 +28,13 @@ const GOP_BYTES_MAX = 32 * 1024 * 1024;
 const QUEUE_BYTES_MIN = 4 * 1024 * 1024;
 /** A viewer whose socket took nothing for this long is let go. */
 const STALLED_MS_MAX = 15_000;
+
+/** Viewers get a null packet this often while there is no upstream. */
+const FILLER_MS = 10_000;
+/** Groups of pictures that a new connection may repeat, in the longest seen. */
+const REPEATED_GOPS_MAX = 2;
+/** Starts further apart are not one group: the time stamps were set anew. */
+const GOP_TICKS_MAX = 30 * TICKS_PER_SECOND;
 
 /** What relays count, all together. */
 export class RelayCounters {
@@ -63,11 +71,16 @@ export class Relay {
   #gopBytesMost = 0;
   /** PTS of the last picture that viewers got, in ticks. */
   #sentPts: number | undefined;
-  /** True from a new connection to its first picture that viewers have not seen. */
-  #isResuming = false;
+  /** Longest time between two starts, at least a second, in ticks. */
+  #gopTicksMost = TICKS_PER_SECOND;
+  #lastStartPts: number | undefined;
+  /** How far behind {@link #sentPts} a start counts as shown already, from a new connection to its first news; else 0. */
+  #resumingTicksMax = 0;
   #isBatchDue = false;
   #cancelLinger: (() => void) | undefined;
   #starting = Promise.withResolvers<number>();
+  #cancelFiller: (() => void) | undefined;
+  #isOver = false;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -82,8 +95,9 @@ export class Relay {
     this.#lingerIfEmpty();
   }
 
-  get viewers(): number {
-    return this.#viewers.size;
+  /** True when it has ended and nobody can be added any more. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Resolves with 200 when a newcomer can begin at once, or else with the status that tells why not. */
@@ -95,7 +109,7 @@ export class Relay {
     return status;
   }
 
-  /** Adds a viewer, who gets the newest group of pictures at once. */
+  /** Adds a viewer, unless it {@link isOver}. A viewer gets the newest group of pictures at once. */
   add(signal: AbortSignal, onClose: () => void): RelayViewer {
     this.#cancelLinger?.();
     const viewer = new RelayViewer({
@@ -115,15 +129,21 @@ export class Relay {
 
   /** Ends the upstream connection and all viewers. */
   close(): void {
+    this.#isOver = true;
     this.#stream.stop();
     this.#cancelLinger?.();
+    this.#cancelFiller?.();
     this.#starting.resolve(503);
     for (const viewer of this.#viewers) viewer.close();
   }
 
   #onOpen(): void {
     this.#cutter = new GopCutter((block) => this.#onBlock(block));
-    this.#isResuming = this.#sentPts !== undefined;
+    if (this.#sentPts !== undefined) {
+      this.#measure(this.#sentPts);
+      this.#resumingTicksMax = REPEATED_GOPS_MAX * this.#gopTicksMost;
+    }
+    this.#lastStartPts = undefined;
   }
 
   #onChunk(chunk: Uint8Array): void {
@@ -140,16 +160,14 @@ export class Relay {
   }
 
   #onBlock(block: Block): void {
-    if (this.#isResuming) {
-      // A new connection begins with a group of pictures that viewers may have had: wait for one that goes on.
-      const isNews =
-        block.isGopStart &&
-        (block.startPts === undefined ||
-          this.#sentPts === undefined ||
-          !isRepeat(block.startPts, this.#sentPts));
-      if (!isNews) return;
-      this.#isResuming = false;
+    if (block.isGopStart && block.startPts !== undefined) {
+      this.#measure(block.startPts);
+      this.#lastStartPts = block.startPts;
     }
+    if (this.#isShownAlready(block)) return;
+    this.#resumingTicksMax = 0;
+    this.#cancelFiller?.();
+    this.#cancelFiller = undefined;
     this.#sentPts = this.#cutter.lastPts ?? this.#sentPts;
     this.#remember(block);
     const nowMs = this.#options.clock.monotonicMs();
@@ -163,6 +181,24 @@ export class Relay {
         viewer.offer(block, { nowMs, queueBytesMax });
       }
     }
+  }
+
+  /** Takes the time from the last start to `pts` for the length of a group. */
+  #measure(pts: number): void {
+    if (this.#lastStartPts === undefined) return;
+    const ticks = (pts - this.#lastStartPts + TICKS_WRAP) % TICKS_WRAP;
+    if (ticks <= GOP_TICKS_MAX) this.#gopTicksMost = Math.max(this.#gopTicksMost, ticks);
+  }
+
+  /**
+   * A new connection begins with a group of pictures that viewers may have had: they wait for one that goes on. What
+   * lies further back than that is a new run of the encoder, whose time stamps begin anew.
+   */
+  #isShownAlready({ isGopStart, startPts }: Block): boolean {
+    if (this.#resumingTicksMax === 0) return false;
+    if (!isGopStart) return true;
+    if (startPts === undefined || this.#sentPts === undefined) return false;
+    return isRepeat(startPts, this.#sentPts, this.#resumingTicksMax);
   }
 
   #remember(block: Block): void {
@@ -182,23 +218,33 @@ export class Relay {
   #onEnd(status: number): void {
     const { relayCounters, log, path } = this.#options;
     if (this.#gop.length > 0) log.info(`Relay of ${path} lost its upstream: viewers wait`);
+    // Before the flush: what it brings is no beginning for anyone any more.
+    this.#starting.resolve(status);
     this.#cutter.flush();
     this.#gop = [];
     relayCounters.upstreamLosses++;
-    this.#starting.resolve(status);
     this.#starting = Promise.withResolvers();
     for (const viewer of this.#viewers) viewer.skipToKey();
     if (this.#viewers.size === 0) this.#end();
+    else if (this.#cancelFiller === undefined) this.#fillSilence();
+  }
+
+  /** Keeps idle timeouts on the way to the viewers from ending what has nothing to say. */
+  #fillSilence(): void {
+    this.#cancelFiller = this.#options.clock.after(FILLER_MS, () => {
+      for (const viewer of this.#viewers) viewer.fill(NULL_PACKET);
+      this.#fillSilence();
+    });
   }
 
   #lingerIfEmpty(): void {
-    if (this.#viewers.size > 0) return;
+    if (this.#viewers.size > 0 || this.#isOver) return;
     this.#cancelLinger?.();
     this.#cancelLinger = this.#options.clock.after(LINGER_MS + START_MS_MAX, () => this.#end());
   }
 
   #end(): void {
-    if (this.#viewers.size > 0) return;
+    if (this.#viewers.size > 0 || this.#isOver) return;
     this.close();
     this.#options.onIdle();
   }

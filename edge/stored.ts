@@ -4,19 +4,21 @@
  */
 // RFC 9111 4.2 (freshness), RFC 8246 (immutable)
 import { gzipSync } from "node:zlib";
+import { secondsToMs } from "#common/units.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
-/** Answers other than 200 are kept this long at most: what is missing now may be published in the next instant. */
-const ERROR_FRESH_MS = 250;
+/** Failures and refusals are kept this long: what is missing now may be published in the next instant. */
+export const FAILURE_MS = 250;
 /** What an entry costs beside its body: key, headers, bookkeeping. */
 const OVERHEAD_BYTES = 1_024;
-/** Room for the compressed twin of a text. */
-const TEXT_FACTOR = 1.5;
+/** Room for the bytes of a text beside its Blob, and for its compressed twin. */
+const TEXT_FACTOR = 2.5;
+const TEXT_TYPE = /^(?:text\/|application\/(?:json|vnd\.apple\.))/;
 
-/** A stored answer. Bodies are shared by all who send them and never written to. */
+/** A stored answer. Bodies are shared by all who send them: Bun sends a Blob's bytes without copying them first. */
 export interface Stored {
   readonly status: number;
-  readonly body: Uint8Array;
+  readonly body: Blob;
   readonly contentType: string;
   readonly cacheControl: string;
   /** Strong entity tag of the plain body, in its quotes; empty without one. */
@@ -30,10 +32,18 @@ export interface Stored {
   readonly ageAtArrivalMs: number;
   /** How long after its birth it may be given out unasked. */
   readonly freshMs: number;
-  /** True for text, which is offered compressed. */
-  readonly isText: boolean;
+  /** The body once more where it is text, which is offered compressed; `undefined` for media. */
+  readonly text: Uint8Array | undefined;
   /** The compressed body, made when first asked for. */
-  gzip: Uint8Array | undefined;
+  gzip: Blob | undefined;
+  /** Headers ready to be sent, by the kind of answer; see `answer.ts`. */
+  readonly ready: Map<string, ReadyHeaders>;
+}
+
+/** Headers of one kind of answer, right while its `Age` is. */
+export interface ReadyHeaders {
+  readonly ageSeconds: number;
+  readonly headers: Headers;
 }
 
 /**
@@ -48,17 +58,19 @@ export function readStored(answer: UpstreamAnswer, freshMsMin = 0): Stored {
   const isOk = status === 200;
   return {
     status,
-    body,
+    // Never shared memory: it comes from the network.
+    body: new Blob([body as Uint8Array<ArrayBuffer>]),
     contentType,
     cacheControl,
     etag: headers.get("etag") ?? "",
     date: headers.get("date") ?? new Date().toUTCString(),
     retryAfter: headers.get("retry-after") ?? "",
     receivedMs,
-    ageAtArrivalMs: readSeconds(headers.get("age") ?? "") * 1_000,
-    freshMs: isOk ? Math.max(freshMsMin, freshMsOf(cacheControl)) : ERROR_FRESH_MS,
-    isText: /^(?:text\/|application\/(?:json|vnd\.apple\.))/.test(contentType),
+    ageAtArrivalMs: secondsToMs(readSeconds(headers.get("age") ?? "")),
+    freshMs: isOk ? Math.max(freshMsMin, freshMsOf(cacheControl)) : FAILURE_MS,
+    text: TEXT_TYPE.test(contentType) ? body : undefined,
     gzip: undefined,
+    ready: new Map(),
   };
 }
 
@@ -73,12 +85,12 @@ export function isFresh(stored: Stored, nowMs: number): boolean {
 
 /** What an entry weighs in the store, in bytes. */
 export function sizeOf(stored: Stored): number {
-  return Math.ceil(stored.body.length * (stored.isText ? TEXT_FACTOR : 1)) + OVERHEAD_BYTES;
+  return Math.ceil(stored.body.size * (stored.text === undefined ? 1 : TEXT_FACTOR)) + OVERHEAD_BYTES;
 }
 
-/** The compressed body, made once however many ask. */
-export function gzipOf(stored: Stored): Uint8Array {
-  stored.gzip ??= gzipSync(stored.body, { level: 6 });
+/** The compressed body of a text, made once however many ask. */
+export function gzipOf(stored: Stored, text: Uint8Array): Blob {
+  stored.gzip ??= new Blob([gzipSync(text, { level: 6 })]);
   return stored.gzip;
 }
 
@@ -86,7 +98,7 @@ export function gzipOf(stored: Stored): Uint8Array {
 export function freshMsOf(cacheControl: string): number {
   if (/\b(?:no-store|no-cache|private)\b/i.test(cacheControl)) return 0;
   const shared = /\bs-maxage=(\d+)/i.exec(cacheControl) ?? /\bmax-age=(\d+)/i.exec(cacheControl);
-  return readSeconds(shared?.[1] ?? "") * 1_000;
+  return secondsToMs(readSeconds(shared?.[1] ?? ""));
 }
 
 function readSeconds(text: string): number {

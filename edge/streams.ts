@@ -46,7 +46,7 @@ export class Streams {
     const relay = known ?? this.#beginRelay(path);
     if (relay === undefined) return this.#refuse(503, "Too many streams are relayed");
     const status = await relay.ready();
-    if (status !== 200) return this.#fail(status);
+    if (status !== 200 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders("video/mp2t", known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
@@ -63,7 +63,7 @@ export class Streams {
     const relay = known ?? this.#beginEvents(path);
     if (relay === undefined) return this.#refuse(503, "Too many event streams are relayed");
     const status = await relay.firstStatus();
-    if (status === 404) return this.#fail(status);
+    if (status === 404 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders(EVENTS_CONTENT_TYPE, known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
@@ -125,6 +125,7 @@ export class Streams {
 function streamHeaders(contentType: string, isJoined: boolean): Record<string, string> {
   return {
     ...CORS_HEADERS,
+    date: new Date().toUTCString(),
     "content-type": contentType,
     "cache-control": "no-store",
     // Proxies such as nginx would otherwise collect an endless answer before passing it on.

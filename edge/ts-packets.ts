@@ -3,18 +3,19 @@
  * counters that tell a decoder whether something is missing. Nothing is decoded; a few bytes a packet are read.
  */
 // ISO/IEC 13818-1 2.4.3 (packets, adaptation field), 2.4.4 (PAT, PMT), 2.4.3.6 (PES)
-import { TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
+import { TICKS_WRAP } from "#common/units.ts";
 
 export const PACKET_BYTES = 188;
 export const SYNC_BYTE = 0x47;
 const PAT_PID = 0;
 const NULL_PID = 0x1fff;
+/** A packet that every reader throws away (2.4.3.3). */
+export const NULL_PACKET = new Uint8Array(PACKET_BYTES).fill(0xff);
+NULL_PACKET.set([SYNC_BYTE, NULL_PID >> 8, NULL_PID & 0xff, 0x10]);
 /** H.264, HEVC, MPEG-2 video (2.4.4.10). */
 const VIDEO_STREAM_TYPES: ReadonlySet<number> = new Set([0x1b, 0x24, 0x02]);
 const ADAPTATION_DISCONTINUITY = 0x80;
 const ADAPTATION_RANDOM_ACCESS = 0x40;
-/** A time stamp this little behind is one already seen; further behind it is another time line. */
-const REPEAT_TICKS_MAX = 30 * TICKS_PER_SECOND;
 
 /** The 13-bit packet identifier of the packet at `offset`. */
 export function pidAt(bytes: Uint8Array, offset: number): number {
@@ -76,10 +77,9 @@ export function readPts(bytes: Uint8Array, offset: number): number | undefined {
   return high * 2 ** 30 + middle * 2 ** 15 + low;
 }
 
-/** True when `pts` is not after `last`: the same pictures once more. Both wrap at 33 bits. */
-export function isRepeat(pts: number, last: number): boolean {
-  const ahead = (pts - last + TICKS_WRAP) % TICKS_WRAP;
-  return ahead === 0 || ahead > TICKS_WRAP - REPEAT_TICKS_MAX;
+/** True when `pts` is `last` or before it, by `ticksMax` at most: the same pictures once more. Both wrap at 33 bits. */
+export function isRepeat(pts: number, last: number, ticksMax: number): boolean {
+  return (last - pts + TICKS_WRAP) % TICKS_WRAP <= ticksMax;
 }
 
 /**

@@ -9,18 +9,26 @@ import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 
-/** Connections to one upstream. Fills are bounded below this; requests past it wait inside the pool. */
+/**
+ * Connections to one upstream: all fills at once, and a held request for each playlist that is watched. Requests past
+ * it, such as for more relays than that leaves room for, wait inside the pool.
+ */
 const CONNECTIONS_MAX = 512;
 const CONNECT_MS_MAX = 3_000;
 /** Silence inside a body after which the upstream counts as failed. */
 const BODY_SILENCE_MS_MAX = 10_000;
 /** Shorter than an origin keeps an idle connection, so that it is we who close. */
 const KEEP_ALIVE_MS = 30_000;
-/** How long an upstream that failed to connect is passed over while another one is there. */
-const LEFT_ALONE_MS = 1_000;
+/** How long a failed upstream is passed over, while another one is there, until it is probed: longer each time. */
+const LEFT_ALONE_MS_MIN = 10_000;
+const LEFT_ALONE_MS_MAX = 30_000;
+const PROBE_ANSWER_MS_MAX = 2_000;
 /** Larger objects are not ours: a segment of 6 s at 100 Mbit/s is 75 MB. */
 const OBJECT_BYTES_MAX = 96 * 1024 * 1024;
 const REACHABLE_POLL_MS = 100;
+const REACHABLE_ANSWER_MS_MAX = 1_000;
+
+export const READINESS_PATH = "/readyz";
 
 /** The header that says who we are. Origins answer it with playlists whose URIs are relative. */
 const REQUEST_HEADERS = { "cdn-loop": "spillway", "accept-encoding": "identity" };
@@ -83,8 +91,8 @@ interface Peer {
   readonly url: string;
   readonly basePath: string;
   readonly pool: Pool;
-  /** Until then other upstreams go first, on the monotonic clock. */
-  aloneUntilMs: number;
+  /** Ends the wait for the next probe of an upstream that failed; others go first meanwhile. */
+  cancelProbe: (() => void) | undefined;
 }
 
 /** All upstreams of this edge, in the operator's order. */
@@ -100,6 +108,9 @@ export class Upstream {
   readonly #log: Log;
   readonly #inFlightBytesMax: number;
   #isClosed = false;
+  /** The poll that all who wait for an upstream share, and how many they are. */
+  #reachable: Promise<void> | undefined;
+  #waitingForReachable = 0;
 
   constructor({ urls, clock, log, inFlightBytesMax }: UpstreamOptions) {
     this.#clock = clock;
@@ -153,11 +164,25 @@ export class Upstream {
     return { status: response.statusCode, chunks: response.body };
   }
 
-  /** Resolves once some upstream accepts connections, or after `waitMs`. */
+  /** Resolves once some upstream accepts connections, or after `waitMs`. One poll serves all who wait. */
   async untilReachable(waitMs: number): Promise<void> {
-    const endMs = this.#clock.monotonicMs() + waitMs;
-    while (!this.#isClosed && this.#clock.monotonicMs() < endMs) {
-      for (const { pool } of this.#peers) if (await canConnect(pool)) return;
+    const over = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(waitMs, over.resolve);
+    this.#waitingForReachable++;
+    this.#reachable ??= this.#pollReachable().finally(() => {
+      this.#reachable = undefined;
+    });
+    await Promise.race([this.#reachable, over.promise]);
+    this.#waitingForReachable--;
+    cancel();
+  }
+
+  async #pollReachable(): Promise<void> {
+    while (!this.#isClosed && this.#waitingForReachable > 0) {
+      for (const { pool } of this.#peers) {
+        this.requests++;
+        if (await canConnect(pool)) return;
+      }
       await new Promise<void>((resolve) => this.#clock.after(REACHABLE_POLL_MS, resolve));
     }
   }
@@ -165,6 +190,7 @@ export class Upstream {
   /** Ends all connections and everything that waits on them. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    for (const peer of this.#peers) peer.cancelProbe?.();
     await Promise.all(this.#peers.map((peer) => peer.pool.destroy()));
   }
 
@@ -181,14 +207,15 @@ export class Upstream {
           bodyTimeout: options.bodyTimeout,
           ...(options.signal === undefined ? {} : { signal: options.signal }),
         });
-        peer.aloneUntilMs = 0;
         return { response };
       } catch (error) {
         failure = error;
         this.failures++;
-        if (this.#isClosed || options.signal?.aborted === true || isTimeout(error)) break;
-        peer.aloneUntilMs = this.#clock.monotonicMs() + LEFT_ALONE_MS;
+        if (this.#isClosed || options.signal?.aborted === true) break;
         this.#log.debug(`Upstream ${peer.url} failed: ${describeError(error)}`);
+        this.#leaveAlone(peer, LEFT_ALONE_MS_MIN);
+        // Who waited that long is not made to wait once more.
+        if (isTimeout(error)) break;
       }
     }
     throw new UpstreamError("Upstream does not answer", {
@@ -198,12 +225,43 @@ export class Upstream {
     });
   }
 
-  /** The operator's order, those that failed just now last. */
+  /** The operator's order, those that failed last. */
   #inOrder(): readonly Peer[] {
     if (this.#peers.length === 1) return this.#peers;
-    const nowMs = this.#clock.monotonicMs();
-    const isAlone = (peer: Peer): boolean => peer.aloneUntilMs > nowMs;
+    const isAlone = (peer: Peer): boolean => peer.cancelProbe !== undefined;
     return [...this.#peers.filter((peer) => !isAlone(peer)), ...this.#peers.filter(isAlone)];
+  }
+
+  /** Passes an upstream over until a probe finds it ready: requests of viewers never try it out. */
+  #leaveAlone(peer: Peer, pauseMs: number): void {
+    if (this.#peers.length === 1 || peer.cancelProbe !== undefined) return;
+    peer.cancelProbe = this.#clock.after(pauseMs, () => {
+      void this.#isPeerReady(peer).then((isReady) => {
+        peer.cancelProbe = undefined;
+        if (this.#isClosed) return;
+        if (isReady) this.#log.info(`Upstream ${peer.url} is back`);
+        else this.#leaveAlone(peer, Math.min(LEFT_ALONE_MS_MAX, 2 * pauseMs));
+      });
+    });
+  }
+
+  async #isPeerReady({ pool, basePath }: Peer): Promise<boolean> {
+    this.requests++;
+    const timeouts = { headersTimeout: PROBE_ANSWER_MS_MAX, bodyTimeout: PROBE_ANSWER_MS_MAX };
+    try {
+      const { statusCode, body } = await pool.request({
+        method: "GET",
+        path: `${basePath}${READINESS_PATH}`,
+        headers: REQUEST_HEADERS,
+        ...timeouts,
+      });
+      await body.dump();
+      return isReadyStatus(statusCode);
+    } catch {
+      // Not there yet is an answer too; it is asked again later.
+      this.failures++;
+      return false;
+    }
   }
 
   async #readBody({ headers, body }: Dispatcher.ResponseData): Promise<Uint8Array> {
@@ -254,19 +312,28 @@ function createPeer(url: string): Peer {
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
   });
-  return { url, basePath: pathname.replace(/\/+$/, ""), pool, aloneUntilMs: 0 };
+  return { url, basePath: pathname.replace(/\/+$/, ""), pool, cancelProbe: undefined };
 }
 
 /** Asks for the smallest thing there is; any answer at all means that somebody listens. */
 async function canConnect(pool: Pool): Promise<boolean> {
   try {
-    const { body } = await pool.request({ method: "HEAD", path: "/healthz", headersTimeout: 1_000 });
+    const { body } = await pool.request({
+      method: "HEAD",
+      path: "/healthz",
+      headersTimeout: REACHABLE_ANSWER_MS_MAX,
+    });
     await body.dump();
     return true;
   } catch {
     // Not reachable yet is the expected answer; the caller asks again.
     return false;
   }
+}
+
+/** An upstream that is no Spillway node has no such path: that it answers is all that can be known. */
+export function isReadyStatus(status: number): boolean {
+  return status < 400 || status === 404;
 }
 
 function isTimeout(error: unknown): boolean {

@@ -1,7 +1,7 @@
 /**
  * How many people watch through this edge, by kind. Relay and event viewers are open connections. HLS players are
  * counted by session: requests of one address and browser within a window. Behind one address there may be a whole
- * hall with the same phone, so a session weighs as many viewers as its playlist requests would keep busy.
+ * hall with the same phone, so a session weighs as many viewers as its playlist requests keep busy.
  */
 import type { Clock } from "#common/clock.ts";
 
@@ -15,14 +15,16 @@ export const VIEWER_WINDOW_MS = 5_000;
 const SESSIONS_MAX = 100_000;
 
 interface Session {
-  /** Requests of this window: those that wait for a version, and what the others would need, in milliseconds. */
-  blocking: number;
+  /** For how long the requests of this window keep one viewer busy, in milliseconds: blocking and plain ones. */
+  blockingMs: number;
   plainMs: number;
   /** Windows since the last request. */
   idleWindows: number;
-  kind: "llhls" | "hls";
+  kind: SessionKind;
   viewers: number;
 }
+
+type SessionKind = "llhls" | "hls";
 
 /** One playlist request, for the count. */
 export interface PlaylistRequest {
@@ -30,6 +32,8 @@ export interface PlaylistRequest {
   readonly userAgent: string;
   /** True when it asks for a version by number. */
   readonly isBlocking: boolean;
+  /** How long after it the same viewer sends the next one, about, in milliseconds. */
+  readonly busyMs: number;
 }
 
 /** Counts viewers. Addresses are kept only as hashes with a salt of this process. */
@@ -39,43 +43,36 @@ export class Viewers {
   events = 0;
   readonly #salt = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n;
   readonly #sessions = new Map<bigint | number, Session>();
+  /** Viewers of all sessions by kind, kept up to date: they are asked for with each request. */
+  readonly #counts: Record<SessionKind, number> = { llhls: 0, hls: 0 };
   readonly #clock: Clock;
-  readonly #versionsMost: () => number;
   readonly #viewersMax: number;
   #windowStartMs: number;
-  #versionsAtStart = 0;
 
-  /**
-   * @param options.versionsMost versions that the busiest playlist has had since start
-   * @param options.viewersMax hard limit; 0 for none
-   */
-  constructor(options: {
-    readonly clock: Clock;
-    readonly versionsMost: () => number;
-    readonly viewersMax: number;
-  }) {
+  /** @param options.viewersMax hard limit; 0 for none */
+  constructor(options: { readonly clock: Clock; readonly viewersMax: number }) {
     this.#clock = options.clock;
-    this.#versionsMost = options.versionsMost;
     this.#viewersMax = options.viewersMax;
     this.#windowStartMs = options.clock.monotonicMs();
   }
 
   /** Counts a playlist request. False when it comes from a new session and the edge is full. */
-  note({ address, userAgent, isBlocking }: PlaylistRequest): boolean {
+  note({ address, userAgent, isBlocking, busyMs }: PlaylistRequest): boolean {
     const key = Bun.hash(`${address}\n${userAgent}`, this.#salt);
     let session = this.#sessions.get(key);
     if (session === undefined) {
       if (this.isFull) return false;
       if (this.#sessions.size >= SESSIONS_MAX) return true;
-      session = { blocking: 0, plainMs: 0, idleWindows: 0, kind: "hls", viewers: 1 };
+      session = { blockingMs: 0, plainMs: 0, idleWindows: 0, kind: "hls", viewers: 0 };
       this.#sessions.set(key, session);
+      this.#become(session, "hls", 1);
     }
     session.idleWindows = 0;
     if (isBlocking) {
-      session.blocking++;
-      session.kind = "llhls";
+      session.blockingMs += busyMs;
+      if (session.kind !== "llhls") this.#become(session, "llhls", session.viewers);
     } else {
-      session.plainMs += PLAIN_INTERVAL_MS;
+      session.plainMs += busyMs;
     }
     return true;
   }
@@ -85,47 +82,47 @@ export class Viewers {
     const nowMs = this.#clock.monotonicMs();
     const windowMs = nowMs - this.#windowStartMs;
     if (windowMs < VIEWER_WINDOW_MS) return;
-    const versions = this.#versionsMost();
-    const asked = Math.max(1, versions - this.#versionsAtStart);
     this.#windowStartMs = nowMs;
-    this.#versionsAtStart = versions;
     for (const [key, session] of this.#sessions) {
       if (++session.idleWindows > 2) {
+        this.#become(session, session.kind, 0);
         this.#sessions.delete(key);
-        continue;
+      } else {
+        this.#weigh(session, windowMs);
       }
-      weigh(session, { asked, windowMs });
     }
   }
 
   /** Viewers of each kind. */
   get byKind(): Record<ViewerKind, number> {
-    const counts = { llhls: 0, hls: 0, ts: this.ts, events: this.events };
-    for (const session of this.#sessions.values()) counts[session.kind] += session.viewers;
-    return counts;
+    return { ...this.#counts, ts: this.ts, events: this.events };
   }
 
   /** Viewers of video. Event connections belong to pages that play as well. */
   get total(): number {
-    const { llhls, hls, ts } = this.byKind;
-    return llhls + hls + ts;
+    return this.#counts.llhls + this.#counts.hls + this.ts;
   }
 
   /** True when new viewers are to be refused. */
   get isFull(): boolean {
     return this.#viewersMax > 0 && this.total >= this.#viewersMax;
   }
-}
 
-/** How often a player without blocking reload looks at a playlist, about: segments of 1 to 2 s. */
-const PLAIN_INTERVAL_MS = 1_250;
+  /** A player that asks by number also asks plainly, when it joins: it is counted by what it asks by number. */
+  #weigh(session: Session, windowMs: number): void {
+    const { blockingMs, plainMs } = session;
+    if (blockingMs === 0 && plainMs === 0) return;
+    const kind = blockingMs > 0 ? "llhls" : "hls";
+    const busyMs = blockingMs > 0 ? blockingMs : plainMs;
+    this.#become(session, kind, Math.max(1, Math.round(busyMs / windowMs)));
+    session.blockingMs = 0;
+    session.plainMs = 0;
+  }
 
-function weigh(session: Session, window: { readonly asked: number; readonly windowMs: number }): void {
-  const { blocking, plainMs } = session;
-  if (blocking === 0 && plainMs === 0) return;
-  session.kind = blocking > 0 ? "llhls" : "hls";
-  const load = blocking > 0 ? blocking / window.asked : plainMs / window.windowMs;
-  session.viewers = Math.max(1, Math.round(load));
-  session.blocking = 0;
-  session.plainMs = 0;
+  #become(session: Session, kind: SessionKind, viewers: number): void {
+    this.#counts[session.kind] -= session.viewers;
+    session.kind = kind;
+    session.viewers = viewers;
+    this.#counts[kind] += viewers;
+  }
 }

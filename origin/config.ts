@@ -1,5 +1,6 @@
 /** Options of an origin, and the bounds that are no options. */
 import type { commonOptions } from "#common/config.ts";
+import { SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import {
   bindAddress,
   choice,
@@ -38,7 +39,8 @@ export const originOptions = {
   }),
   "part-duration": decimal({
     table: "origin",
-    description: "Length of the parts of low-latency HLS in seconds, rounded to whole frames.",
+    description:
+      "Length of the parts of low-latency HLS in seconds; the nearest number of frames that divides the frame rate.",
     valueName: "<seconds>",
     default: 0.2,
     min: 0.05,
@@ -55,9 +57,9 @@ export const originOptions = {
 export type OriginConfig = ConfigOf<typeof commonOptions & typeof originOptions>;
 
 /** Whole seconds of a segment, which are also the target durations (hls.js and AVPlayer want whole seconds). */
-export const CMAF_SEGMENT_SECONDS = 2;
+export const CMAF_SEGMENT_SECONDS = SEGMENT_SECONDS;
 export const TS_SEGMENT_SECONDS = 1;
-/** Length of the window that playlists list, in seconds. The feed's history (30 s) refills it whole after a restart. */
+/** Length of the window that playlists list, in seconds. The feed's history (54 s) refills it whole after a restart. */
 export const WINDOW_SECONDS = 24;
 /**
  * Bytes of one window of one rendition, unlisted segments included. Past it the oldest segments go, listed or not;
@@ -77,6 +79,8 @@ export const EVENT_READERS_MAX = 4_000;
 export const TS_QUEUE_BYTES_MAX = 4 * MEBIBYTE;
 /** A viewer of the endless `.ts` that takes nothing for this long is dropped. */
 export const TS_BLOCKED_MS_MAX = 30_000;
+/** The same for a reader of `events`, which misses events meanwhile. */
+export const EVENTS_BLOCKED_MS_MAX = 30_000;
 
 /** Edges with a lease at once; past it 503. */
 export const LEASES_MAX = 1_000;

@@ -1,8 +1,10 @@
 /** `/live/<stream>/events`: the figures of canvas and stream, once a second, to everyone who listens. */
 // HTML Living Standard 9.2 (server-sent events)
 import type { Clock } from "#common/clock.ts";
+import { DirectStream } from "#common/direct-stream.ts";
 import { encodeFigures, type StreamFigures } from "#common/formats/events.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { EVENTS_BLOCKED_MS_MAX } from "./config.ts";
 import type { EdgeRegistry } from "./edges.ts";
 import type { LiveStream } from "./live-stream.ts";
 
@@ -25,24 +27,21 @@ export function streamFigures(stream: LiveStream, registry: EdgeRegistry, clock:
   };
 }
 
-/** What Bun hands to the `pull` of a direct stream. */
-interface DirectController {
-  write(text: string): number | Promise<number>;
-  flush(): unknown;
-  close(): unknown;
-}
-
 interface Reader {
-  readonly controller: DirectController;
-  isBlocked: boolean;
+  readonly stream: DirectStream;
+  /** When it last took an event. */
+  takenMs: number;
 }
 
-/** Sends one event a second to all readers. A slow one misses events and never has more than one waiting. */
+/** Sends one event a second to all readers. A slow one misses events; one that takes nothing for long is dropped. */
 export class EventFeed {
   readonly #clock: Clock;
   readonly #figures: () => StreamFigures;
   readonly #readers = new Set<Reader>();
+  readonly #counters = { sentBytes: 0 };
   #cancel: (() => void) | undefined;
+  /** Readers dropped because they took nothing. */
+  droppedReaders = 0;
 
   constructor({ clock, figures }: { readonly clock: Clock; readonly figures: () => StreamFigures }) {
     this.#clock = clock;
@@ -53,32 +52,36 @@ export class EventFeed {
     return this.#readers.size;
   }
 
-  /** The body of one reader's response: an event at once, then one a second. */
-  open(): ReadableStream {
+  /** Sent to all readers. */
+  get sentBytes(): number {
+    return this.#counters.sentBytes;
+  }
+
+  /** The body of one reader's response: an event at once, then one a second. It ends with `signal`, the request's. */
+  open(signal?: AbortSignal): ReadableStream<Uint8Array> {
     let reader: Reader | undefined;
-    const source = {
-      type: "direct" as const,
-      pull: (controller: DirectController) => {
+    const stream: DirectStream = new DirectStream({
+      counters: this.#counters,
+      onDrain: () => {
         if (reader !== undefined) return;
-        reader = { controller, isBlocked: false };
+        reader = { stream, takenMs: this.#clock.monotonicMs() };
         this.#readers.add(reader);
-        this.#send(reader, encodeFigures(this.#figures()));
+        stream.write(encodeFigures(this.#figures()));
         this.#cancel ??= this.#clock.after(MILLISECONDS_PER_SECOND, () => this.#tick());
       },
-      cancel: () => {
+      onClose: () => {
         if (reader !== undefined) this.#readers.delete(reader);
       },
-    };
-    // Bun's direct streams are no part of the standard's types.
-    return new ReadableStream(source as unknown as UnderlyingDefaultSource);
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return stream.body;
   }
 
   /** Ends all readers. */
   close(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    for (const reader of this.#readers) reader.controller.close();
-    this.#readers.clear();
+    for (const { stream } of this.#readers) stream.close();
   }
 
   #tick(): void {
@@ -86,18 +89,15 @@ export class EventFeed {
     if (this.#readers.size === 0) return;
     this.#cancel = this.#clock.after(MILLISECONDS_PER_SECOND, () => this.#tick());
     const text = encodeFigures(this.#figures());
-    for (const reader of this.#readers) if (!reader.isBlocked) this.#send(reader, text);
-  }
-
-  #send(reader: Reader, text: string): void {
-    const written = reader.controller.write(text);
-    reader.controller.flush();
-    if (written === 0) this.#readers.delete(reader);
-    if (typeof written === "number") return;
-    reader.isBlocked = true;
-    const goOn = (): void => {
-      reader.isBlocked = false;
-    };
-    void written.then(goOn, () => this.#readers.delete(reader));
+    const nowMs = this.#clock.monotonicMs();
+    for (const reader of this.#readers) {
+      if (reader.stream.canWrite) {
+        reader.takenMs = nowMs;
+        reader.stream.write(text);
+      } else if (nowMs - reader.takenMs > EVENTS_BLOCKED_MS_MAX) {
+        this.droppedReaders++;
+        reader.stream.close();
+      }
+    }
   }
 }

@@ -1,11 +1,12 @@
 /**
  * The source that reads a canvas server's feed over HTTP. A break, silence or garbage ends one connection and begins
- * the next after a short wait; the server sends the last half minute first, so nothing is missing.
+ * the next after a short wait; the server sends its history first, so nothing is missing.
  */
 import type { Clock } from "#common/clock.ts";
 import { proveSecret } from "#common/cluster-auth.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import { FeedReader } from "#common/formats/feed.ts";
+import { FeedFormatError } from "#common/formats/mp4-boxes.ts";
 import type { Log } from "#common/log.ts";
 import { SOURCE_BACKOFF_MS_MAX, SOURCE_BACKOFF_MS_MIN, SOURCE_SILENCE_MS_MAX } from "./config.ts";
 import type { Source, SourceHandlers, SourceStatus } from "./source.ts";
@@ -42,6 +43,7 @@ export class FeedSource implements Source {
     isConnected: false,
     failure: undefined as string | undefined,
     reconnects: 0,
+    unreadable: 0,
     receivedBytes: 0,
   };
   readonly #closing = new AbortController();
@@ -73,6 +75,7 @@ export class FeedSource implements Source {
         failure = await this.#readOnce();
       } catch (error) {
         failure = explain(error);
+        if (error instanceof FeedFormatError) this.#status.unreadable++;
       }
       if (this.#closing.signal.aborted) return;
       // One line for an outage, not one for each attempt.

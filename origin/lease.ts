@@ -15,6 +15,7 @@ import {
   LEASE_VERSION,
   type LeaseHello,
 } from "#common/formats/lease.ts";
+import { CORS_HEADERS } from "#common/node-http.ts";
 import type { Log } from "#common/log.ts";
 import { LEASES_MAX } from "./config.ts";
 import type { EdgePlace, EdgeRegistry } from "./edges.ts";
@@ -68,7 +69,7 @@ export class LeaseDesk {
     const { proofs, clock } = this.#options;
     const address = server.requestIP(request)?.address ?? "";
     const wallMs = clock.wallMs();
-    const headers = { "cache-control": "no-store" };
+    const headers = { ...CORS_HEADERS, "cache-control": "no-store" };
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return new Response("A WebSocket is expected here\n", {
         status: 426,

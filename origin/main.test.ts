@@ -4,11 +4,15 @@ import { commonOptions, readConfig } from "#common/config.ts";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
-import { TsInspector } from "#common/formats/mpegts-reader.ts";
+import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog } from "#common/log.ts";
 import { originOptions } from "./config.ts";
 import { main } from "./main.ts";
+
+async function untilMetric(origin: string, line: string): Promise<void> {
+  while (!(await (await fetch(`${origin}/metrics`)).text()).includes(line)) await Bun.sleep(1);
+}
 
 test("main() serves a feed over real sockets, and closes", async () => {
   const run = testsrcRun();
@@ -57,6 +61,22 @@ test("main() serves a feed over real sockets, and closes", async () => {
   play(75);
   while ((await fetch(`${origin}/readyz`)).status !== 200) await Bun.sleep(1);
 
+  const playlist = await fetch(`${origin}/live/canvas/64p/index.m3u8`);
+  expect([playlist.status, playlist.headers.has("date")]).toEqual([200, true]);
+  for (const method of ["POST", "DELETE"]) {
+    const refused = await fetch(`${origin}/api/v1/lease`, { method });
+    expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([405, "*"]);
+  }
+  const page = { upgrade: "websocket", origin: "http://evil.example" };
+  expect((await fetch(`${origin}/api/v1/lease`, { headers: page })).status).toBe(403);
+  const waiting = `${origin}/live/canvas/64p/index.m3u8?_HLS_msn=${run.startFrame / 60 + 1}&_HLS_part=3`;
+  const leaving = new AbortController();
+  const left = fetch(waiting, { signal: leaving.signal }).catch(() => "left");
+  await untilMetric(origin, "spillway_origin_held_requests 1\n");
+  leaving.abort();
+  expect(await left).toBe("left");
+  await untilMetric(origin, "spillway_origin_held_requests 0\n");
+
   const held = fetch(`${origin}/live/canvas/64p/index.m3u8?_HLS_msn=${run.startFrame / 60 + 1}&_HLS_part=2`);
   const events = (await fetch(`${origin}/live/canvas/events`)).body?.getReader();
   const event = new TextDecoder().decode((await events?.read())?.value);
@@ -75,10 +95,10 @@ test("main() serves a feed over real sockets, and closes", async () => {
   await viewer?.cancel();
 
   const metrics = await (await fetch(`${origin}/metrics`)).text();
-  expect(metrics).toContain('spillway_origin_requests_total{kind="playlist"} 1\n');
+  expect(metrics).toContain('spillway_origin_requests_total{kind="playlist"} 3\n');
   expect(metrics).toContain("spillway_origin_held_requests 0\n");
   expect(metrics).toContain("spillway_origin_frames_total 105\n");
   await lifecycle.closeAll(silentLog);
-  expect(fetch(`${origin}/healthz`)).rejects.toThrow();
+  await expect(fetch(`${origin}/healthz`)).rejects.toThrow();
   await server.stop(true);
 });

@@ -3,19 +3,22 @@
  * reverse: first no new request, then those that wait, then the source.
  */
 import type { Server } from "bun";
+import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
+import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
-import type { NodeApp } from "#common/node-http.ts";
+import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { FeedSource } from "./feed-source.ts";
-import { createOriginApp, REQUEST_KINDS, type RequestCounts } from "./http.ts";
+import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
+import { createLiveAnswers, readLiveRequest, REQUEST_KINDS, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
 import type { Source } from "./source.ts";
@@ -48,7 +51,14 @@ export async function main({
   const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();
-  const registry = createOriginMetrics({ requests, budget, stream, source, edges, leases, events });
+  const refusals: RefusalCounts = { viewers: 0, readers: 0 };
+  const failures = { count: 0 };
+  const onError = (error: unknown): void => {
+    failures.count++;
+    log.error(`A request failed: ${describeError(error)}`);
+  };
+  const parts = { requests, refusals, failures, budget, stream, source, edges, leases, events };
+  const registry = createOriginMetrics(parts);
   const app = createOriginApp({
     registry,
     readiness: () => whyNotReady(stream, source),
@@ -57,10 +67,13 @@ export async function main({
     edges,
     events,
     requests,
+    refusals,
+    onError,
     spreads: config.spread !== "off",
     random: Math.random,
   });
-  const server = listen(config, app, leases);
+  const answerLive = createLiveAnswers({ stream, streamName: config.stream, requests });
+  const server = listen(config, { answerLive, app, leases, requests, onError });
   lifecycle.onClose("http", async () => {
     const stopped = server.stop();
     events.close();
@@ -76,20 +89,41 @@ export async function main({
 /** Answers that are under way may take this long when the process ends. */
 const DRAIN_MS_MAX = 500;
 
-function listen(config: OriginConfig, app: NodeApp, leases: LeaseDesk): Server<LeaseSocketData> {
+interface Handlers {
+  readonly answerLive: ReturnType<typeof createLiveAnswers>;
+  readonly app: NodeApp;
+  readonly leases: LeaseDesk;
+  readonly requests: RequestCounts;
+  readonly onError: (error: unknown) => void;
+}
+
+function listen(config: OriginConfig, handlers: Handlers): Server<LeaseSocketData> {
   const { originPort: port, originBind: hostname } = config;
+  const { answerLive, app, leases, requests, onError } = handlers;
   return bindOrExplain({ option: "origin-port", port, hostname }, () =>
     Bun.serve<LeaseSocketData>({
       port,
       hostname,
       idleTimeout: IDLE_TIMEOUT_SECONDS,
       maxRequestBodySize: BODY_BYTES_MAX,
+      development: false,
       websocket: leases.websocket,
-      fetch(request, server) {
-        const { pathname } = new URL(request.url);
-        if (pathname === LEASE_PATH) return leases.upgrade(request, server);
-        if (ENDLESS_PATH.test(pathname)) server.timeout(request, 0);
-        return app.fetch(request, { address: server.requestIP(request)?.address ?? "" });
+      fetch(original, server) {
+        const request = withAbsoluteUrl(original);
+        const live = readLiveRequest(request);
+        const answer = answerLive(live);
+        if (answer !== undefined) return answer;
+        if (live.path === LEASE_PATH && request.method === "GET") {
+          requests.api++;
+          return leases.upgrade(original, server);
+        }
+        if (ENDLESS_PATH.test(live.path)) server.timeout(original, 0);
+        // The routes do not ask who calls.
+        return app.fetch(request, { address: "" });
+      },
+      error(error) {
+        onError(error);
+        return failureResponse();
       },
     }),
   );
@@ -100,6 +134,7 @@ function whyNotReady(stream: LiveStream, source: Source): string | undefined {
   const { failure } = source.status;
   const cause = failure === undefined ? "" : `: ${failure}`;
   if (stream.run === undefined) return `No source yet${cause}`;
+  if (stream.isCatchingUp) return "Catching up with the source";
   if (!stream.isListed) return `Waiting for the first whole segment${cause}`;
   if (!stream.isLive) return `No frame for ${Math.round(msToSeconds(stream.silenceMs()))} s${cause}`;
   return undefined;

@@ -2,18 +2,29 @@
 import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import type { Run } from "#common/formats/frame.ts";
+import type { CanvasFigures, Run } from "#common/formats/frame.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
-import { createOriginApp, type RequestCounts } from "./http.ts";
+import { createOriginApp } from "./http.ts";
+import { createLiveAnswers, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 
 const full = testsrcRun().renditions[0];
 if (full === undefined) throw new Error("the test picture has a rendition");
 export const TWO: Run["renditions"] = [full, { ...full, trackId: 2, name: "32p", width: 32, height: 32 }];
+
+export const FIGURES: CanvasFigures = {
+  timeMs: 1,
+  pixels: 0,
+  bytes: 0,
+  connections: 0,
+  pixelsPerSecond: 0,
+  bitsPerSecond: 0,
+  pixelflutPort: 1234,
+};
 
 /** An origin without sockets: frames go in by `play`, requests by `get`. */
 export interface Origin {
@@ -22,8 +33,11 @@ export interface Origin {
   readonly stream: LiveStream;
   readonly edges: EdgeRegistry;
   readonly app: NodeApp;
-  /** Feeds frames `from` to `to` (exclusive) of a run, in step for all renditions. */
-  play(run: Run, from: number, to: number): void;
+  /**
+   * Feeds frames `from` to `to` (exclusive) of a run, in step for all renditions; unless `isReplay`, behind figures, so
+   * that the origin takes them for live ones.
+   */
+  play(run: Run, from: number, to: number, isReplay?: boolean): void;
   get(path: string, init?: RequestInit): Promise<Response>;
   text(path: string): Promise<string>;
   bytes(path: string): Promise<Uint8Array>;
@@ -45,11 +59,18 @@ export function open({ heldMax = 100, spreads = true } = {}): Origin {
     edges,
     events,
     requests,
+    refusals: { viewers: 0, readers: 0 },
+    onError(error) {
+      throw error;
+    },
     spreads,
     random: () => 0,
   });
-  const get = async (path: string, init?: RequestInit): Promise<Response> =>
-    app.request(`http://origin:8080/live/canvas/${path}`, init, { address: "127.0.0.1" });
+  const answerLive = createLiveAnswers({ stream, streamName: "canvas", requests });
+  const get = async (path: string, init?: RequestInit): Promise<Response> => {
+    const request = new Request(`http://origin:8080/live/canvas/${path}`, init);
+    return answerLive(readLiveRequest(request)) ?? app.request(request, undefined, { address: "127.0.0.1" });
+  };
   return {
     clock,
     budget,
@@ -57,8 +78,9 @@ export function open({ heldMax = 100, spreads = true } = {}): Origin {
     edges,
     app,
     get,
-    play(run, from, to) {
+    play(run, from, to, isReplay = false) {
       stream.onRun(run);
+      if (!isReplay) stream.onFigures(FIGURES);
       for (let index = from; index < to; index++) {
         for (const { trackId } of run.renditions) stream.onFrame(testsrcFrame(run, index, trackId));
       }

@@ -1,10 +1,12 @@
 /** What playlists say as frames come in, over runs and renditions. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
-import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
-import { TsInspector } from "#common/formats/mpegts-reader.ts";
-import { FIRST, open, type Origin, run, TWO } from "./origin-fixture.ts";
+import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
+import type { Run } from "#common/formats/frame.ts";
+import { FIGURES, FIRST, open, type Origin, run, TWO } from "./origin-fixture.ts";
+import { partFramesOf } from "./rendition.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -116,6 +118,135 @@ describe("media playlists", () => {
     expect((await origin.get(`64p/${run.id}-init.mp4`)).status).toBe(200);
     expect(() => hls.parse(text)).not.toThrow();
   });
+});
+
+describe("a source that begins anew", () => {
+  const following = (startFrame: number): Run =>
+    testsrcRun({
+      id: "11111111",
+      ordinal: 8,
+      startFrame,
+      startTimeMs: run.startTimeMs + 20_000,
+      renditions: TWO,
+    });
+
+  test.each([
+    ["in the first second of a segment", 195, 240],
+    ["in the second one", 225, 240],
+    ["before a segment that was begun", 240, 300],
+  ])("14: whose server died %s leaves no hole in the numbers", async (_, died, start) => {
+    const origin = open();
+    origin.play(run, 0, 150);
+    const gaps = { "index.m3u8": 0, "ts.m3u8": 0 };
+    const next = following(run.startFrame + start);
+    for (let index = 150; index < died; index++) origin.play(run, index, index + 1);
+    for (let index = 0; index < 90; index++) {
+      origin.play(next, index, index + 1);
+      for (const file of ["index.m3u8", "ts.m3u8"] as const) {
+        const text = await origin.text(`64p/${file}`);
+        const playlist = hls.parse(text);
+        if (playlist.isMasterPlaylist) throw new Error("a media playlist was expected");
+        expect(playlist.mediaSequenceBase).toBe(file === "ts.m3u8" ? 2 * FIRST : FIRST);
+        gaps[file] = playlist.segments.filter((segment) => segment.gap).length;
+      }
+    }
+    expect(gaps).toEqual({
+      "index.m3u8": start / 60 - Math.ceil(died / 60),
+      "ts.m3u8": start / 30 - Math.ceil(died / 30),
+    });
+    expect(origin.stream.listRestarts).toBe(0);
+    const ts = await origin.text("64p/ts.m3u8");
+    expect(ts.includes("#EXT-X-VERSION:8\n")).toBe(gaps["ts.m3u8"] > 0);
+    for (const [, name = ""] of ts.matchAll(/GAP\n#EXTINF:1\.00000,\n(.*)/g)) {
+      expect((await origin.get(`64p/${name}`)).status).toBe(404);
+    }
+  });
+
+  test("15: hints at the next run's init segment and at its first part", async () => {
+    const origin = open();
+    origin.play(run, 0, 200);
+    const next = following(run.startFrame + 300);
+    origin.play(next, 0, 0);
+    const text = await origin.text("64p/index.m3u8");
+    expect(text).toContain('#EXT-X-PRELOAD-HINT:TYPE=MAP,URI="11111111-init.mp4"\n');
+    expect(text).toContain(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="11111111-${FIRST + 5}.0.m4s"\n`);
+    const hinted = origin.get(`64p/11111111-${FIRST + 5}.0.m4s`);
+    origin.play(next, 0, 6);
+    expect((await hinted).status).toBe(200);
+    expect(() => hls.parse(text)).not.toThrow();
+  });
+});
+
+describe("an origin that begins in the midst of a stream", () => {
+  test("23: shows nothing of the history while it reads it: no 400, no lower number", async () => {
+    const origin = open();
+    const asked = `64p/index.m3u8?_HLS_msn=${FIRST + 20}&_HLS_part=0`;
+    for (let index = 0; index < 1200; index++) {
+      origin.play(run, index, index + 1, true);
+      for (const path of ["64p/index.m3u8", "64p/ts.m3u8", asked, "index.m3u8", "stream.ts"]) {
+        const response = await origin.get(path);
+        if (response.status === 503) expect(response.headers.get("retry-after")).toBe("1");
+        else throw new Error(`${path} is ${response.status} at frame ${index}`);
+      }
+      expect((await origin.get(`64p/${run.id}-1.m4s`)).status).toBe(503);
+    }
+    origin.stream.onFigures(FIGURES);
+    expect(await origin.text("64p/index.m3u8")).toContain(`MEDIA-SEQUENCE:${FIRST + 8}\n`);
+    const held = origin.get(asked);
+    origin.play(run, 1200, 1206);
+    expect((await held).status).toBe(200);
+  });
+
+  test("without figures it goes by the pace, and by silence", async () => {
+    const origin = open();
+    origin.play(run, 0, 90, true);
+    expect((await origin.get("64p/index.m3u8")).status).toBe(503);
+    origin.clock.advance(2000);
+    expect((await origin.get("64p/index.m3u8")).status).toBe(200);
+    const other = open();
+    other.play(run, 0, 90, true);
+    const live = (from: number, to: number): void => {
+      for (let index = from; index < to; index++) {
+        other.clock.advance(1000 / 30);
+        other.stream.onFrame(testsrcFrame(run, index));
+      }
+    };
+    live(90, 110);
+    expect(other.stream.isCatchingUp).toBe(true);
+    live(110, 160);
+    expect(other.stream.isCatchingUp).toBe(false);
+  });
+});
+
+test("18: one position has one text, whichever rendition's frame came last", async () => {
+  const origin = open();
+  origin.play(run, 0, 60);
+  const texts = new Map<string, string>();
+  for (let index = 60; index < 130; index++) {
+    for (const { trackId } of run.renditions) {
+      origin.stream.onFrame(testsrcFrame(run, index, trackId));
+      for (const file of ["64p/index.m3u8", "32p/index.m3u8"]) {
+        const text = await origin.text(file);
+        const key = `${file} ${value(text, /HINT:TYPE=PART,URI="([^"]+)/)}`;
+        expect(texts.get(key) ?? text).toBe(text);
+        texts.set(key, text);
+      }
+    }
+  }
+  expect(texts.size).toBe(2 * 12);
+});
+
+test.each([
+  [24, 200, 4],
+  [25, 200, 5],
+  [30, 200, 6],
+  [48, 200, 8],
+  [50, 200, 10],
+  [60, 200, 12],
+  [30, 250, 6],
+  [29, 200, 6],
+])("8: partFramesOf() at %d fps and %d ms is %d", (fps, partDurationMs, frames) => {
+  expect(partFramesOf(partDurationMs, fps)).toBe(frames);
 });
 
 describe("blocking reload", () => {

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { TsInspector } from "#common/formats/mpegts-reader.ts";
+import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
 import { TS_BLOCKED_MS_MAX, TS_QUEUE_BYTES_MAX } from "./config.ts";
-import { type DirectController, type RelayTotals, TsRelay } from "./relay.ts";
+import { type RelayTotals, TsRelay, type ViewerPlace, type ViewerSink } from "./relay.ts";
 
 const run = testsrcRun();
 const [rendition] = run.renditions;
@@ -13,32 +13,45 @@ if (rendition === undefined) throw new Error("the test picture has a rendition")
 const picture = rendition;
 
 /** A client whose socket may be full. */
-class Client implements DirectController {
+class Client implements ViewerSink {
   readonly inspector = new TsInspector();
   isClosed = false;
   bytes = 0;
-  #unblock: ((bytes: number) => void) | undefined;
   isSlow = false;
+  /** Set by the test: the peer has gone, and the next write finds out. */
+  isGone = false;
+  canWrite = true;
+  place: ViewerPlace | undefined;
+  readonly #totals: RelayTotals;
 
-  write(bytes: Uint8Array<ArrayBuffer>): number | Promise<number> {
-    this.inspector.push(bytes);
-    this.bytes += bytes.length;
-    if (!this.isSlow) return bytes.length;
-    const { promise, resolve } = Promise.withResolvers<number>();
-    this.#unblock = resolve;
-    return promise;
+  constructor(relay: TsRelay, totals: RelayTotals, isSlow = false) {
+    this.#totals = totals;
+    this.isSlow = isSlow;
+    this.place = relay.join(this);
   }
 
-  flush(): void {}
+  write(bytes: Uint8Array | string): void {
+    if (typeof bytes === "string") throw new TypeError("packets are bytes");
+    if (this.isGone) {
+      this.close();
+      return;
+    }
+    this.inspector.push(bytes);
+    this.bytes += bytes.length;
+    this.#totals.sentBytes += bytes.length;
+    this.canWrite = !this.isSlow;
+  }
 
   close(): void {
     this.isClosed = true;
+    this.canWrite = false;
+    this.place?.leave();
   }
 
-  async recover(): Promise<void> {
+  recover(): void {
     this.isSlow = false;
-    this.#unblock?.(1);
-    await Bun.sleep(0);
+    this.canWrite = true;
+    this.place?.drain();
   }
 }
 
@@ -74,8 +87,7 @@ describe("TsRelay", () => {
   test("a viewer begins with the tables of the last key frame and misses nothing afterwards", () => {
     const { relay, play, totals } = open();
     play(0, 40);
-    const client = new Client();
-    const leave = relay.join(client);
+    const client = new Client(relay, totals);
     play(40, 90);
     expect(client.inspector.counts).toMatchObject({
       accessUnits: 60,
@@ -84,29 +96,26 @@ describe("TsRelay", () => {
       skippedBytes: 0,
     });
     expect(totals).toMatchObject({ viewers: 1, sentBytes: client.bytes });
-    leave();
+    client.place?.leave();
     expect(totals.viewers).toBe(0);
   });
 
   test("a viewer who comes before the first key frame waits for it", () => {
-    const { relay, play } = open();
-    const client = new Client();
-    relay.join(client);
+    const { relay, play, totals } = open();
+    const client = new Client(relay, totals);
     play(0, 3);
     expect(client.inspector.counts.accessUnits).toBe(3);
   });
 
-  test("a slow viewer loses whole groups, is told so, and sees no broken packet", async () => {
+  test("a slow viewer loses whole groups, is told so, and sees no broken packet", () => {
     const { relay, play, totals } = open();
-    const slow = new Client();
-    const fast = new Client();
-    relay.join(slow);
-    relay.join(fast);
+    const slow = new Client(relay, totals);
+    const fast = new Client(relay, totals);
     slow.isSlow = true;
     const padding = Math.ceil(TS_QUEUE_BYTES_MAX / 70);
     play(0, 180, padding);
     expect(totals.skips).toBe(2);
-    await slow.recover();
+    slow.recover();
     play(180, 240, padding);
     const { counts } = slow.inspector;
     expect(counts).toMatchObject({ continuityErrors: 0, skippedBytes: 0 });
@@ -118,9 +127,7 @@ describe("TsRelay", () => {
 
   test("a viewer that takes nothing is dropped", () => {
     const { relay, play, totals, clock } = open();
-    const dead = new Client();
-    dead.isSlow = true;
-    relay.join(dead);
+    const dead = new Client(relay, totals, true);
     play(0, 6);
     clock.advance(TS_BLOCKED_MS_MAX + 1);
     play(6, 9);
@@ -128,10 +135,19 @@ describe("TsRelay", () => {
     expect(totals).toMatchObject({ viewers: 0, droppedViewers: 1 });
   });
 
+  test("a viewer found gone in the midst of a batch leaves the others alone", () => {
+    const { relay, play, totals } = open();
+    const gone = new Client(relay, totals);
+    const other = new Client(relay, totals);
+    play(0, 6);
+    gone.isGone = true;
+    play(6, 12);
+    expect([gone.isClosed, other.inspector.counts.accessUnits, totals.viewers]).toEqual([true, 12, 1]);
+  });
+
   test("breakOff() waits for a key frame and marks it", () => {
-    const { relay, play } = open();
-    const client = new Client();
-    relay.join(client);
+    const { relay, play, totals } = open();
+    const client = new Client(relay, totals);
     play(0, 10);
     relay.breakOff();
     play(70, 80);

@@ -5,6 +5,7 @@
  */
 // ISO/IEC 13818-1 2.4.3.5 (discontinuity indicator)
 import type { Clock } from "#common/clock.ts";
+import { DirectStream } from "#common/direct-stream.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { markDiscontinuity } from "#common/formats/mpegts.ts";
 import { TS_BLOCKED_MS_MAX, TS_QUEUE_BYTES_MAX } from "./config.ts";
@@ -35,22 +36,26 @@ interface Batch {
   marked: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** What Bun hands to the `pull` of a direct stream. */
-export interface DirectController {
-  /** A promise while the client is slow, 0 once it has left; the bytes are taken either way. */
-  write(bytes: Uint8Array<ArrayBuffer>): number | Promise<number>;
-  flush(): unknown;
-  close(error?: Error): unknown;
-}
+/** Where a viewer's bytes go: a {@link DirectStream}, or a stand-in for it. */
+export type ViewerSink = Pick<DirectStream, "canWrite" | "isClosed" | "write" | "close">;
 
 interface Viewer {
-  readonly controller: DirectController;
+  readonly sink: ViewerSink;
   /** What waits while the client takes no more. */
   readonly queue: Uint8Array<ArrayBuffer>[];
   readonly queueIsKey: boolean[];
   queuedBytes: number;
-  blockedSinceMs: number | undefined;
+  /** Since when it takes nothing; meaningless while it can be written to. */
+  blockedSinceMs: number;
   needsKey: boolean;
+}
+
+/** What a sink's owner calls. */
+export interface ViewerPlace {
+  /** The sink takes more. */
+  drain(): void;
+  /** The client has left. */
+  leave(): void;
 }
 
 export class TsRelay {
@@ -100,36 +105,34 @@ export class TsRelay {
     }
   }
 
-  /** The body of one viewer's response. */
-  open(): ReadableStream {
-    let leave: (() => void) | undefined;
-    const source = {
-      type: "direct" as const,
-      pull: (controller: DirectController) => {
-        leave ??= this.join(controller);
+  /** The body of one viewer's response; the end of `signal`, the request's, ends it too. */
+  open(signal?: AbortSignal): ReadableStream<Uint8Array> {
+    let place: ViewerPlace | undefined;
+    const stream: DirectStream = new DirectStream({
+      counters: this.#totals,
+      onDrain: () => {
+        if (place === undefined) place = this.join(stream);
+        else place.drain();
       },
-      cancel: () => leave?.(),
-    };
-    // Bun's direct streams are no part of the standard's types.
-    return new ReadableStream(source as unknown as UnderlyingDefaultSource);
+      onClose: () => place?.leave(),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return stream.body;
   }
 
   /** Ends all viewers. */
   close(): void {
-    for (const viewer of this.#viewers) {
-      this.#remove(viewer);
-      viewer.controller.close();
-    }
+    for (const viewer of this.#viewers) this.#end(viewer);
   }
 
-  /** Adds a viewer who takes bytes through `controller`. Returns what to call when the client has left. */
-  join(controller: DirectController): () => void {
+  /** Adds a viewer who takes bytes through `sink`. */
+  join(sink: ViewerSink): ViewerPlace {
     const viewer: Viewer = {
-      controller,
+      sink,
       queue: [],
       queueIsKey: [],
       queuedBytes: 0,
-      blockedSinceMs: undefined,
+      blockedSinceMs: 0,
       needsKey: false,
     };
     this.#viewers.add(viewer);
@@ -137,7 +140,12 @@ export class TsRelay {
     const group = joinBytes(this.#group.map((batch) => batch.bytes));
     if (group.length > 0) this.#send(viewer, group);
     else viewer.needsKey = true;
-    return () => this.#remove(viewer);
+    return { drain: () => this.#drain(viewer), leave: () => this.#remove(viewer) };
+  }
+
+  #end(viewer: Viewer): void {
+    this.#remove(viewer);
+    viewer.sink.close();
   }
 
   #remove(viewer: Viewer): void {
@@ -154,14 +162,13 @@ export class TsRelay {
       viewer.needsKey = false;
       bytes = batch.marked ??= markDiscontinuity(batch.bytes);
     }
-    if (viewer.blockedSinceMs === undefined) {
+    if (viewer.sink.canWrite) {
       this.#send(viewer, bytes);
       return;
     }
     if (this.#clock.monotonicMs() - viewer.blockedSinceMs > TS_BLOCKED_MS_MAX) {
       this.#totals.droppedViewers++;
-      this.#remove(viewer);
-      viewer.controller.close(new Error("The client takes nothing"));
+      this.#end(viewer);
       return;
     }
     if (viewer.queuedBytes + bytes.length > TS_QUEUE_BYTES_MAX) {
@@ -183,26 +190,16 @@ export class TsRelay {
   }
 
   #send(viewer: Viewer, bytes: Uint8Array<ArrayBuffer>): void {
-    const written = viewer.controller.write(bytes);
-    viewer.controller.flush();
-    if (written === 0) {
-      this.#remove(viewer);
-      return;
-    }
-    this.#totals.sentBytes += bytes.length;
-    if (typeof written === "number") return;
-    viewer.blockedSinceMs = this.#clock.monotonicMs();
-    const goOn = (): void => this.#drain(viewer);
-    // A client that is gone rejects it; cancel() removes the viewer then.
-    void written.then(goOn, () => this.#remove(viewer));
+    viewer.sink.write(bytes);
+    if (viewer.sink.isClosed) this.#remove(viewer);
+    else viewer.blockedSinceMs = this.#clock.monotonicMs();
   }
 
   #drain(viewer: Viewer): void {
-    viewer.blockedSinceMs = undefined;
-    while (viewer.blockedSinceMs === undefined) {
+    while (viewer.sink.canWrite) {
       const bytes = viewer.queue.shift();
       viewer.queueIsKey.shift();
-      if (bytes === undefined || !this.#viewers.has(viewer)) return;
+      if (bytes === undefined) return;
       viewer.queuedBytes -= bytes.length;
       this.#send(viewer, bytes);
     }

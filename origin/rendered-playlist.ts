@@ -14,6 +14,8 @@ export interface RenderedText {
 export interface Representation {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly etag: string;
+  /** Headers of answers made from it, by `Cache-Control`. There are two kinds of those. */
+  readonly headers: Map<string, Headers>;
 }
 
 /** Makes both forms of `text`. The tag is a function of the text, so it is the same on another origin. */
@@ -22,9 +24,9 @@ export function renderText(text: string): RenderedText {
   const hash = Bun.hash(bytes).toString(16);
   let gzip: Representation | undefined;
   return {
-    identity: { bytes, etag: `"${hash}"` },
+    identity: { bytes, etag: `"${hash}"`, headers: new Map() },
     get gzip() {
-      gzip ??= { bytes: Bun.gzipSync(bytes), etag: `"${hash}-gzip"` };
+      gzip ??= { bytes: Bun.gzipSync(bytes), etag: `"${hash}-gzip"`, headers: new Map() };
       return gzip;
     },
   };

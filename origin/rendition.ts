@@ -2,6 +2,7 @@
  * One rendition of the stream: its frames become CMAF parts and segments, MPEG-TS segments, and the endless `.ts`.
  * It lives as long as runs have a rendition of its name; each run brings a new grid, a new muxer and a new init segment.
  */
+import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
 import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
@@ -10,12 +11,12 @@ import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport, Variant } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { msToFrames } from "#common/units.ts";
+import { MILLISECONDS_PER_SECOND, msToFrames } from "#common/units.ts";
 import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX, WINDOW_SECONDS } from "./config.ts";
 import { type RelayTotals, TsRelay } from "./relay.ts";
 import { type CutFrame, Segmenter } from "./segmenter.ts";
-import { Track } from "./track.ts";
-import type { MediaNames } from "./window.ts";
+import { type MediaOutcome, Track } from "./track.ts";
+import type { MediaNames, NewPart } from "./window.ts";
 
 const CMAF_NAMES: MediaNames = {
   init: (run) => `${run.id}-init.mp4`,
@@ -39,9 +40,17 @@ export interface RenditionOptions {
   readonly relayTotals: RelayTotals;
   /** Where the other renditions stand, seen from this one's playlist. */
   readonly reports: () => readonly RenditionReport[];
-  /** Says that playlists have changed; and how often they have. */
-  readonly onChange: () => void;
-  readonly revision: () => number;
+  /** Takes a change of a playlist, to be made and shown once all renditions have got as far as `number`. */
+  readonly stage: (change: StagedChange) => void;
+  readonly isCatchingUp: () => boolean;
+}
+
+/** A change of a playlist that waits for the same one of the other renditions. */
+export interface StagedChange {
+  /** Number of the last frame that it shows. */
+  readonly number: number;
+  readonly apply: () => void;
+  readonly publish: () => void;
 }
 
 /** A frame as MPEG-TS. */
@@ -72,28 +81,34 @@ export class RenditionStream {
   #isAligned = false;
 
   constructor(options: RenditionOptions) {
-    const { clock, budget, revision, reports } = options;
+    const { clock, budget, isCatchingUp, reports } = options;
     this.name = options.name;
     this.#options = options;
     this.cmaf = new Track({
       targetDurationSeconds: CMAF_SEGMENT_SECONDS,
       window: {
         names: CMAF_NAMES,
+        segmentSeconds: CMAF_SEGMENT_SECONDS,
         listedMax: WINDOW_SECONDS / CMAF_SEGMENT_SECONDS,
         bytesMax: WINDOW_BYTES_MAX,
       },
       reports,
+      isCatchingUp,
       clock,
       budget,
-      revision,
     });
     this.ts = new Track({
       targetDurationSeconds: TS_SEGMENT_SECONDS,
-      window: { names: TS_NAMES, listedMax: WINDOW_SECONDS / TS_SEGMENT_SECONDS, bytesMax: WINDOW_BYTES_MAX },
+      window: {
+        names: TS_NAMES,
+        segmentSeconds: TS_SEGMENT_SECONDS,
+        listedMax: WINDOW_SECONDS / TS_SEGMENT_SECONDS,
+        bytesMax: WINDOW_BYTES_MAX,
+      },
       reports: undefined,
+      isCatchingUp,
       clock,
       budget,
-      revision,
     });
     this.relay = new TsRelay({ clock, totals: options.relayTotals });
   }
@@ -103,12 +118,22 @@ export class RenditionStream {
     return this.cmaf.window.byteCount + this.ts.window.byteCount;
   }
 
-  /** Frames after this belong to `run`; what the run before left open is closed. */
-  startRun(run: Run, rendition: Rendition): void {
+  /** The number that is due next. */
+  get nextNumber(): number {
+    return this.#nextNumber;
+  }
+
+  /** The run before has ended: closes what it left open. */
+  endRun(): void {
     this.#cutting?.cmaf.finish();
     this.#cutting?.ts.finish();
+    this.#cutting = undefined;
     this.relay.breakOff();
-    const partFrames = msToFrames(this.#options.partDurationMs, run.fps);
+  }
+
+  /** Frames after this belong to `run`. To be called once what {@link endRun} has staged is applied. */
+  startRun(run: Run, rendition: Rendition): void {
+    const partFrames = partFramesOf(this.#options.partDurationMs, run.fps);
     const cmafGrid = { run, segmentFrames: CMAF_SEGMENT_SECONDS * run.fps, partFrames };
     const tsFrames = TS_SEGMENT_SECONDS * run.fps;
     const tsGrid = { run, segmentFrames: tsFrames, partFrames: tsFrames };
@@ -137,15 +162,19 @@ export class RenditionStream {
   }
 
   /** An initialization segment, or a segment or part of either format; the next part is waited for. */
-  async media(name: string, signal: AbortSignal): ReturnType<Track["media"]> {
-    const init = this.#inits.get(name);
-    if (init !== undefined) return init.bytes;
-    return name.endsWith(".ts") ? this.ts.media(name, signal) : this.cmaf.media(name, signal);
+  media(name: string, signal: AbortSignal): ReturnType<Track["media"]> {
+    return this.#inits.get(name)?.bytes ?? this.#trackOf(name).media(name, signal);
   }
 
   /** The same without waiting. */
-  mediaNow(name: string): Uint8Array<ArrayBuffer> | undefined {
-    return this.#inits.get(name)?.bytes ?? this.cmaf.window.find(name) ?? this.ts.window.find(name);
+  mediaNow(name: string): MediaOutcome {
+    return this.#inits.get(name)?.bytes ?? this.#trackOf(name).mediaNow(name);
+  }
+
+  /** Says that its playlists may have changed for another reason than frames. */
+  publish(): void {
+    this.cmaf.publish();
+    this.ts.publish();
   }
 
   /** How a multivariant playlist describes it, or `undefined` before the first whole segment. */
@@ -186,6 +215,10 @@ export class RenditionStream {
     this.relay.close();
   }
 
+  #trackOf(name: string): Track {
+    return name.endsWith(".ts") ? this.ts : this.cmaf;
+  }
+
   /** The muxer counts packets through a group: frames that do not stand in a whole one so far are left out. */
   #pushTs(frame: EncodedFrame, { run, muxer, ts }: Cutting, hasHole: boolean): void {
     const index = frame.number - run.startFrame;
@@ -211,23 +244,40 @@ export class RenditionStream {
       segmentFrames: grid.segmentFrames,
       partFrames: grid.partFrames,
       onPart: ({ segmentNumber, frames, isLast }) => {
-        track.append({
+        const [first] = frames;
+        assert(first !== undefined, "a part has at least one frame");
+        const part: NewPart = {
           run: grid.run,
           segmentNumber,
-          firstFrame: frames[0]?.number ?? 0,
+          firstFrame: first.number,
           frames: frames.length,
           isIndependent: frames.some((frame) => frame.isKey),
           isLast,
           bytes: encode(frames),
-        });
-        this.#options.onChange();
-        track.publish();
+        };
+        this.#stage(track, first.number + frames.length - 1, () => track.append(part));
       },
-      onEnd: () => {
-        track.closeOpen();
-        this.#options.onChange();
-        track.publish();
-      },
+      onEnd: () => this.#stage(track, this.#nextNumber - 1, () => track.closeOpen()),
+      onHole: () => this.#stage(track, this.#nextNumber - 1, () => track.abandonOpen()),
     });
   }
+
+  #stage(track: Track, number: number, apply: () => void): void {
+    this.#options.stage({ number, apply, publish: () => track.publish() });
+  }
+}
+
+/**
+ * Frames of a part: as near to `partDurationMs` as a divisor of the rate comes, so that every part is as long as the
+ * others and no key frame, one a second, stands inside one. Where that is not within half and twice as long (the rate is
+ * a prime number), the nearest number of frames.
+ */
+export function partFramesOf(partDurationMs: number, fps: number): number {
+  const wanted = msToFrames(partDurationMs, fps);
+  const exact = (partDurationMs * fps) / MILLISECONDS_PER_SECOND;
+  let best = 1;
+  for (let frames = 2; frames <= fps; frames++) {
+    if (fps % frames === 0 && Math.abs(frames - exact) < Math.abs(best - exact)) best = frames;
+  }
+  return best >= wanted / 2 && best <= wanted * 2 ? best : wanted;
 }

@@ -1,37 +1,57 @@
 /** How playlists and media go out: conditions, compression, ranges, and how long caches may keep them. */
 // RFC 9110 (8.8.3 ETag, 12.5.3 Accept-Encoding, 13 conditional requests, 14 ranges), RFC 9111 (caching)
 import { PLAYLIST_CONTENT_TYPE } from "#common/formats/playlist.ts";
-import type { RenderedText } from "./rendered-playlist.ts";
+import { CORS_HEADERS } from "#common/node-http.ts";
+import type { RenderedText, Representation } from "./rendered-playlist.ts";
 
 /** Names of media carry the run: none is ever used for other bytes. */
 const MEDIA_CACHE_CONTROL = "public, max-age=3600, immutable";
 
-/** A playlist, compressed for whoever takes that. */
-export function playlistResponse(
-  request: Request,
-  text: RenderedText,
-  headers: Readonly<Record<string, string>>,
-): Response {
+export interface PlaylistCaching {
+  readonly cacheControl: string;
+  /** Default `Accept-Encoding`. */
+  readonly vary?: string;
+}
+
+/** A playlist, compressed for whoever takes that. Its headers are made once for all who ask in the same way. */
+export function playlistResponse(request: Request, text: RenderedText, caching: PlaylistCaching): Response {
   const isGzip = acceptsGzip(request.headers.get("accept-encoding"));
-  const { bytes, etag } = isGzip ? text.gzip : text.identity;
-  const common = { vary: "Accept-Encoding", ...headers, etag };
+  const representation = isGzip ? text.gzip : text.identity;
+  const { bytes, etag } = representation;
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
-    return new Response(null, { status: 304, headers: common });
+    const { cacheControl, vary = "Accept-Encoding" } = caching;
+    const headers = { ...CORS_HEADERS, vary, "cache-control": cacheControl, etag };
+    return new Response(null, { status: 304, headers });
   }
-  return new Response(bytes, {
-    headers: {
-      ...common,
+  return new Response(bytes, { headers: headersOf(representation, caching, isGzip) });
+}
+
+function headersOf(
+  { bytes, etag, headers }: Representation,
+  { cacheControl, vary = "Accept-Encoding" }: PlaylistCaching,
+  isGzip: boolean,
+): Headers {
+  let ready = headers.get(cacheControl);
+  if (ready === undefined) {
+    ready = new Headers({
+      ...CORS_HEADERS,
+      vary,
+      "cache-control": cacheControl,
+      etag,
       "content-type": PLAYLIST_CONTENT_TYPE,
       "content-length": String(bytes.length),
       ...(isGzip ? { "content-encoding": "gzip" } : {}),
-    },
-  });
+    });
+    // One text has one kind of playlist, so one `Vary`: what differs is its lifetime.
+    headers.set(cacheControl, ready);
+  }
+  return ready;
 }
 
 /** A segment, part or initialization segment, or a range of it. `name` is unique, so it is the entity tag. */
 export function mediaResponse(request: Request, name: string, bytes: Uint8Array<ArrayBuffer>): Response {
   const etag = `"${name}"`;
-  const common = { etag, "cache-control": MEDIA_CACHE_CONTROL, "accept-ranges": "bytes" };
+  const common = { ...CORS_HEADERS, etag, "cache-control": MEDIA_CACHE_CONTROL, "accept-ranges": "bytes" };
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
     return new Response(null, { status: 304, headers: common });
   }
@@ -56,8 +76,15 @@ export function mediaResponse(request: Request, name: string, bytes: Uint8Array<
   });
 }
 
-/** True if the header allows gzip: by name or `*`, and not with a quality of 0. */
+let latestAccepted: { readonly header: string | null; readonly isGzip: boolean } | undefined;
+
+/** True if the header allows gzip: by name or `*`, and not with a quality of 0. Most requests have the one before's. */
 export function acceptsGzip(header: string | null): boolean {
+  if (latestAccepted?.header !== header) latestAccepted = { header, isGzip: readAcceptEncoding(header) };
+  return latestAccepted.isGzip;
+}
+
+function readAcceptEncoding(header: string | null): boolean {
   let wildcard = false;
   for (const item of (header ?? "").toLowerCase().split(",")) {
     const [coding = "", ...parameters] = item.split(";").map((part) => part.trim());

@@ -17,6 +17,7 @@ function cut(
       parts.push(`${part.segmentNumber}.${part.part}: ${numbers}${part.isLast ? " last" : ""}`);
     },
     onEnd: () => void parts.push("end"),
+    onHole: () => void parts.push("hole"),
   });
   for (const number of numbers) segmenter.push({ number, isKey: number % keyEvery === 0 });
   return { parts, segmenter };
@@ -35,12 +36,12 @@ describe("Segmenter", () => {
     expect(cut(range(3, 10)).parts).toEqual(["1.0: 6 7", "1.1: 8 9"]);
   });
 
-  test("a hole ends the segment; the next one begins on the grid", () => {
-    expect(cut([6, 7, 8, 10, 11, 12, 13]).parts).toEqual(["1.0: 6 7", "1.1: 8 last", "end", "2.0: 12 13"]);
+  test("16: a hole leaves the segment as it is; the next one begins on the grid", () => {
+    expect(cut([6, 7, 8, 10, 11, 12, 13]).parts).toEqual(["1.0: 6 7", "hole", "2.0: 12 13"]);
   });
 
   test("45: a segment without a key frame at its start is left out", () => {
-    expect(cut([...range(0, 9), 12, 13], 3, 12).parts).toEqual(["0.0: 0 1 2", "0.1: 3 4 5 last", "end"]);
+    expect(cut([...range(0, 9), 12, 13], 3, 12).parts).toEqual(["0.0: 0 1 2", "0.1: 3 4 5 last"]);
   });
 
   test("finish() publishes what is left", () => {

@@ -27,6 +27,8 @@ export interface SegmenterOptions<Frame extends CutFrame> {
   readonly onPart: (part: CutPart<Frame>) => void;
   /** The segment of the latest part, if still open, ends here: shorter than the others. */
   readonly onEnd: () => void;
+  /** Frames of the segment of the latest part, if still open, are missing: it will not become whole. */
+  readonly onHole: () => void;
 }
 
 /** Cuts the frames of one run. Keeps at most the frames of one part. */
@@ -43,9 +45,9 @@ export class Segmenter<Frame extends CutFrame> {
   /** Takes the next frame. After a hole, or a segment without a key frame at its start, it waits for the next segment. */
   push(frame: Frame): void {
     const { segmentFrames, partFrames, onPart } = this.#options;
-    if (this.#nextNumber !== undefined && frame.number !== this.#nextNumber) this.finish();
+    if (this.#nextNumber !== undefined && frame.number !== this.#nextNumber) this.#breakOff();
     const within = frame.number % segmentFrames;
-    if (within === 0 && !frame.isKey) this.finish();
+    if (within === 0 && !frame.isKey) this.#nextNumber = undefined;
     if (this.#nextNumber === undefined && !(within === 0 && frame.isKey)) return;
     this.#frames.push(frame);
     this.#nextNumber = frame.number + 1;
@@ -54,6 +56,13 @@ export class Segmenter<Frame extends CutFrame> {
     const frames = this.#frames;
     this.#frames = [];
     onPart({ ...placeOf(frame.number, this.#options), frames, isLast });
+  }
+
+  /** What was kept has no whole part to be in: nothing may carry a name under which others find more frames. */
+  #breakOff(): void {
+    this.#frames = [];
+    this.#nextNumber = undefined;
+    this.#options.onHole();
   }
 
   /** Ends the run: frames that were kept become a last, shorter part. */

@@ -19,6 +19,8 @@ export interface SourceStatus {
   readonly failure: string | undefined;
   /** Attempts to open it after the first one. */
   readonly reconnects: number;
+  /** Connections that ended because of bytes that could not be read. */
+  readonly unreadable: number;
   /** Bytes received since start. */
   readonly receivedBytes: number;
 }

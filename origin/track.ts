@@ -25,10 +25,15 @@ export interface ReloadDirectives {
   readonly part: number | undefined;
 }
 
-/** `bad`: asks too far ahead. `unavailable`: nothing is listed yet. The others as in {@link HeldOutcome}. */
+/** `bad`: asks too far ahead. `unavailable`: nothing is listed yet, or only what lies behind. The others as in {@link HeldOutcome}. */
 export type Reload =
   | { readonly outcome: "ready"; readonly text: RenderedText }
   | { readonly outcome: "bad" | "unavailable" | Exclude<HeldOutcome, "ready"> };
+
+const UNAVAILABLE = { outcome: "unavailable" } as const;
+
+/** Bytes, or why there are none; `unavailable` as in {@link Reload}. */
+export type MediaOutcome = Uint8Array<ArrayBuffer> | "unavailable" | HeldOutcome;
 
 /** What changes with the run. */
 export interface TrackGrid {
@@ -42,10 +47,10 @@ export interface TrackOptions {
   readonly window: WindowOptions;
   /** What other renditions' playlists stand at; absent in a playlist of whole segments. */
   readonly reports: (() => PartsOptions["reports"]) | undefined;
+  /** True while the source still sends its history: what is listed lies behind what viewers know. */
+  readonly isCatchingUp: () => boolean;
   readonly clock: Clock;
   readonly budget: HeldBudget;
-  /** A number that has grown whenever any playlist may have changed. */
-  readonly revision: () => number;
 }
 
 export class Track {
@@ -56,6 +61,7 @@ export class Track {
   readonly #rendered = new RenderedPlaylist(() => this.#render());
   #grid: TrackGrid | undefined;
   #restartsSeen = 0;
+  #revision = 0;
 
   constructor(options: TrackOptions) {
     this.#options = options;
@@ -81,8 +87,13 @@ export class Track {
     this.window.closeOpen();
   }
 
-  /** Wakes those who waited for what was appended. To be called after the revision has grown. */
+  abandonOpen(): void {
+    this.window.abandonOpen();
+  }
+
+  /** Shows what was appended and wakes those who waited for it. */
   publish(): void {
+    this.#revision++;
     if (this.window.restarts !== this.#restartsSeen) {
       this.#restartsSeen = this.window.restarts;
       this.#held.reset();
@@ -100,37 +111,55 @@ export class Track {
 
   /** The playlist as it is, without waiting. */
   current(): Reload {
-    const text = this.#rendered.at(this.#options.revision());
-    return text === undefined ? { outcome: "unavailable" } : { outcome: "ready", text };
+    if (this.#options.isCatchingUp()) return UNAVAILABLE;
+    const text = this.#rendered.at(this.#revision);
+    return text === undefined ? UNAVAILABLE : { outcome: "ready", text };
   }
 
   /** The playlist as soon as it has what `directives` ask for. */
-  async reload(directives: ReloadDirectives, signal: AbortSignal): Promise<Reload> {
-    const complete = this.window.newestComplete();
-    const newest = this.window.newest();
-    if (complete === undefined || newest === undefined || this.#grid === undefined) {
-      return { outcome: "unavailable" };
-    }
-    if (directives.segmentNumber > complete + AHEAD_SEGMENTS_MAX) return { outcome: "bad" };
-    const wanted = this.#normalize(directives, this.#grid);
-    if (this.hasParts && this.#partsAhead(wanted, newest, this.#grid) > partsAheadMax(this.#grid)) {
-      return { outcome: "bad" };
-    }
-    const outcome = await this.#hold(wanted, signal);
-    return outcome === "ready" ? this.current() : { outcome };
+  reload(directives: ReloadDirectives, signal: AbortSignal): Reload | Promise<Reload> {
+    const wanted = this.#wanted(directives);
+    if ("outcome" in wanted) return wanted;
+    return this.#hold(wanted, signal).then((outcome) => (outcome === "ready" ? this.current() : { outcome }));
+  }
+
+  /** The playlist now, unless `directives` ask for what they may not. */
+  reloadNow(directives: ReloadDirectives): Reload {
+    const wanted = this.#wanted(directives);
+    return "outcome" in wanted ? wanted : this.current();
   }
 
   /** Bytes of a segment or part; the part that comes next is waited for. */
-  async media(name: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | HeldOutcome> {
-    const present = this.window.find(name);
-    if (present !== undefined) return present;
+  media(name: string, signal: AbortSignal): MediaOutcome | Promise<MediaOutcome> {
+    const present = this.mediaNow(name);
+    if (present !== "gone") return present;
     const { part: nameOf } = this.#options.window.names;
     const next = this.#grid === undefined ? undefined : this.window.next(this.#grid.run);
     if (nameOf === undefined || next === undefined) return "gone";
     const { segmentNumber, part } = next.position;
     if (name !== nameOf(next.run, segmentNumber, part)) return "gone";
-    const outcome = await this.#hold(next.position, signal);
-    return outcome === "ready" ? (this.window.find(name) ?? "gone") : outcome;
+    return this.#hold(next.position, signal).then(
+      // Where the list begins anew, the hinted part may be there although its place is not.
+      (outcome) => this.window.find(name) ?? (outcome === "ready" ? "gone" : outcome),
+    );
+  }
+
+  /** The same without waiting. */
+  mediaNow(name: string): MediaOutcome {
+    return this.window.find(name) ?? (this.#options.isCatchingUp() ? "unavailable" : "gone");
+  }
+
+  /** The place that is asked for, or why the answer is another one. */
+  #wanted(directives: ReloadDirectives): Position | Exclude<Reload, { readonly outcome: "ready" }> {
+    const complete = this.window.newestComplete();
+    const newest = this.window.newest();
+    const grid = this.#grid;
+    if (complete === undefined || newest === undefined || grid === undefined) return UNAVAILABLE;
+    if (this.#options.isCatchingUp()) return UNAVAILABLE;
+    if (directives.segmentNumber > complete + AHEAD_SEGMENTS_MAX) return { outcome: "bad" };
+    const wanted = this.#normalize(directives, grid);
+    const isFar = this.hasParts && this.#partsAhead(wanted, newest, grid) > partsAheadMax(grid);
+    return isFar ? { outcome: "bad" } : wanted;
   }
 
   #hold(wanted: Position, signal: AbortSignal): Promise<HeldOutcome> {
@@ -168,9 +197,11 @@ export class Track {
     const next = this.window.next(grid.run);
     if (reports === undefined || window.names.part === undefined || next === undefined) return undefined;
     const { segmentNumber, part } = next.position;
+    const mapUri = next.hasNewInit ? window.names.init?.(next.run) : undefined;
     return {
       partFrames: grid.partFrames,
       preloadHintUri: window.names.part(next.run, segmentNumber, part),
+      ...(mapUri === undefined ? {} : { preloadMapUri: mapUri }),
       reports: reports(),
     };
   }

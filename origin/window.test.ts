@@ -13,6 +13,7 @@ function open(bytesMax = 1_000_000): SegmentWindow {
       segment: (run, number) => `${run.id}-${number}`,
       part: (run, number, part) => `${run.id}-${number}.${part}`,
     },
+    segmentSeconds: 2,
     listedMax: 3,
     bytesMax,
   });
@@ -36,6 +37,20 @@ function add(window: SegmentWindow, segmentNumber: number, { run = first, count 
 const numbers = (window: SegmentWindow): number[] => window.listed().map((segment) => segment.mediaSequence);
 
 describe("SegmentWindow", () => {
+  test("16: a segment with a hole is never had under its name, and the list begins anew", () => {
+    const window = open();
+    add(window, 100);
+    add(window, 101, { count: 1 });
+    window.abandonOpen();
+    add(window, 102, { count: 1 });
+    expect(numbers(window)).toEqual([100, 101]);
+    add(window, 103);
+    expect(numbers(window)).toEqual([103]);
+    expect(window.find(`${first.id}-101`)).toBeUndefined();
+    expect(window.find(`${first.id}-101.0`)).toHaveLength(10);
+    expect(window.restarts).toBe(1);
+  });
+
   test("9: lists nothing before the first whole segment, then it and the open one", () => {
     const window = open();
     add(window, 100, { count: 1 });
@@ -75,7 +90,8 @@ describe("SegmentWindow", () => {
 
   const rows: (readonly [string, Partial<Run>, number, readonly number[]])[] = [
     ["13: the next run goes on in the list", { ordinal: 8, startFrame: 6180 }, 103, [101, 102, 103]],
-    ["a hole in the numbers begins a new list", { ordinal: 8, startFrame: 6240 }, 104, [104]],
+    ["14: a slot that nobody saw is a gap", { ordinal: 8, startFrame: 6240 }, 104, [102, 103, 104]],
+    ["more missing numbers begin a new list", { ordinal: 8, startFrame: 6300 }, 105, [105]],
     ["a run left out begins a new list", { ordinal: 9, startFrame: 6180 }, 103, [103]],
     ["an earlier run begins a new list", { ordinal: 6, startFrame: 600 }, 10, [10]],
     ["a run whose start is missing begins a new list", { ordinal: 8, startFrame: 6120 }, 103, [103]],

@@ -3,7 +3,7 @@
  * have left the list and must stay fetchable for a while. Everything is in memory, oldest out first.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.2 (how long media stays available)
-import type { Run } from "#common/formats/frame.ts";
+import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { framesToMs } from "#common/units.ts";
@@ -19,6 +19,8 @@ export interface MediaNames {
 
 export interface WindowOptions {
   readonly names: MediaNames;
+  /** Length of a whole segment. */
+  readonly segmentSeconds: number;
   /** Whole segments that the playlist lists. */
   readonly listedMax: number;
   readonly bytesMax: number;
@@ -41,6 +43,14 @@ export interface Position {
   readonly part: number;
 }
 
+/** What {@link SegmentWindow.next} tells. */
+export interface NextPart {
+  readonly run: Run;
+  readonly position: Position;
+  /** True where an initialization segment comes before it. */
+  readonly hasNewInit: boolean;
+}
+
 interface StoredPart {
   readonly uri: string;
   readonly frames: number;
@@ -56,6 +66,10 @@ interface StoredSegment {
   frames: number;
   byteCount: number;
   isComplete: boolean;
+  /** Broken off by a hole in its run: it never becomes whole, and its successor begins a new list. */
+  isAbandoned: boolean;
+  /** Never made: its number is there, its media is not. */
+  isGap: boolean;
 }
 
 export class SegmentWindow {
@@ -85,7 +99,8 @@ export class SegmentWindow {
   append(part: NewPart): void {
     let segment = this.#openSegment();
     if (segment?.number !== part.segmentNumber || segment.run.id !== part.run.id) {
-      this.closeOpen();
+      if (segment?.run.id === part.run.id) this.abandonOpen();
+      else this.closeOpen();
       segment = this.#begin(part);
     }
     this.#addPart(segment, part);
@@ -97,6 +112,12 @@ export class SegmentWindow {
   closeOpen(): void {
     const segment = this.#openSegment();
     if (segment !== undefined) this.#complete(segment);
+  }
+
+  /** Frames of the open segment are missing: under its name only the whole one may ever be had. */
+  abandonOpen(): void {
+    const segment = this.#openSegment();
+    if (segment !== undefined) segment.isAbandoned = true;
   }
 
   /** Bytes of a segment or part, or `undefined` if it is not there (yet, or any more). */
@@ -128,13 +149,22 @@ export class SegmentWindow {
     return this.#listedStored().findLast((segment) => segment.isComplete)?.number;
   }
 
-  /** The part that comes next, if the stream goes on as it should. */
-  next(run: Run): { readonly run: Run; readonly position: Position } | undefined {
-    const last = this.#listedStored().at(-1);
+  /**
+   * The part that comes next, if `run` goes on as it should: where the list is to begin anew, or goes on with another
+   * run, that is the first part of what follows.
+   */
+  next(run: Run): NextPart | undefined {
+    const listed = this.#listedStored();
+    const last = listed.at(-1);
     if (last === undefined) return undefined;
-    return last.isComplete
-      ? { run, position: { segmentNumber: last.number + 1, part: 0 } }
-      : { run: last.run, position: { segmentNumber: last.number, part: last.parts.length } };
+    const after = this.#kept[this.#listedFrom + listed.length];
+    if (after !== undefined) return nextPart(last, after.run, { segmentNumber: after.number, part: 0 });
+    if (!last.isComplete && last.run.id === run.id && !last.isAbandoned) {
+      return nextPart(last, run, { segmentNumber: last.number, part: last.parts.length });
+    }
+    const first = Math.floor(run.startFrame / (this.#options.segmentSeconds * run.fps));
+    const segmentNumber = last.run.id === run.id ? last.number + 1 : first;
+    return nextPart(last, run, { segmentNumber, part: 0 });
   }
 
   /** Bits per second of the listed whole segments: the highest of one, and all together. */
@@ -143,7 +173,7 @@ export class SegmentWindow {
     let bits = 0;
     let seconds = 0;
     for (const segment of this.#listedStored()) {
-      if (!segment.isComplete) continue;
+      if (!segment.isComplete || segment.isGap) continue;
       const segmentSeconds = segment.frames / segment.run.fps;
       peak = Math.max(peak, (segment.byteCount * 8) / segmentSeconds);
       bits += segment.byteCount * 8;
@@ -158,24 +188,26 @@ export class SegmentWindow {
 
   #openSegment(): StoredSegment | undefined {
     const last = this.#kept.at(-1);
-    return last?.isComplete === false ? last : undefined;
+    return last === undefined || last.isComplete || last.isAbandoned ? undefined : last;
   }
 
   #begin(part: NewPart): StoredSegment {
-    const last = this.#kept.at(-1);
+    let last = this.#kept.at(-1);
+    const missing = last === undefined ? 0 : missingBefore(part, last, this.#options.segmentSeconds);
+    for (let count = 0; count < missing && last !== undefined; count++) last = this.#addGap(last);
     const continues = last === undefined || goesOn(last, part);
     // What is listed stays so until the new numbers have a whole segment: a playlist without one ends players.
     if (!continues) this.#listedTo ??= this.#kept.length;
-    const segment: StoredSegment = {
-      run: part.run,
-      number: part.segmentNumber,
-      firstFrame: part.firstFrame,
-      parts: [],
-      frames: 0,
-      byteCount: 0,
-      isComplete: false,
-    };
+    const segment = openSegment(part.run, part.segmentNumber, part.firstFrame);
     this.#kept.push(segment);
+    return segment;
+  }
+
+  /** The segment that would have followed `last`, had its run gone on. */
+  #addGap({ run, number }: StoredSegment): StoredSegment {
+    const frames = this.#options.segmentSeconds * run.fps;
+    const segment = openSegment(run, number + 1, (number + 1) * frames);
+    this.#kept.push({ ...segment, frames, isComplete: true, isGap: true });
     return segment;
   }
 
@@ -189,21 +221,27 @@ export class SegmentWindow {
     if (name !== undefined) this.#media.set(name, bytes);
   }
 
-  /** Joins the parts into one buffer, of which they become views: nothing is kept twice. */
   #complete(segment: StoredSegment): void {
     segment.isComplete = true;
-    const bytes = joinBytes(segment.parts.map((part) => part.bytes));
-    let offset = 0;
-    for (const part of segment.parts) {
-      part.bytes = bytes.subarray(offset, offset + part.bytes.length);
-      offset += part.bytes.length;
-      if (part.uri !== "") this.#media.set(part.uri, part.bytes);
-    }
+    const [first] = segment.parts;
+    const bytes = segment.parts.length === 1 && first !== undefined ? first.bytes : this.#join(segment);
     this.#media.set(this.#options.names.segment(segment.run, segment.number), bytes);
     if (this.#listedTo === undefined) return;
     this.#listedFrom = this.#kept.length - 1;
     this.#listedTo = undefined;
     this.restarts++;
+  }
+
+  /** Joins the parts into one buffer, of which they become views: nothing is kept twice. */
+  #join({ parts }: StoredSegment): Uint8Array<ArrayBuffer> {
+    const bytes = joinBytes(parts.map((part) => part.bytes));
+    let offset = 0;
+    for (const part of parts) {
+      part.bytes = bytes.subarray(offset, offset + part.bytes.length);
+      offset += part.bytes.length;
+      if (part.uri !== "") this.#media.set(part.uri, part.bytes);
+    }
+    return bytes;
   }
 
   /** Media stays as long again as the list is, and two segments more, after it has left the list (6.2.2). */
@@ -230,7 +268,7 @@ export class SegmentWindow {
   }
 
   #describe(segment: StoredSegment): ListedSegment {
-    const { run, number, firstFrame, frames, isComplete, parts } = segment;
+    const { run, number, firstFrame, frames, isComplete, isGap, parts } = segment;
     const { names } = this.#options;
     const mapUri = names.init?.(run);
     return {
@@ -242,16 +280,51 @@ export class SegmentWindow {
       ordinal: run.ordinal,
       isFirstOfRun: firstFrame === run.startFrame,
       isComplete,
+      isGap,
       parts,
       ...(mapUri === undefined ? {} : { mapUri }),
     };
   }
 }
 
+function openSegment(run: Run, number: number, firstFrame: number): StoredSegment {
+  return {
+    run,
+    number,
+    firstFrame,
+    parts: [],
+    frames: 0,
+    byteCount: 0,
+    isComplete: false,
+    isAbandoned: false,
+    isGap: false,
+  };
+}
+
+function nextPart(last: StoredSegment, run: Run, position: Position): NextPart {
+  return { run, position, hasNewInit: last.run.id !== run.id };
+}
+
 /** True where no number is missing between the two, and no frame within one run. */
 function goesOn(last: StoredSegment, part: NewPart): boolean {
-  if (part.segmentNumber !== last.number + 1) return false;
+  if (part.segmentNumber !== last.number + 1 || last.isAbandoned) return false;
   return part.run.id === last.run.id
     ? part.firstFrame === last.firstFrame + last.frames
-    : part.run.ordinal === last.run.ordinal + 1 && part.firstFrame === part.run.startFrame;
+    : beginsNextRun(last, part);
+}
+
+function beginsNextRun(last: StoredSegment, part: NewPart): boolean {
+  return part.run.ordinal === last.run.ordinal + 1 && part.firstFrame === part.run.startFrame;
+}
+
+/**
+ * How many segments a run has left out at its end: a run begins in a slot of the grid that no earlier one has reserved,
+ * and the last of those may have been cut off before anything, or all of its seconds, were seen. 0 where more is missing
+ * than that.
+ */
+function missingBefore(part: NewPart, last: StoredSegment, segmentSeconds: number): number {
+  const missing = part.segmentNumber - last.number - 1;
+  return beginsNextRun(last, part) && missing > 0 && missing * segmentSeconds <= SEGMENT_SECONDS
+    ? missing
+    : 0;
 }

@@ -54,6 +54,13 @@ test("buildPage() keeps the licence note of hls.js in the script", () => {
   expect(new TextDecoder().decode(script?.body)).toStartWith("/*! contains hls.js");
 });
 
+test("buildPage() compresses what gets smaller by it", () => {
+  for (const { body, gzip = new Uint8Array() } of page.values()) {
+    expect(gzip.length).toBeLessThan(body.length);
+    expect(Bun.gunzipSync(gzip)).toEqual(body);
+  }
+});
+
 test("buildPage() twice gives the same names and bytes", async () => {
   const second = await buildPage();
   expect(new Map(second)).toEqual(new Map(page));

@@ -1,6 +1,6 @@
 /**
  * Makes the viewer page ready to serve: bundles script and style with hls.js in memory, once when an edge starts,
- * and names the result by its content. Nothing is written to disk; no build step stands between a change and its
+ * compresses them and names the result by its content. Nothing is written to disk; no build step stands between a change and its
  * effect. `edge/http.ts` serves what this returns.
  */
 // RFC 9111 (caching), Content Security Policy Level 3, Permissions Policy
@@ -10,9 +10,11 @@ import { SpillwayError } from "#common/errors.ts";
 /** One file of the page. */
 export interface PageFile {
   readonly body: Uint8Array<ArrayBuffer>;
+  /** The body compressed with gzip, where that is smaller: made once, since every new viewer fetches it. */
+  readonly gzip?: Uint8Array<ArrayBuffer>;
   readonly contentType: string;
   readonly cacheControl: string;
-  /** Strong, quoted, of the body. */
+  /** Strong, quoted, of the body as it is; whoever sends `gzip` makes another one of it. */
   readonly etag: string;
 }
 
@@ -23,6 +25,8 @@ const HASHED_NAME = "[name]-[hash].[ext]";
 /** The page itself is asked for each time and answered 304; what it refers to has its content in its name. */
 const PAGE_CACHING = "no-cache";
 const FILE_CACHING = "public, max-age=31536000, immutable";
+/** The smallest: it is done once in the life of an edge. */
+const GZIP_LEVEL = 9;
 const ETAG_CHARACTERS = 24;
 const NAME_CHARACTERS = 10;
 
@@ -97,8 +101,10 @@ function createFile(options: {
   readonly cacheControl: string;
 }): PageFile {
   const { body, type, cacheControl } = options;
+  const gzip = Bun.gzipSync(body, { level: GZIP_LEVEL });
   return {
     body,
+    ...(gzip.length < body.length ? { gzip } : {}),
     // Bun writes `text/css;charset=utf-8`; SVG comes without a charset, which as XML it needs none.
     contentType: type.replace(/;\s*/, "; "),
     cacheControl,

@@ -14,20 +14,31 @@ export interface ListedEdge {
 
 export interface EdgeListOptions {
   readonly clock: Clock;
+  /** True on an https page, where browsers block http. */
+  readonly isSecure: boolean;
   /** Fetches a URL's text, `undefined` where there is none. */
   readonly fetchText: (url: string) => Promise<string | undefined>;
 }
 
-/** How often the list is fetched, and how many of its entries are kept (the first ones). */
-const POLL_MS = 30_000;
+const PATH = "api/v1/edges";
+/** How many entries of the list are kept (the first ones). */
 const EDGES_MAX = 64;
+/** How often the list is fetched once it names another edge. */
+export const POLL_MS = 30_000;
+/** And before: an edge that dies young should leave its viewers somewhere to go. */
+export const QUICK_POLL_MS = 2_000;
+/** Where there is only one edge at all, viewers should not go on asking it so often: for a minute. */
+const QUICK_POLLS_MAX = 30;
 
 /** Keeps the latest list that could be had. */
 export class EdgeList {
   readonly #options: EdgeListOptions;
-  #url = "";
+  #base = "";
   #edges: readonly ListedEdge[] = [];
+  #polls = 0;
   #cancelPoll: (() => void) | undefined;
+  /** A fetch that was begun before the list was last opened or closed says nothing any more. */
+  #turn = 0;
 
   constructor(options: EdgeListOptions) {
     this.#options = options;
@@ -37,24 +48,35 @@ export class EdgeList {
     return this.#edges;
   }
 
-  /** Fetches the list from `url` now and from then on. */
-  open(url: string): void {
-    this.#url = url;
-    this.#cancelPoll?.();
+  /** Fetches the list from the edge at `base` (ending in `/`) now and from then on. */
+  open(base: string): void {
+    this.close();
+    this.#base = base;
+    this.#polls = 0;
     // #poll keeps the old list when a fetch fails; nothing is left to handle.
     void this.#poll();
   }
 
   close(): void {
+    this.#turn++;
     this.#cancelPoll?.();
   }
 
   async #poll(): Promise<void> {
     const { clock, fetchText } = this.#options;
-    this.#cancelPoll = clock.after(POLL_MS, () => void this.#poll());
-    const edges = decodeEdges((await fetchText(this.#url)) ?? "");
+    const turn = this.#turn;
+    const edges = decodeEdges((await fetchText(new URL(PATH, this.#base).href)) ?? "");
+    if (turn !== this.#turn) return;
     // Without an answer the old list stands: that is what it is kept for.
     if (edges.length > 0) this.#edges = edges;
+    this.#polls++;
+    const isQuick = this.#polls < QUICK_POLLS_MAX && !this.#hasOther();
+    this.#cancelPoll = clock.after(isQuick ? QUICK_POLL_MS : POLL_MS, () => void this.#poll());
+  }
+
+  #hasOther(): boolean {
+    const wanted = { base: this.#base, isSecure: this.#options.isSecure };
+    return this.#edges.some((edge) => isCandidate(edge, wanted));
   }
 }
 
@@ -90,11 +112,23 @@ export function orderCandidates(options: {
   readonly isSecure: boolean;
   readonly random: () => number;
 }): readonly string[] {
-  const { edges, base, isSecure, random } = options;
+  const { edges, random } = options;
   return edges
-    .filter(({ state, weight }) => state === "ready" && weight > 0)
-    .map(({ url, weight }) => ({ base: url.endsWith("/") ? url : `${url}/`, key: random() ** (1 / weight) }))
-    .filter((candidate) => candidate.base !== base && (!isSecure || candidate.base.startsWith("https:")))
+    .filter((edge) => isCandidate(edge, options))
+    .map((edge) => ({ base: baseOf(edge), key: random() ** (1 / edge.weight) }))
     .toSorted((a, b) => b.key - a.key)
     .map((candidate) => candidate.base);
+}
+
+function isCandidate(
+  edge: ListedEdge,
+  { base, isSecure }: { readonly base: string; readonly isSecure: boolean },
+): boolean {
+  if (edge.state !== "ready" || edge.weight <= 0) return false;
+  const candidate = baseOf(edge);
+  return candidate !== base && (!isSecure || candidate.startsWith("https:"));
+}
+
+function baseOf({ url }: ListedEdge): string {
+  return url.endsWith("/") ? url : `${url}/`;
 }

@@ -1,6 +1,7 @@
 /**
- * Takes the page to another edge when its own one is gone: neither video nor figures have got any answer for some
- * seconds. It stays there; loading the page again goes back.
+ * Takes the page to another edge when its own one is of no use any more: neither video nor figures have got any
+ * answer for some seconds, or it has lost its origin and has neither stream nor figures to give. The page stays
+ * where it went; loading it again goes back.
  */
 import { orderCandidates, type ListedEdge } from "./edge-list.ts";
 
@@ -17,7 +18,25 @@ export interface EdgeSwitchOptions {
 
 /** An edge that is merely restarted is back within this time. */
 export const GONE_AFTER_MS = 5_000;
+/** An origin is, too; and while it is away all edges are without it, and none is better than the present one. */
+export const FAILING_AFTER_MS = 10_000;
 const OK = 200;
+
+/** For how long an edge has given nothing. Milliseconds. */
+export interface Silence {
+  /** Requests for the video got no answer at all. */
+  readonly videoMs: number;
+  /** They got no answer or a server's failure (5xx), but not the stream. */
+  readonly failingMs: number;
+  /** No figures came. */
+  readonly figuresMs: number;
+}
+
+/** Whether an edge should be left. As long as figures come from it, its origin is there, and so is it. */
+export function isUseless({ videoMs, failingMs, figuresMs }: Silence): boolean {
+  if (figuresMs <= GONE_AFTER_MS) return false;
+  return videoMs > GONE_AFTER_MS || failingMs > FAILING_AFTER_MS;
+}
 
 export class EdgeSwitch {
   readonly #options: EdgeSwitchOptions;
@@ -30,9 +49,14 @@ export class EdgeSwitch {
     this.#options = options;
   }
 
-  /** To be called now and then with how long video and figures have been without any answer. */
-  async check(silence: { readonly videoMs: number; readonly figuresMs: number }): Promise<void> {
-    if (this.#isSearching || Math.min(silence.videoMs, silence.figuresMs) <= GONE_AFTER_MS) return;
+  /** The URL of the present edge, ending in `/`. */
+  get base(): string {
+    return this.#base;
+  }
+
+  /** To be called now and then. Looks for another edge where {@link isUseless} says so; one search at a time. */
+  async check(silence: Silence): Promise<void> {
+    if (this.#isSearching || !isUseless(silence)) return;
     this.#isSearching = true;
     try {
       await this.#search();

@@ -10,10 +10,13 @@ export interface EngineFailure {
   readonly status: number;
 }
 
+/** What arrived. A multivariant playlist shows that the edge is there, the rest that it has the stream. */
+export type EngineAnswer = "multivariant" | "stream";
+
 /** What an engine reports. */
 export interface EngineEvents {
   /** A playlist or a piece of media arrived. */
-  readonly onAnswer: () => void;
+  readonly onAnswer: (answer: EngineAnswer) => void;
   /** A request failed, and the engine tries again by itself. `status` as in {@link EngineFailure}. */
   readonly onTrouble: (status: number) => void;
   readonly onFailure: (failure: EngineFailure) => void;

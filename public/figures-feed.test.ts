@@ -97,3 +97,13 @@ test("FiguresFeed.open() moves to another URL and hears no more from the old one
   sources[1]?.say(JSON.stringify(figures));
   expect(heard).toEqual([figures]);
 });
+
+test("FiguresFeed.close() hangs up for good, until open() begins anew", () => {
+  feed.close();
+  expect(sources[0]?.isClosed).toBe(true);
+  clock.advance(60_000);
+  expect(sources).toHaveLength(1);
+  feed.open("http://edge.example/live/canvas/events");
+  clock.advance(11_500);
+  expect(sources.length).toBeGreaterThan(2);
+});

@@ -62,8 +62,10 @@ export class FiguresFeed {
     if (this.#cancelTick === undefined) this.#scheduleTick();
   }
 
+  /** Hangs up. {@link open} begins anew. */
   close(): void {
     this.#cancelTick?.();
+    this.#cancelTick = undefined;
     this.#source?.close();
   }
 

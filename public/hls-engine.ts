@@ -36,12 +36,12 @@ class HlsEngine implements Engine {
     this.#video = video;
     const hls = new Hls(hlsConfig());
     this.#hls = hls;
-    hls.on(Events.MANIFEST_LOADED, events.onAnswer);
+    hls.on(Events.MANIFEST_LOADED, () => events.onAnswer("multivariant"));
     hls.on(Events.LEVEL_LOADED, (_, { level, details }) => {
-      events.onAnswer();
+      events.onAnswer("stream");
       if (this.#hasGoneBack(level, details.startSN)) events.onFailure({ kind: "other", status: 0 });
     });
-    hls.on(Events.FRAG_LOADED, events.onAnswer);
+    hls.on(Events.FRAG_LOADED, () => events.onAnswer("stream"));
     hls.on(Events.ERROR, (_, { fatal, type, response }) => {
       const status = response?.code ?? 0;
       if (fatal) events.onFailure({ kind: kindOf(type), status });
@@ -109,9 +109,10 @@ function hlsConfig(): Partial<HlsConfig> {
     abrEwmaDefaultEstimateMax: BANDWIDTH_GUESS,
     // The first request is repeated by the player, which shows that it waits.
     manifestLoadPolicy: loadPolicy({ firstByteMs: 5_000, retry: null }),
-    // Longer than a playlist is held back (three target durations).
+    // Longer than a playlist is held back: three target durations of two seconds. For reloads that name a part
+    // hls.js itself waits 0.8 target durations at the most, so a frozen edge is noticed sooner.
     playlistLoadPolicy: loadPolicy({
-      firstByteMs: 10_000,
+      firstByteMs: 7_000,
       retry: retryConfig(PLAYLIST_TRIES_MAX, canRetryPlaylist),
     }),
     fragLoadPolicy: loadPolicy({ firstByteMs: 5_000, retry: retryConfig(MEDIA_TRIES_MAX, canRetryMedia) }),

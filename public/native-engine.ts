@@ -32,7 +32,7 @@ class NativeEngine implements Engine {
     this.#video = video;
     this.#events = events;
     const { signal } = this.#listening;
-    video.addEventListener("progress", events.onAnswer, { signal });
+    video.addEventListener("progress", () => events.onAnswer("stream"), { signal });
     video.addEventListener("error", () => events.onFailure({ kind: "network", status: 0 }), { signal });
   }
 
@@ -72,7 +72,7 @@ class NativeEngine implements Engine {
     const status = await requestStatus(url);
     if (this.#isClosed) return;
     if (status === OK) {
-      this.#events.onAnswer();
+      this.#events.onAnswer("multivariant");
       this.#video.src = url;
     } else this.#events.onFailure({ kind: "network", status });
   }

@@ -49,16 +49,21 @@ function main(): void {
     showStale(elements, isStale);
   };
   const feed = new FiguresFeed({ clock: systemClock, random, connect, onFigures, onStale });
-  const list = new EdgeList({ clock: systemClock, fetchText: requestText });
+  const isSecure = location.protocol === "https:";
+  const list = new EdgeList({ clock: systemClock, isSecure, fetchText: requestText });
   const open = (base: string): void => {
     player.open(streamUrl(base, "index.m3u8"));
     feed.open(streamUrl(base, "events"));
-    list.open(new URL("api/v1/edges", base).href);
+    list.open(base);
   };
-  const home = new URL("./", location.href).href;
-  const edges = new EdgeSwitch(home, {
+  const close = (): void => {
+    player.close();
+    feed.close();
+    list.close();
+  };
+  const edges = new EdgeSwitch(new URL("./", location.href).href, {
     random,
-    isSecure: location.protocol === "https:",
+    isSecure,
     edges: () => list.edges,
     probe: (base) => requestStatus(streamUrl(base, "index.m3u8")),
     onMove: open,
@@ -73,8 +78,15 @@ function main(): void {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) player.wake();
   });
-  open(home);
-  every(SECOND_MS, () => void edges.check({ videoMs: player.silentMs, figuresMs: feed.silentMs }));
+  window.addEventListener("pagehide", close);
+  // The browser kept the page as it was left, and shows it again.
+  window.addEventListener("pageshow", ({ persisted }) => persisted && open(edges.base));
+  open(edges.base);
+  every(SECOND_MS, () => {
+    const { silentMs: videoMs, failingMs } = player;
+    // What goes wrong in a search shows as a status of 0.
+    void edges.check({ videoMs, failingMs, figuresMs: feed.silentMs });
+  });
   measureDelay({
     player,
     offsetMs: () => estimateOffsetMs(clockSamples),

@@ -91,7 +91,7 @@ describe("Player waits and goes on by itself", () => {
     expect(calls).toEqual([LOAD]);
     clock.advance(1);
     expect(calls).toEqual([LOAD, "close", LOAD]);
-    events.onAnswer();
+    events.onAnswer("stream");
     play(500);
     expect(player.status).toEqual({ state: "playing", reason: undefined });
   });
@@ -147,6 +147,51 @@ test("Player.silentMs grows while no request gets an answer", () => {
   expect(player.silentMs).toBe(1_000);
   events.onTrouble(503);
   expect(player.silentMs).toBe(0);
+});
+
+test("Player.silentMs counts a request that timed out from the answer before it, four seconds at most", () => {
+  events.onAnswer("stream");
+  clock.advance(1_600);
+  events.onTrouble(0);
+  expect(player.silentMs).toBe(1_600);
+  events.onAnswer("stream");
+  expect(player.silentMs).toBe(0);
+  clock.advance(3_600_000);
+  events.onTrouble(0);
+  expect([player.silentMs, player.failingMs]).toEqual([4_000, 4_000]);
+});
+
+test("Player.failingMs grows until the stream comes, whatever else the edge has", () => {
+  expect(player.failingMs).toBe(0);
+  events.onTrouble(503);
+  clock.advance(2_000);
+  events.onAnswer("multivariant");
+  events.onTrouble(0);
+  clock.advance(1_000);
+  expect(player.failingMs).toBe(3_000);
+  events.onAnswer("stream");
+  expect(player.failingMs).toBe(0);
+});
+
+test.each([
+  ["a status that is the request's own fault", () => events.onTrouble(404)],
+  ["another source", () => player.open("http://other.example/live/canvas/index.m3u8")],
+])("Player.failingMs begins anew after %s", (_, happen) => {
+  events.onTrouble(502);
+  clock.advance(5_000);
+  happen();
+  expect([player.silentMs, player.failingMs]).toEqual([0, 0]);
+});
+
+test("Player.close() lets go of everything, and open() begins anew", () => {
+  play(500);
+  player.close();
+  expect(calls).toEqual([LOAD, "close"]);
+  clock.advance(60_000);
+  expect(calls).toEqual([LOAD, "close"]);
+  player.open(URL_OF_STREAM);
+  play(500);
+  expect(player.status.state).toBe("playing");
 });
 
 test("Player leaves a hidden tab alone", () => {

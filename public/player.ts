@@ -5,7 +5,7 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { secondsToMs } from "#common/units.ts";
-import type { CreateEngine, Engine, EngineFailure } from "./engine.ts";
+import type { CreateEngine, Engine, EngineAnswer, EngineFailure } from "./engine.ts";
 import { retryDelayMs } from "./retry.ts";
 import { nextStep, stateOf, type PlayerState } from "./watchdog.ts";
 
@@ -40,6 +40,10 @@ const MOVES_MIN = 2;
 const MOVE_RATE_MAX = 2;
 /** A second media failure within this time of the first is not answered by rebuilding the decoder alone. */
 const MEDIA_FAILURE_MS = 5_000;
+/** How far trouble counts back to the last answer. Not further: a computer that slept has not listened either. */
+const SILENCE_CREDIT_MS = 4_000;
+/** Statuses from here on are a server's own failure (RFC 9110 15.6): an edge without its origin. */
+const SERVER_FAILURE = 500;
 
 export class Player {
   readonly #options: PlayerOptions;
@@ -50,8 +54,13 @@ export class Player {
   #needsTap = false;
   #failures = 0;
   #lastStatus: number | undefined;
-  /** When requests began to get no answer at all; `undefined` while they get one. */
+  /** Since when no request has got any answer; `undefined` while they get one. */
   #silentSinceMs: number | undefined;
+  /** Since when none has got the stream, but a server's failure or no answer; `undefined` while they get it. */
+  #failingSinceMs: number | undefined;
+  /** When the last answer of any kind came, and the last that was neither failure nor silence of the server. */
+  #answeredMs = Number.NEGATIVE_INFINITY;
+  #streamedMs = Number.NEGATIVE_INFINITY;
   #cancelRetry: (() => void) | undefined;
   #cancelTick: (() => void) | undefined;
   #lastTime = 0;
@@ -79,6 +88,11 @@ export class Player {
     return this.#silentSinceMs === undefined ? 0 : this.#nowMs() - this.#silentSinceMs;
   }
 
+  /** How long requests for the stream have met a failing server (5xx) or none, in milliseconds; else 0. */
+  get failingMs(): number {
+    return this.#failingSinceMs === undefined ? 0 : this.#nowMs() - this.#failingSinceMs;
+  }
+
   /** When the frame on the screen was captured, by the origin's clock; `undefined` unless it plays. */
   captureMs(): number | undefined {
     return this.#status.state === "playing" ? this.#engine?.captureMs() : undefined;
@@ -89,6 +103,9 @@ export class Player {
     this.#url = url;
     this.#failures = 0;
     this.#silentSinceMs = undefined;
+    this.#failingSinceMs = undefined;
+    this.#answeredMs = this.#nowMs();
+    this.#streamedMs = this.#answeredMs;
     this.#recreate();
     if (this.#cancelTick === undefined) this.#scheduleTick();
   }
@@ -107,9 +124,12 @@ export class Player {
     this.#play();
   }
 
+  /** Lets go of the source. {@link open} begins anew. */
   close(): void {
     this.#cancelTick?.();
+    this.#cancelTick = undefined;
     this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
     this.#engine?.close();
     this.#engine = undefined;
   }
@@ -121,22 +141,37 @@ export class Player {
   #createEngine(): Engine {
     const engine: Engine = this.#options.createEngine({
       // A closed engine may still say something; only the present one counts.
-      onAnswer: () => this.#engine === engine && this.#onAnswer(),
+      onAnswer: (answer) => this.#engine === engine && this.#onAnswer(answer),
       onTrouble: (status) => this.#engine === engine && this.#onTrouble(status),
       onFailure: (failure) => this.#engine === engine && this.#onFailure(failure),
     });
     return engine;
   }
 
-  #onAnswer(): void {
+  #onAnswer(answer: EngineAnswer): void {
     this.#silentSinceMs = undefined;
+    this.#answeredMs = this.#nowMs();
     this.#lastStatus = undefined;
+    if (answer !== "stream") return;
+    this.#failingSinceMs = undefined;
+    this.#streamedMs = this.#answeredMs;
   }
 
   #onTrouble(status: number): void {
     this.#lastStatus = status;
-    if (status !== 0) this.#silentSinceMs = undefined;
-    else this.#silentSinceMs ??= this.#nowMs();
+    // Both count from the last answer, not from the trouble: a request that timed out had been silent all the time.
+    const creditMs = this.#nowMs() - SILENCE_CREDIT_MS;
+    if (status === 0) this.#silentSinceMs ??= Math.max(this.#answeredMs, creditMs);
+    else {
+      this.#silentSinceMs = undefined;
+      this.#answeredMs = this.#nowMs();
+    }
+    if (status === 0 || status >= SERVER_FAILURE)
+      this.#failingSinceMs ??= Math.max(this.#streamedMs, creditMs);
+    else {
+      this.#failingSinceMs = undefined;
+      this.#streamedMs = this.#nowMs();
+    }
   }
 
   #onFailure({ kind, status }: EngineFailure): void {

@@ -1,6 +1,6 @@
 /** Options of the server. */
 import { availableParallelism } from "node:os";
-import type { commonOptions } from "#common/config.ts";
+import { edgePortOption, type commonOptions } from "#common/config.ts";
 import {
   bindAddress,
   choice,
@@ -13,9 +13,7 @@ import {
 } from "#common/options.ts";
 import { encodingOptions } from "./encoding-options.ts";
 import { THREADS_MAX } from "./framebuffer.ts";
-
-/** Longest side of a canvas, in pixels: what H.264 can still encode in its highest levels. */
-const SIDE_MAX = 16_384;
+import { SIDE_MAX, SIDE_MIN } from "./renditions.ts";
 
 export const serverOptions = {
   "pixelflut-port": port({ table: "server", description: "TCP port that players paint on.", default: 1234 }),
@@ -38,14 +36,14 @@ export const serverOptions = {
     table: "server",
     description: "Width of the canvas, in pixels.",
     default: 1280,
-    min: 16,
+    min: SIDE_MIN,
     max: SIDE_MAX,
   }),
   height: integer({
     table: "server",
     description: "Height of the canvas, in pixels.",
     default: 720,
-    min: 16,
+    min: SIDE_MIN,
     max: SIDE_MAX,
   }),
   fps: integer({
@@ -85,8 +83,9 @@ export const serverOptions = {
     table: "server",
     description: "Where a browser that opens the players' port is sent.",
     default: "",
-    defaultText: "port 8081 of the host that it asked for",
+    defaultText: "the edge's port of the host that it asked for",
   }),
+  "edge-port": edgePortOption,
   ...encodingOptions,
 } satisfies OptionSet;
 

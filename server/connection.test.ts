@@ -1,7 +1,14 @@
 /** A connection between a made-up socket and the real parser: replies, back-pressure, endings. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
-import { Connection, LINGER_MS_MAX, STALL_MS_MAX, type ConnectionContext, type Peer } from "./connection.ts";
+import {
+  Connection,
+  LINGER_MS_MAX,
+  STALL_MS_MAX,
+  STALL_TOTAL_MS_MAX,
+  type ConnectionContext,
+  type Peer,
+} from "./connection.ts";
 import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
 import { sumCounters } from "./counters.ts";
 import { PlainParser } from "./plain-parser.ts";
@@ -66,7 +73,7 @@ function createRig(heldBytesMax?: number): Rig {
     }),
     counters,
     monotonicMs: () => clock.monotonicMs(),
-    viewerUrl: "",
+    viewers: { url: "", port: 8081 },
     held: { bytes: 0 },
     watched: new Set(),
     ...(heldBytesMax === undefined ? {} : { heldBytesMax }),
@@ -133,6 +140,52 @@ describe("Connection", () => {
     connection.close();
     expect(context.held.bytes).toBe(0);
     expect(sumCounters(framebuffer.counters).droppedStalled).toBe(1);
+  });
+
+  test("checkDeadline() closes a peer that trickles for too long in all", () => {
+    const { peer, receive, connection, clock, context, framebuffer } = createRig();
+    peer.room = 0;
+    receive("SIZE\n".repeat(100));
+    const check = (): void =>
+      context.watched.forEach((watched) => watched.checkDeadline(clock.monotonicMs()));
+    for (let spentMs = 0; spentMs < STALL_TOTAL_MS_MAX; spentMs += STALL_MS_MAX / 2) {
+      expect(peer.calls).toEqual(["pause"]);
+      clock.advance(STALL_MS_MAX / 2);
+      peer.room = 1;
+      connection.drain();
+      check();
+    }
+    expect(peer.calls).toEqual(["pause", "terminate"]);
+    expect(sumCounters(framebuffer.counters)).toMatchObject({ droppedStalled: 1, heldBytes: 0 });
+  });
+
+  test("checkDeadline() closes a browser that never ends its header", () => {
+    const { peer, receive, clock, context } = createRig();
+    receive("GET / HTTP/1.1\r\n");
+    clock.advance(LINGER_MS_MAX - 1);
+    receive("X: y\r\n");
+    for (const watched of context.watched) watched.checkDeadline(clock.monotonicMs());
+    expect(peer.calls).toEqual([]);
+    clock.advance(1);
+    for (const watched of context.watched) watched.checkDeadline(clock.monotonicMs());
+    expect(peer.calls).toEqual(["terminate"]);
+  });
+
+  test("receive() closes the connection that has stalled longest when the thread holds too much", () => {
+    const { peer, receive, context, clock, framebuffer } = createRig(1_500);
+    peer.room = 0;
+    receive("SIZE\n".repeat(100));
+    clock.advance(1);
+    const later = new FakePeer();
+    later.room = 0;
+    const second = new Connection(context, later);
+    second.receive(encoder.encode("SIZE\n".repeat(100)));
+    expect(peer.calls).toEqual(["pause", "terminate"]);
+    expect(later.calls).toEqual(["pause"]);
+    expect(context.held.bytes).toBe(900);
+    expect(sumCounters(framebuffer.counters)).toMatchObject({ droppedStalled: 1, closed: 1, heldBytes: 900 });
+    second.close();
+    expect(sumCounters(framebuffer.counters).heldBytes).toBe(0);
   });
 
   test("receive() closes the connection that makes the thread hold too much", () => {

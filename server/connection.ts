@@ -4,15 +4,17 @@
  * path can drive it.
  */
 import type { CounterSlot } from "./counters.ts";
-import { HttpRedirect } from "./http-redirect.ts";
+import { HttpRedirect, type ViewerAddress } from "./http-redirect.ts";
 import type { ParserState, PixelflutParser } from "./pixelflut-parser.ts";
 
-/** How long a peer may take no byte of its replies, and how long one may keep a connection open that we ended. */
+/** How long a peer may take no byte of its replies, and how long all that waits for it may take, even if some moves. */
 export const STALL_MS_MAX = 60_000;
+export const STALL_TOTAL_MS_MAX = 600_000;
+/** How long a peer may keep a connection open that we ended, and how long a browser may take for its request. */
 export const LINGER_MS_MAX = 10_000;
 /**
- * Most bytes that a thread holds for peers which do not read: unsent replies and reads not yet parsed. The connection
- * that would exceed it is closed.
+ * Most bytes that a thread holds for peers which do not read: unsent replies and reads not yet parsed. Past it those
+ * who have not caught up for the longest are closed.
  */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -39,13 +41,13 @@ export interface ConnectionContext<State extends ParserState> {
   readonly counters: CounterSlot;
   /** Monotonic, in milliseconds. */
   readonly monotonicMs: () => number;
-  /** URL for browsers, or empty ({@link HttpRedirect}). */
-  readonly viewerUrl: string;
+  /** For browsers ({@link HttpRedirect}). */
+  readonly viewers: ViewerAddress;
   /** Bytes held for all connections of the thread, bounded by `heldBytesMax`. */
   readonly held: { bytes: number };
   /** Default: {@link HELD_BYTES_MAX}. */
   readonly heldBytesMax?: number;
-  /** Connections with a deadline, for the thread to check now and then with {@link Connection.checkDeadline}. */
+  /** Connections with a deadline, all that hold bytes among them, for the thread to check now and then with {@link Connection.checkDeadline}. */
   readonly watched: Set<Connection<State>>;
 }
 
@@ -65,6 +67,8 @@ export class Connection<State extends ParserState> {
   #hasPeerFinished = false;
   #isClosed = false;
   #deadlineMs = Number.POSITIVE_INFINITY;
+  /** Since when something has been held without a moment in which all of it was taken. */
+  #stalledSinceMs: number | undefined;
 
   constructor(context: ConnectionContext<State>, peer: Peer) {
     this.#context = context;
@@ -86,7 +90,7 @@ export class Connection<State extends ParserState> {
     if (this.#isClosed || this.#unsent.length === 0) return;
     const taken = this.#write(this.#unsent);
     if (this.#isClosed) return;
-    if (taken > 0) this.#watch(STALL_MS_MAX);
+    if (taken > 0) this.#watchStall();
     if (taken < this.#unsent.length) {
       this.#hold(this.#unsent.slice(taken), this.#unparsed);
       return;
@@ -99,7 +103,9 @@ export class Connection<State extends ParserState> {
       return;
     }
     this.#work(rest);
-    if (this.#unsent.length === 0) this.#peer.resume();
+    if (this.#unsent.length > 0) return;
+    this.#stalledSinceMs = undefined;
+    this.#peer.resume();
   }
 
   /** The peer sent FIN: it gets all replies, then ours. An incomplete command is dropped. */
@@ -122,8 +128,8 @@ export class Connection<State extends ParserState> {
   /** Closes a connection that has overstayed. */
   checkDeadline(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return;
-    if (this.#unsent.length > 0) this.#context.counters.add("droppedStalled", 1);
-    this.#peer.terminate();
+    if (this.#unsent.length > 0) this.#dropStalled();
+    else this.#peer.terminate();
   }
 
   /** Parses bytes as far as the peer takes the replies; holds the rest. */
@@ -152,9 +158,11 @@ export class Connection<State extends ParserState> {
   }
 
   #receiveRequest(bytes: Uint8Array): void {
-    const { viewerUrl, counters } = this.#context;
+    const { viewers, counters } = this.#context;
     if (this.#redirect === undefined) {
-      this.#redirect = new HttpRedirect({ viewerUrl, localAddress: this.#peer.localAddress });
+      this.#redirect = new HttpRedirect({ viewers, localAddress: this.#peer.localAddress });
+      // Not renewed by what follows: a header has an end.
+      this.#watch(LINGER_MS_MAX);
       counters.add("redirects", 1);
     }
     this.#redirect.receive(bytes);
@@ -190,7 +198,8 @@ export class Connection<State extends ParserState> {
   #stall(unsent: Uint8Array, unparsed: Uint8Array): void {
     if (this.#isClosed) return;
     this.#context.counters.add("stalls", 1);
-    this.#watch(STALL_MS_MAX);
+    this.#stalledSinceMs ??= this.#context.monotonicMs();
+    this.#watchStall();
     this.#peer.pause();
     // The parser's buffer and the socket's are used again, so both are copied; the phase may already be `closing`.
     this.#hold(unsent, unparsed.slice());
@@ -199,13 +208,36 @@ export class Connection<State extends ParserState> {
 
   #hold(unsent: Uint8Array, unparsed: Uint8Array): void {
     const { held, heldBytesMax = HELD_BYTES_MAX, counters } = this.#context;
-    held.bytes += unsent.length + unparsed.length - this.#unsent.length - this.#unparsed.length;
+    const moreBytes = unsent.length + unparsed.length - this.#unsent.length - this.#unparsed.length;
+    held.bytes += moreBytes;
+    counters.add("heldBytes", moreBytes);
     this.#unsent = unsent;
     this.#unparsed = unparsed;
-    if (held.bytes > heldBytesMax && unsent.length > 0) {
-      counters.add("droppedStalled", 1);
-      this.#peer.terminate();
+    if (moreBytes <= 0) return;
+    while (held.bytes > heldBytesMax) {
+      const oldest = this.#findLongestStalled();
+      if (oldest === undefined) return;
+      oldest.#dropStalled();
     }
+  }
+
+  /** Of all connections of the thread. */
+  #findLongestStalled(): Connection<State> | undefined {
+    let found: Connection<State> | undefined;
+    let sinceMs = Number.POSITIVE_INFINITY;
+    for (const candidate of this.#context.watched) {
+      if (candidate.#unsent.length === 0 || (candidate.#stalledSinceMs ?? sinceMs) >= sinceMs) continue;
+      found = candidate;
+      sinceMs = candidate.#stalledSinceMs ?? sinceMs;
+    }
+    return found;
+  }
+
+  /** Gives up on a peer that does not take its replies. What was held for it is free at once. */
+  #dropStalled(): void {
+    this.#context.counters.add("droppedStalled", 1);
+    this.#peer.terminate();
+    this.close();
   }
 
   #write(bytes: Uint8Array): number {
@@ -215,6 +247,13 @@ export class Connection<State extends ParserState> {
     const taken = Math.max(0, written);
     this.#context.counters.add("sentBytes", taken);
     return taken;
+  }
+
+  /** To be called when the peer has taken something, or begins to take nothing. */
+  #watchStall(): void {
+    const nowMs = this.#context.monotonicMs();
+    const leftMs = (this.#stalledSinceMs ?? nowMs) + STALL_TOTAL_MS_MAX - nowMs;
+    this.#watch(Math.min(STALL_MS_MAX, leftMs));
   }
 
   #watch(forMs: number): void {

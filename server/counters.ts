@@ -30,6 +30,8 @@ export const COUNTER_NAMES = [
   "droppedStalled",
   /** Exceptions in a connection's handler: our mistakes. */
   "faults",
+  /** Bytes held now for peers that take no answers: goes up and down. */
+  "heldBytes",
 ] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 /** One value for each counter. */

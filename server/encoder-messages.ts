@@ -30,7 +30,7 @@ export type EncoderOrder = { readonly type: "begin"; readonly job: EncoderJob } 
 export type EncoderReport =
   | {
       readonly type: "begun";
-      /** Capture time of the first frame, milliseconds since 1970. */
+      /** When the first frame was due, milliseconds since 1970. */
       readonly startTimeMs: number;
       /** Decoder configurations, in the order of the job's renditions. */
       readonly configs: readonly Uint8Array[];

@@ -24,15 +24,25 @@ export class Picture {
     this.#canvas = canvas;
     this.#pixels = Buffer.from(canvas.memory, canvas.byteOffset, canvas.width * canvas.height * PIXEL_BYTES);
     this.frame = new library.Frame();
-    this.frame.alloc();
-    this.frame.format = constants.AV_PIX_FMT_RGBA;
-    this.frame.width = canvas.width + (canvas.width % 2);
-    this.frame.height = canvas.height + (canvas.height % 2);
-    this.frame.colorSpace = constants.AVCOL_SPC_RGB;
-    this.frame.colorRange = constants.AVCOL_RANGE_JPEG;
-    expectSuccess(this.frame.getBuffer(FRAME_ALIGN_BYTES), "memory for the canvas's picture");
-    this.#rows = expectThere(this.frame.data?.[0], "memory for the canvas's picture");
-    this.#strideBytes = expectThere(this.frame.linesize[0], "row length");
+    try {
+      this.frame.alloc();
+      this.frame.format = constants.AV_PIX_FMT_RGBA;
+      this.frame.width = canvas.width + (canvas.width % 2);
+      this.frame.height = canvas.height + (canvas.height % 2);
+      this.frame.colorSpace = constants.AVCOL_SPC_RGB;
+      this.frame.colorRange = constants.AVCOL_RANGE_JPEG;
+      expectSuccess(this.frame.getBuffer(FRAME_ALIGN_BYTES), "memory for the canvas's picture");
+      this.#rows = expectThere(this.frame.data?.[0], "memory for the canvas's picture");
+      this.#strideBytes = expectThere(this.frame.linesize[0], "row length");
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** True until the first {@link Picture.capture}. */
+  get isBlank(): boolean {
+    return this.#isBlank;
   }
 
   /** Copies the canvas as it is now. False when it is the same as at the last capture. */

@@ -7,10 +7,8 @@ import type { CodecContext, Frame, Packet, SoftwareScaleContext } from "node-av/
 import { type Av, EncoderError, expectSuccess, expectThere } from "./encoder-av.ts";
 import { FRAME_ALIGN_BYTES } from "./encoder-picture.ts";
 import type { X264Preset } from "./encoding-options.ts";
-import type { RenditionPlan } from "./renditions.ts";
+import { VBV_SECONDS, type RenditionPlan } from "./renditions.ts";
 
-/** How much may be sent at once above the steady bit rate, as time at that rate. */
-const VBV_SECONDS = 1;
 /**
  * Lengths before NAL units instead of start codes; key frames only where they are asked for, and closed: nothing
  * refers across them.

@@ -4,7 +4,7 @@
  */
 import { systemClock } from "#common/clock.ts";
 import { describeError, SpillwayError } from "#common/errors.ts";
-import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { type Av, loadAv } from "./encoder-av.ts";
 import { Encoder } from "./encoder.ts";
 import type { EncoderJob, EncoderOrder, EncoderReport } from "./encoder-messages.ts";
@@ -17,9 +17,13 @@ interface OpenRun {
   readonly job: EncoderJob;
   readonly encoder: Encoder;
   readonly clock: FrameClock;
+  /** When the run began, on the wall and on the steady clock: capture times add what passes on the latter. */
   readonly startTimeMs: number;
+  readonly startMonotonicMs: number;
   readonly takenReports: Int32Array;
   postedReports: number;
+  /** Of the latest picture, which a repeat shows again. */
+  captureTimeMs: number;
 }
 
 let av: Av | undefined;
@@ -69,23 +73,31 @@ async function beginRun(job: EncoderJob): Promise<void> {
     onBehind: leaveBehind,
   });
   const startTimeMs = systemClock.wallMs();
-  const takenReports = new Int32Array(job.takenReports);
-  open = { job, encoder, clock, startTimeMs, takenReports, postedReports: 0 };
+  open = {
+    job,
+    encoder,
+    clock,
+    startTimeMs,
+    startMonotonicMs: systemClock.monotonicMs(),
+    takenReports: new Int32Array(job.takenReports),
+    postedReports: 0,
+    captureTimeMs: startTimeMs,
+  };
   report({ type: "begun", startTimeMs, configs: encoder.configs });
   clock.start();
 }
 
 function makeFrame({ index, isRepeat, lagMs }: Tick): void {
   if (open === undefined) return;
-  const { job, encoder, startTimeMs, takenReports } = open;
+  const { job, encoder, startTimeMs, startMonotonicMs, takenReports } = open;
   const waitingReports = open.postedReports - Atomics.load(takenReports, 0);
   if (waitingReports * MILLISECONDS_PER_SECOND > BEHIND_MS_MAX * job.fps) {
     leaveBehind(1);
     return;
   }
   const beginMs = systemClock.monotonicMs();
-  const captureTimeMs = isRepeat ? startTimeMs + framesToMs(index, job.fps) : systemClock.wallMs();
-  const frames = encoder.encode({ index, isRepeat, captureTimeMs });
+  if (!isRepeat) open.captureTimeMs = startTimeMs + (beginMs - startMonotonicMs);
+  const frames = encoder.encode({ index, isRepeat, captureTimeMs: open.captureTimeMs });
   const encodeMs = systemClock.monotonicMs() - beginMs;
   open.postedReports++;
   report(

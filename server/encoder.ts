@@ -2,6 +2,7 @@
  * The canvas to encoded frames: one copy of it, from which every rendition is scaled and encoded. Lives in the
  * encoder's thread, which owns it and closes it.
  */
+import assert from "node:assert/strict";
 import type { EncodedFrame } from "#common/formats/frame.ts";
 import type { Av } from "./encoder-av.ts";
 import type { EncoderJob } from "./encoder-messages.ts";
@@ -14,6 +15,7 @@ export interface FrameRequest {
   readonly index: number;
   /** True: the picture of the frame before, again. */
   readonly isRepeat: boolean;
+  /** Of that picture, milliseconds since 1970. */
   readonly captureTimeMs: number;
 }
 
@@ -45,6 +47,7 @@ export class Encoder {
   /** Encodes one number in every rendition. The first must not be a repeat. Key frames stand a second apart. */
   encode({ index, isRepeat, captureTimeMs }: FrameRequest): EncodedFrame[] {
     const isChanged = !isRepeat && this.#picture.capture();
+    assert(!this.#picture.isBlank, "something was captured before it is encoded");
     const isKey = index % this.#job.fps === 0;
     return this.#renditions.map((rendition, position) => {
       if (isChanged) rendition.scale(this.#picture.frame);

@@ -9,7 +9,9 @@ export interface EncodingMetricsOptions {
   readonly registry: Registry;
   readonly encoding: { figures(): EncodingFigures };
   readonly feeds: { readonly mp4: FeedReaders; readonly ts: FeedReaders };
-  readonly historyBytes: () => number;
+  readonly history: { readonly historyBytes: number; readonly evictedBytes: number };
+  /** Requests for a feed that could not prove the cluster secret. */
+  readonly forbiddenRequests: () => number;
 }
 
 /** Declares the series. */
@@ -38,7 +40,11 @@ function declareEncoder({ registry, encoding }: EncodingMetricsOptions): void {
     ],
     ["encoded_bytes_total", "Encoded video, all renditions.", (f) => f.encodedBytes],
     ["encoder_runs_total", "Runs of the encoder begun.", (f) => f.runs],
-    ["encoder_failures_total", "Runs of the encoder that failed.", (f) => f.failures],
+    [
+      "encoder_failures_total",
+      "Runs of the encoder that failed, did not begin or fell too far behind.",
+      (f) => f.failures,
+    ],
   ];
   for (const [name, help, read] of totals) {
     observedCounter({
@@ -62,7 +68,7 @@ function declareEncoder({ registry, encoding }: EncodingMetricsOptions): void {
   });
 }
 
-function declareFeeds({ registry, feeds, historyBytes }: EncodingMetricsOptions): void {
+function declareFeeds({ registry, feeds, history, forbiddenRequests }: EncodingMetricsOptions): void {
   const perFeed = (read: (readers: FeedReaders) => number) => () => ({
     mp4: read(feeds.mp4),
     ts: read(feeds.ts),
@@ -83,6 +89,13 @@ function declareFeeds({ registry, feeds, historyBytes }: EncodingMetricsOptions)
   });
   observedCounter({
     registry,
+    name: "spillway_server_feed_refused_readers_total",
+    help: "Readers of the feeds refused because there were too many (503).",
+    label: "feed",
+    read: perFeed((readers) => readers.refusedReaders),
+  });
+  observedCounter({
+    registry,
     name: "spillway_server_feed_sent_bytes_total",
     help: "Bytes of the feeds handed to readers.",
     label: "feed",
@@ -92,6 +105,18 @@ function declareFeeds({ registry, feeds, historyBytes }: EncodingMetricsOptions)
     registry,
     name: "spillway_server_feed_history_bytes",
     help: "Bytes of the feed kept for new readers.",
-    read: historyBytes,
+    read: () => history.historyBytes,
+  });
+  observedCounter({
+    registry,
+    name: "spillway_server_feed_history_evicted_bytes_total",
+    help: "Bytes of the feed that new readers should still get, dropped early because there were too many.",
+    read: () => history.evictedBytes,
+  });
+  observedCounter({
+    registry,
+    name: "spillway_server_feed_forbidden_requests_total",
+    help: "Requests for a feed from other hosts without a valid proof of the cluster secret (403).",
+    read: forbiddenRequests,
   });
 }

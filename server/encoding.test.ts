@@ -103,7 +103,7 @@ describe("startEncoding()", () => {
 
   test("refuses a data folder in use and gives it free on close()", async () => {
     const encoding = await start(new Collector());
-    expect(start(new Collector())).rejects.toThrow(StartError);
+    await expect(start(new Collector())).rejects.toThrow(StartError);
     await encoding.close();
     await (await start(new Collector())).close();
   });

@@ -6,17 +6,25 @@ import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import type { EncodedFrame, Run } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
-import { MILLISECONDS_PER_SECOND, msToSeconds } from "#common/units.ts";
-import type { CanvasMemory, EncoderJob, EncoderOrder, EncoderReport } from "./encoder-messages.ts";
+import { msToSeconds } from "#common/units.ts";
+import type { CanvasMemory, EncoderJob, EncoderReport } from "./encoder-messages.ts";
+import { type EncoderThread, type OpenEncoderThread, openEncoderThread } from "./encoder-worker.ts";
 import type { X264Preset } from "./encoding-options.ts";
+import { BEHIND_MS_MAX } from "./frame-clock.ts";
 import { planRenditions, type RenditionPlan, type RenditionRequest } from "./renditions.ts";
 import { RunStore, type RunStart } from "./run-store.ts";
 
-/** Wait before a dead thread is started again; doubles up to the longest with each failure in a row. */
-const RESTART_MS_MIN = 500;
-const RESTART_MS_MAX = 15_000;
+/** Wait before another run after one that failed or fell behind; doubles up to the longest with each in a row. */
+export const RESTART_MS_MIN = 500;
+export const RESTART_MS_MAX = 15_000;
 /** A run this long makes up for earlier failures. */
-const STEADY_MS = 30_000;
+export const STEADY_MS = 30_000;
+/**
+ * A thread that reports nothing for this many checks is taken for hung, also before its run has begun. Checks are
+ * counted rather than time: where the whole process stood still, its reports wait to be read and one check has passed.
+ */
+export const SILENT_CHECKS_MAX = 15;
+export const CHECK_MS = 1_000;
 /** Without a frame for this long the server is not ready. */
 const SILENCE_MS_MAX = 2_000;
 /** The thread gets this long to free its memory when the process ends. */
@@ -40,6 +48,8 @@ export interface EncodingOptions {
   readonly sinks: readonly FrameSink[];
   readonly clock: Clock;
   readonly log: Log;
+  /** For tests. Default {@link openEncoderThread}. */
+  readonly openThread?: OpenEncoderThread;
 }
 
 /** Totals since start, and the latest of what varies. Times in milliseconds. */
@@ -52,7 +62,7 @@ export interface EncodingFigures {
   readonly encodeMs: number;
   readonly lagMs: number;
   readonly encodedBytes: number;
-  /** Runs begun, and threads that died. */
+  /** Runs begun, and how often one failed, fell too far behind or did not begin. */
   readonly runs: number;
   readonly failures: number;
 }
@@ -82,14 +92,18 @@ export class Encoding {
   readonly #opening = Promise.withResolvers<void>();
   readonly #frames = { encoded: 0, dropped: 0, repeated: 0 };
   readonly #latest = { encodeMsTotal: 0, encodeMs: 0, lagMs: 0, encodedBytes: 0, runs: 0, failures: 0 };
-  #worker: Worker | undefined;
+  #thread: EncoderThread | undefined;
   #start: RunStart | undefined;
   #takenReports = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   #lastFrameMs: number | undefined;
-  #beganMs = 0;
+  /** When the run at hand began; `undefined` before it has. */
+  #beganMs: number | undefined;
+  /** True once there was a run: until then a failure is the end. */
   #isOpen = false;
   #failure: string | undefined;
   #restartMs = RESTART_MS_MIN;
+  #silentChecks = 0;
+  #cancelCheck: (() => void) | undefined;
   #cancelRestart: (() => void) | undefined;
   #onEnded: (() => void) | undefined;
   #isClosed = false;
@@ -108,7 +122,7 @@ export class Encoding {
 
   /** Why there is no stream now, or `undefined` while frames come. */
   readiness(): string | undefined {
-    if (this.#failure !== undefined) return `The encoder failed and is started again: ${this.#failure}`;
+    if (this.#failure !== undefined) return `${this.#failure}: it is started again`;
     if (this.#lastFrameMs === undefined) return "The encoder has not delivered a frame yet";
     const silentMs = this.#options.clock.monotonicMs() - this.#lastFrameMs;
     if (silentMs <= SILENCE_MS_MAX) return undefined;
@@ -120,20 +134,22 @@ export class Encoding {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelRestart?.();
+    this.#cancelCheck?.();
     await this.#endThread();
     this.#store.close();
   }
 
   #startThread(): void {
-    const worker = new Worker(new URL("./encoder-thread.ts", import.meta.url));
-    this.#worker = worker;
-    worker.addEventListener("message", (event: MessageEvent<EncoderReport>) => {
-      if (this.#worker === worker) this.#take(event.data);
+    const open = this.#options.openThread ?? openEncoderThread;
+    const thread = open({
+      onReport: (report) => {
+        if (this.#thread === thread) this.#take(report);
+      },
+      onEnd: (reason) => {
+        if (this.#thread === thread) this.#fail("encoder-failed", `The encoder failed: ${reason}`);
+      },
     });
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      if (this.#worker === worker) this.#fail("encoder-failed", event.message);
-    });
+    this.#thread = thread;
     this.#order();
   }
 
@@ -141,17 +157,30 @@ export class Encoding {
   #order(): void {
     const { canvas, fps, preset } = this.#options;
     this.#start = this.#store.beginRun(fps);
+    this.#beganMs = undefined;
     this.#takenReports = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     const { startFrame } = this.#start;
     const takenReports = this.#takenReports;
     const job: EncoderJob = { canvas, fps, preset, renditions: this.#plans, startFrame, takenReports };
-    const order: EncoderOrder = { type: "begin", job };
-    this.#worker?.postMessage(order, []);
+    this.#thread?.send({ type: "begin", job });
+    this.#silentChecks = 0;
+    this.#checkLater();
+  }
+
+  #checkLater(): void {
+    this.#cancelCheck?.();
+    this.#cancelCheck = this.#options.clock.after(CHECK_MS, () => {
+      this.#silentChecks++;
+      if (this.#silentChecks < SILENT_CHECKS_MAX) this.#checkLater();
+      else this.#fail("encoder-silent", "The encoder failed: its thread does not answer");
+    });
   }
 
   #take(report: EncoderReport): void {
-    if (report.type === "ended") this.#onEnded?.();
+    // A thread that fails while it is to end has ended too.
+    if (report.type === "ended" || report.type === "failed") this.#onEnded?.();
     if (this.#isClosed) return;
+    this.#silentChecks = 0;
     if (report.type === "begun") this.#beginRun(report);
     else if (report.type === "frames") this.#takeFrames(report);
     else if (report.type === "failed") this.#fail(report.code, report.message);
@@ -198,43 +227,52 @@ export class Encoding {
     }
   }
 
+  /** The thread has ended its run and lives; at once another run would fall behind just the same. */
   #leaveBehind(missed: number): void {
     this.#frames.dropped += missed;
-    this.#options.log.warn("The encoder fell too far behind and begins another run", {
-      missedFrames: missed,
-      seconds: Math.round(missed / this.#options.fps),
-    });
-    this.#order();
+    const reason = `The encoder fell more than ${msToSeconds(BEHIND_MS_MAX)} s behind`;
+    this.#retryLater(reason, () => this.#order());
   }
 
+  /** The thread is of no use any more. */
   #fail(code: string, message: string): void {
-    const { clock, log } = this.#options;
-    if (!this.#isOpen) {
-      this.#opening.reject(new StartError(code, message));
+    if (this.#isClosed) {
+      this.#onEnded?.();
       return;
     }
+    this.#thread?.terminate();
+    this.#thread = undefined;
+    if (this.#isOpen) this.#retryLater(message, () => this.#startThread());
+    else {
+      this.#cancelCheck?.();
+      this.#opening.reject(new StartError(code, message));
+    }
+  }
+
+  #retryLater(reason: string, retry: () => void): void {
+    const { clock, log } = this.#options;
+    this.#cancelCheck?.();
+    // A thread may die while it waits to begin another run.
+    this.#cancelRestart?.();
     this.#latest.failures++;
-    this.#failure = message;
-    if (clock.monotonicMs() - this.#beganMs >= STEADY_MS) this.#restartMs = RESTART_MS_MIN;
-    const delayMs = this.#restartMs;
+    this.#failure = reason;
+    const isSteady = this.#beganMs !== undefined && clock.monotonicMs() - this.#beganMs >= STEADY_MS;
+    const delayMs = isSteady ? RESTART_MS_MIN : this.#restartMs;
     this.#restartMs = Math.min(delayMs * 2, RESTART_MS_MAX);
-    log.error(`${message}: started again in ${delayMs / MILLISECONDS_PER_SECOND} s`);
-    this.#worker?.terminate();
-    this.#worker = undefined;
-    this.#cancelRestart = clock.after(delayMs, () => this.#startThread());
+    log.error(`${reason}: started again in ${msToSeconds(delayMs)} s`);
+    this.#cancelRestart = clock.after(delayMs, retry);
   }
 
   async #endThread(): Promise<void> {
-    const worker = this.#worker;
-    if (worker === undefined) return;
+    const thread = this.#thread;
+    if (thread === undefined) return;
     const ended = Promise.withResolvers<void>();
     this.#onEnded = ended.resolve;
     const cancel = this.#options.clock.after(END_MS_MAX, ended.resolve);
-    const order: EncoderOrder = { type: "end" };
-    worker.postMessage(order, []);
+    thread.send({ type: "end" });
     await ended.promise;
     cancel();
-    worker.terminate();
-    this.#worker = undefined;
+    thread.terminate();
+    this.#thread = undefined;
   }
 }

@@ -131,12 +131,13 @@ describe("FeedOutlet.serve()", () => {
     await Promise.all(readers.map((reader) => reader.ended));
   });
 
-  test("keeps at least 30 s, from the start of a segment on", async () => {
+  test("keeps at least 54 s, from the start of a segment on", async () => {
     outlet.beginRun(RUN);
-    for (let index = 0; index < 40 * FPS + 5; index++) outlet.addFrame(frame(index));
+    for (let index = 0; index < 64 * FPS + 5; index++) outlet.addFrame(frame(index));
     const reader = await connect(server.url);
-    await reader.until(() => reader.numbers.at(-1) === 40 * FPS + 4);
+    await reader.until(() => reader.numbers.at(-1) === 64 * FPS + 4);
     expect(reader.numbers[0]).toBe(10 * FPS);
+    expect(outlet.evictedBytes).toBe(0);
     reader.abort();
     await reader.ended;
   });
@@ -147,6 +148,7 @@ describe("FeedOutlet.serve()", () => {
     outlet.beginRun(RUN);
     for (let index = 0; index < 10 * SEGMENT_FRAMES; index++) outlet.addFrame(frame(index, 1000));
     expect(outlet.historyBytes).toBeLessThanOrEqual(3 * SEGMENT_FRAMES * 1200);
+    expect(outlet.evictedBytes).toBeGreaterThan(6 * SEGMENT_FRAMES * 1000);
     const reader = await connect(server.url);
     await reader.until(() => reader.numbers.at(-1) === 10 * SEGMENT_FRAMES - 1);
     expect(reader.numbers[0]).toBe(7 * SEGMENT_FRAMES);

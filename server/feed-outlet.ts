@@ -1,6 +1,6 @@
 /**
  * `/feed.mp4`: frames of the encoder in, the feed out to every origin. A new reader first gets the header and the last
- * half minute, from the start of a segment on, so that an origin which begins or comes back has its whole window at once.
+ * minute, from the start of a segment on, so that an origin which begins or comes back has its whole window at once.
  */
 import {
   encodeFeedFigures,
@@ -8,15 +8,14 @@ import {
   encodeFeedHeader,
   FEED_CONTENT_TYPE,
 } from "#common/formats/feed.ts";
-import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type CanvasFigures, type EncodedFrame, framesPerSegment, type Run } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import type { FrameSink } from "./encoding.ts";
 import { FeedReaders, refusal } from "./feed-readers.ts";
-import { framesPerSegment } from "./run-store.ts";
 
-/** At least this much is kept for new readers, in whole segments. */
-const HISTORY_SECONDS = 30;
+/** At least this much is kept for new readers, in whole segments: as long as an origin keeps media fetchable. */
+const HISTORY_SECONDS = 54;
 /** Past this the oldest segments go, however short the history then is. */
 const HISTORY_BYTES_MAX = 128 * MEBIBYTE;
 
@@ -43,6 +42,7 @@ export class FeedOutlet implements FrameSink {
   #figures: Uint8Array | undefined;
   #segments: Segment[] = [];
   #historyBytes = 0;
+  #evictedBytes = 0;
 
   constructor(options: FeedOutletOptions) {
     this.readers = new FeedReaders({
@@ -59,12 +59,18 @@ export class FeedOutlet implements FrameSink {
     return this.#historyBytes;
   }
 
+  /** Of the last minute, but dropped because the bytes were too many; since start. */
+  get evictedBytes(): number {
+    return this.#evictedBytes;
+  }
+
   /** Ends every reader: each comes back and gets the new run from its header on. */
   beginRun(run: Run): void {
     this.#run = run;
     this.#header = encodeFeedHeader(run);
     this.#segments = [];
     this.#historyBytes = 0;
+    this.readers.setBitRate(run.renditions.reduce((sum, { bitsPerSecondMax }) => sum + bitsPerSecondMax, 0));
     this.readers.endAll();
   }
 
@@ -95,8 +101,10 @@ export class FeedOutlet implements FrameSink {
   }
 
   #opening(): Uint8Array[] {
-    const head = this.#figures === undefined ? [this.#header] : [this.#header, this.#figures];
-    return [...head, ...this.#segments.flatMap((segment) => segment.chunks)];
+    const history = [this.#header, ...this.#segments.flatMap((segment) => segment.chunks)];
+    // Behind the history: with them an origin knows that it is through it.
+    if (this.#figures !== undefined) history.push(this.#figures);
+    return history;
   }
 
   #keep(run: Run, frame: EncodedFrame, chunk: Uint8Array): void {
@@ -118,7 +126,9 @@ export class FeedOutlet implements FrameSink {
     for (;;) {
       const [oldest, second] = this.#segments;
       if (oldest === undefined || second === undefined) return;
-      if (second.startFrame > number && this.#historyBytes <= this.#historyBytesMax) return;
+      const isNeeded = second.startFrame > number;
+      if (isNeeded && this.#historyBytes <= this.#historyBytesMax) return;
+      if (isNeeded) this.#evictedBytes += oldest.bytes;
       this.#historyBytes -= oldest.bytes;
       this.#segments.shift();
     }

@@ -5,23 +5,33 @@
 import type { Log } from "#common/log.ts";
 import { MEBIBYTE } from "#common/units.ts";
 
-/** Live bytes that may wait for one reader, beyond what it got at the start: 20 s of a 6 Mbit/s feed. */
-export const READER_QUEUE_BYTES_MAX = 16 * MEBIBYTE;
+/** How much of the stream may wait for one reader, beyond what it got at the start, and the least that may. */
+const READER_QUEUE_SECONDS = 20;
+const READER_QUEUE_BYTES_MIN = 16 * MEBIBYTE;
 /** More readers are refused with 503. A feed has a handful: its origins. */
 export const READERS_MAX = 64;
+const BITS_PER_BYTE = 8;
+
+/** Bytes that may wait for one reader of a stream. Chunks wait by reference: many slow readers cost what one does. */
+export function queueBytesFor(bitsPerSecond: number): number {
+  return Math.max(READER_QUEUE_BYTES_MIN, (bitsPerSecond * READER_QUEUE_SECONDS) / BITS_PER_BYTE);
+}
+
+/** What is used of Bun's controller of a direct stream. Each may throw, or reject, where the peer has just gone. */
+export type FeedController = Pick<ReadableStreamDirectController, "write" | "flush" | "end">;
 
 export interface FeedReadersOptions {
   /** Name of the stream in log lines, such as `/feed.mp4`. */
   readonly name: string;
   readonly contentType: string;
   readonly log: Log;
-  /** For tests. Default {@link READER_QUEUE_BYTES_MAX}. */
+  /** For tests. Default: what {@link queueBytesFor} gives for the bit rate of {@link FeedReaders.setBitRate}. */
   readonly queueBytesMax?: number;
 }
 
 /** One response being written. */
 interface Reader {
-  readonly controller: ReadableStreamDirectController;
+  readonly controller: FeedController;
   /** Resolving it ends the response. */
   readonly done: PromiseWithResolvers<void>;
   readonly queue: Uint8Array[];
@@ -35,14 +45,20 @@ interface Reader {
 /** All readers of one stream. */
 export class FeedReaders {
   readonly #options: FeedReadersOptions;
-  readonly #queueBytesMax: number;
+  #queueBytesMax: number;
   readonly #readers = new Set<Reader>();
   #droppedReaders = 0;
+  #refusedReaders = 0;
   #sentBytes = 0;
 
   constructor(options: FeedReadersOptions) {
     this.#options = options;
-    this.#queueBytesMax = options.queueBytesMax ?? READER_QUEUE_BYTES_MAX;
+    this.#queueBytesMax = options.queueBytesMax ?? queueBytesFor(0);
+  }
+
+  /** The highest bit rate of the stream from here on: decides how much may wait for a reader. */
+  setBitRate(bitsPerSecond: number): void {
+    this.#queueBytesMax = this.#options.queueBytesMax ?? queueBytesFor(bitsPerSecond);
   }
 
   /** Open now. */
@@ -55,6 +71,11 @@ export class FeedReaders {
     return this.#droppedReaders;
   }
 
+  /** Refused because there were too many, since start. */
+  get refusedReaders(): number {
+    return this.#refusedReaders;
+  }
+
   /** Handed to the sockets of all readers, since start. */
   get sentBytes(): number {
     return this.#sentBytes;
@@ -62,12 +83,15 @@ export class FeedReaders {
 
   /** A response that begins with the chunks of `opening`, taken when its body starts, and goes on with every {@link FeedReaders.send}. */
   serve(opening: () => readonly Uint8Array[]): Response {
-    if (this.#readers.size >= READERS_MAX) return refusal("too many readers");
+    if (this.#readers.size >= READERS_MAX) {
+      this.#refusedReaders++;
+      return refusal("too many readers");
+    }
     let reader: Reader | undefined;
     const source: Bun.DirectUnderlyingSource<Uint8Array> = {
       type: "direct",
       pull: (controller) => {
-        reader = this.#add(controller, opening());
+        reader = this.#open(controller, opening());
         return reader.done.promise;
       },
       cancel: () => {
@@ -79,6 +103,11 @@ export class FeedReaders {
     return new Response(body, {
       headers: { "content-type": this.#options.contentType, "cache-control": "no-store" },
     });
+  }
+
+  /** Adds what {@link FeedReaders.serve} adds, without a response around it. Resolves when it has ended, however it did. */
+  add(controller: FeedController, opening: readonly Uint8Array[]): Promise<void> {
+    return this.#open(controller, opening).done.promise;
   }
 
   /** Gives `chunk` to every reader. It must not change afterwards. */
@@ -99,7 +128,7 @@ export class FeedReaders {
     for (const reader of this.#readers) this.#end(reader);
   }
 
-  #add(controller: ReadableStreamDirectController, opening: readonly Uint8Array[]): Reader {
+  #open(controller: FeedController, opening: readonly Uint8Array[]): Reader {
     const reader: Reader = {
       controller,
       done: Promise.withResolvers<void>(),
@@ -128,19 +157,35 @@ export class FeedReaders {
 
   /** Every chunk leaves at once: a frame that waited for the next would be late by a frame. */
   #write(reader: Reader, chunk: Uint8Array): void {
-    const result = reader.controller.write(chunk);
-    if (result === 0) {
+    const result = this.#attempt(reader, ({ controller }) => controller.write(chunk));
+    // 0 tells that the stream is closed; undefined, that the peer went a moment ago.
+    if (result === 0 || result === undefined) {
       this.#remove(reader);
       return;
     }
     this.#sentBytes += chunk.length;
-    void reader.controller.flush();
+    this.#attempt(reader, ({ controller }) => controller.flush());
     if (typeof result === "number") return;
     reader.isBlocked = true;
     result.then(
       () => this.#drain(reader),
       () => this.#remove(reader),
     );
+  }
+
+  /** Bun throws or rejects where the peer went a moment ago, which is an end like any other: the reader goes. */
+  #attempt(
+    reader: Reader,
+    act: (reader: Reader) => number | Promise<number>,
+  ): number | Promise<number> | undefined {
+    try {
+      const result = act(reader);
+      if (typeof result === "object") result.catch(() => this.#remove(reader));
+      return result;
+    } catch {
+      this.#remove(reader);
+      return undefined;
+    }
   }
 
   #drop(reader: Reader): void {
@@ -153,7 +198,7 @@ export class FeedReaders {
 
   #end(reader: Reader): void {
     this.#remove(reader);
-    void reader.controller.end();
+    this.#attempt(reader, ({ controller }) => controller.end());
   }
 
   #remove(reader: Reader): void {

@@ -26,6 +26,7 @@ export class TsOutlet implements FrameSink {
     this.#run = run;
     this.#muxer = createTsMuxer({ rendition, fps: run.fps });
     this.#group = [];
+    this.readers.setBitRate(rendition.bitsPerSecondMax);
     this.readers.endAll();
   }
 

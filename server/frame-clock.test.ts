@@ -52,6 +52,19 @@ describe("FrameClock", () => {
     expect(run(new FakeClock()).ticks).toEqual([{ index: 0, isRepeat: false, lagMs: 0 }]);
   });
 
+  test("does not call tick 0 a repeat where time passes within start()", () => {
+    const fake = new FakeClock();
+    const pausing: Clock = {
+      wallMs: () => fake.wallMs(),
+      monotonicMs() {
+        fake.advance(100);
+        return fake.monotonicMs();
+      },
+      after: () => () => {},
+    };
+    expect(run(pausing).ticks[0]).toEqual({ index: 0, isRepeat: false, lagMs: 0 });
+  });
+
   test("fills what it missed with repeats and goes on with the frame that is due", () => {
     const fake = new FakeClock(0);
     const { ticks } = run(fake, ({ index }) => {

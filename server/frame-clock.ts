@@ -13,7 +13,7 @@ export const BEHIND_MS_MAX = 5_000;
 export interface Tick {
   /** Counts from 0 without holes. */
   readonly index: number;
-  /** True where its moment was missed: encode the previous picture again. */
+  /** Never at index 0. True where its moment was missed: encode the previous picture again. */
   readonly isRepeat: boolean;
   /** How long after its due time the clock woke. */
   readonly lagMs: number;
@@ -43,7 +43,8 @@ export class FrameClock {
   /** Begins with tick 0, at once. */
   start(): void {
     this.#startMs = this.#options.clock.monotonicMs();
-    this.#wake();
+    // One reading for both: had time passed between two, tick 0 would be a repeat of nothing.
+    this.#wake(this.#startMs);
   }
 
   close(): void {
@@ -55,9 +56,8 @@ export class FrameClock {
     return this.#startMs + framesToMs(index, this.#options.fps);
   }
 
-  #wake(): void {
-    const { clock, fps, onTick, onBehind } = this.#options;
-    const nowMs = clock.monotonicMs();
+  #wake(nowMs: number): void {
+    const { fps, onTick, onBehind } = this.#options;
     // The newest index whose moment has come; less than the next one where the timer was early.
     const dueIndex = Math.floor(((nowMs - this.#startMs) * fps) / MILLISECONDS_PER_SECOND);
     if (nowMs - this.#dueMs(this.#nextIndex) > BEHIND_MS_MAX) {
@@ -77,6 +77,6 @@ export class FrameClock {
     const { clock } = this.#options;
     // Whole milliseconds, rounded up: a timer that fires early would only be set again.
     const delayMs = Math.max(0, Math.ceil(this.#dueMs(this.#nextIndex) - clock.monotonicMs()));
-    this.#cancel = clock.after(delayMs, () => this.#wake());
+    this.#cancel = clock.after(delayMs, () => this.#wake(clock.monotonicMs()));
   }
 }

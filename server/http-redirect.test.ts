@@ -5,8 +5,8 @@ import { HttpRedirect } from "./http-redirect.ts";
 const encoder = new TextEncoder();
 
 /** The `Location` that answers a request whose text follows `GET `. */
-function locationOf(request: string, viewerUrl = ""): string | undefined {
-  const redirect = new HttpRedirect({ viewerUrl, localAddress: "::ffff:192.0.2.7" });
+function locationOf(request: string, url = "", port = 8081): string | undefined {
+  const redirect = new HttpRedirect({ viewers: { url, port }, localAddress: "::ffff:192.0.2.7" });
   for (const byte of encoder.encode(request)) redirect.receive(Uint8Array.of(byte));
   expect(redirect.isComplete).toBe(true);
   const [head = "", body = ""] = new TextDecoder().decode(redirect.response()).split("\r\n\r\n");
@@ -44,6 +44,10 @@ describe("HttpRedirect sends a browser to the viewer page", () => {
     ["a header without an end", `/ HTTP/1.1\r\n${"X: y\r\n".repeat(11_000)}`, fallback],
   ])("%s", (_, request, location) => {
     expect(locationOf(request)).toBe(location);
+  });
+
+  test("the edge's port, whichever it is", () => {
+    expect(locationOf("/ HTTP/1.1\r\nHost: a\r\n\r\n", "", 9_000)).toBe("http://a:9000/");
   });
 
   test("the URL of --viewer-url, whatever the request says", () => {

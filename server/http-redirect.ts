@@ -9,8 +9,6 @@ import { byteAt } from "./line-scanner.ts";
 const HEADER_LINE_BYTES_MAX = 300;
 /** A header longer than this is answered before its end. */
 const HEADER_BYTES_MAX = 65_536;
-/** Where the edges of `start` begin. */
-const VIEWER_PORT = 8081;
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -18,9 +16,16 @@ const CARRIAGE_RETURN = 0x0d;
 const HOST_HEADER =
   /^host:[ \t]*([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9.])?|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?[ \t]*$/i;
 
+/** Where browsers are sent. Passes through `postMessage`. */
+export interface ViewerAddress {
+  /** URL of the page, or empty: the host that the browser used, with `port`. */
+  readonly url: string;
+  /** Of the first edge. */
+  readonly port: number;
+}
+
 export interface RedirectOptions {
-  /** URL of the page, or empty: the host that the browser used, with the port of the first edge. */
-  readonly viewerUrl: string;
+  readonly viewers: ViewerAddress;
   /** The address that the browser reached, for a request without a usable `Host`. */
   readonly localAddress: string;
 }
@@ -57,9 +62,9 @@ export class HttpRedirect {
 
   /** The whole answer, header and body. */
   response(): Uint8Array {
-    const { viewerUrl, localAddress } = this.#options;
+    const { viewers, localAddress } = this.#options;
     const host = this.#host ?? hostOfAddress(localAddress);
-    const location = viewerUrl === "" ? `http://${host}:${VIEWER_PORT}/` : viewerUrl;
+    const location = viewers.url === "" ? `http://${host}:${viewers.port}/` : viewers.url;
     const body = `This is a Pixelflut port. The picture is at ${location}\n`;
     return new TextEncoder().encode(
       [

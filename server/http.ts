@@ -12,6 +12,8 @@ export interface ServerAppOptions extends NodeAppOptions {
   /** Each makes the response for one more reader. */
   readonly feeds: { readonly mp4: () => Response; readonly ts: () => Response };
   readonly proofs: ProofChecker;
+  /** Called for each request for a feed that is answered with 403. */
+  readonly onForbidden: () => void;
   readonly clock: Clock;
 }
 
@@ -33,17 +35,18 @@ export function createServerApp(options: ServerAppOptions): NodeApp {
   return app;
 }
 
-interface FeedRoute extends Pick<ServerAppOptions, "proofs" | "clock"> {
+interface FeedRoute extends Pick<ServerAppOptions, "proofs" | "clock" | "onForbidden"> {
   readonly path: string;
   readonly open: () => Response;
 }
 
 /** A feed, for this host and whoever proves the cluster secret. HEAD opens no stream. */
-function addFeed(app: NodeApp, { path, open, proofs, clock }: FeedRoute): void {
+function addFeed(app: NodeApp, { path, open, proofs, clock, onForbidden }: FeedRoute): void {
   app.get(path, (context) => {
     const { headers } = context.req.raw;
     const { address } = context.env;
     if (!mayUseCluster(proofs, { headers, address, purpose: "feed", wallMs: clock.wallMs() })) {
+      onForbidden();
       return context.text("The feed is open to this host and to nodes that prove the cluster secret\n", 403);
     }
     return context.req.method === "HEAD" ? context.body(null, 200, { "cache-control": "no-store" }) : open();

@@ -11,17 +11,26 @@ import type { Receiver, ReceiverOptions } from "./receiver.ts";
 /** How often connections with a deadline are looked at. */
 const DEADLINE_CHECK_MS = 1_000;
 
+/**
+ * A player that has been silent for this long is asked by the kernel whether it is still there, then once a second; ten
+ * questions without an answer close it. Without this a player that vanished would count as connected for ever.
+ */
+const KEEP_ALIVE_MS = 60_000;
+
+/** Codes of the system's errors, such as `ECONNRESET`. Node's and Bun's own, such as `ERR_INVALID_THIS`, are none. */
+const SYSTEM_CODE = /^E[A-Z]+$/;
+
 /** Lets every thread listen on the same port. Bun's types have it for other sockets only, hence no literal below. */
 const SHARED_PORT = { reusePort: true };
 
 /** Opens the port. Throws what `Bun.listen` throws where it cannot. */
 export function openListenReceiver<State extends ParserState>(options: ReceiverOptions<State>): Receiver {
-  const { parser, counters, clock, viewerUrl, onFault } = options;
+  const { parser, counters, clock, viewers, onFault } = options;
   const context: ConnectionContext<State> = {
     parser,
     counters,
     monotonicMs: () => clock.monotonicMs(),
-    viewerUrl,
+    viewers,
     held: { bytes: 0 },
     watched: new Set(),
   };
@@ -34,6 +43,7 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
       open(socket) {
         // Replies are batched per read already: waiting for more would only delay them.
         socket.setNoDelay(true);
+        socket.setKeepAlive(true, KEEP_ALIVE_MS);
         socket.data = new Connection(context, peerOf(socket));
       },
       data: (socket, bytes) => socket.data.receive(bytes),
@@ -41,10 +51,11 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
       end: (socket) => socket.data.finish(),
       close: (socket) => socket.data.close(),
       error(socket, error) {
-        // Errors of the network arrive here as well as at `close`; what has no system code was thrown by us.
-        if (errorCode(error) !== undefined) return;
-        counters.add("faults", 1);
+        // Whatever was being answered: nobody else may get it.
         parser.replies.clear();
+        // Errors of the network arrive here as well as at `close`; what has no system code was thrown by us.
+        if (SYSTEM_CODE.test(errorCode(error) ?? "")) return;
+        counters.add("faults", 1);
         onFault(error);
         socket.terminate();
       },

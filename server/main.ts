@@ -5,6 +5,7 @@
  */
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { systemClock } from "#common/clock.ts";
+import { EDGE_PORT_DEFAULT } from "#common/config.ts";
 import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
@@ -38,7 +39,11 @@ export async function main({
     hostname: config.pixelflutBind,
     port: config.pixelflutPort,
     protocol: { alpha: config.alpha, outsideGets: config.oobGet, isStrict: config.strict },
-    viewerUrl: config.viewerUrl,
+    viewers: {
+      url: config.viewerUrl,
+      // Whoever lets the system choose the edge's port has to say where it is; else this is a guess like any other.
+      port: config.edgePort === 0 ? EDGE_PORT_DEFAULT : config.edgePort,
+    },
     log,
     clock: systemClock,
   });
@@ -50,13 +55,17 @@ export async function main({
   lifecycle.onClose("encoder", () => encoding.close());
   lifecycle.onClose("feeds", () => [mp4, ts].forEach((outlet) => outlet.close()));
   const figures = new FiguresReader({ framebuffer, clock: systemClock, pixelflutPort: threads.port });
-  const figuresTimer = setInterval(() => mp4.publishFigures(figures.read()), FIGURES_MS);
+  const publishFigures = (): void => mp4.publishFigures(figures.read());
+  // At once, since an origin waits for them.
+  publishFigures();
+  const figuresTimer = setInterval(publishFigures, FIGURES_MS);
   lifecycle.onClose("figures", () => clearInterval(figuresTimer));
 
   const registry = createRegistry();
   declareServerMetrics({ registry, framebuffer, threads });
   const feeds = { mp4: mp4.readers, ts: ts.readers };
-  declareEncodingMetrics({ registry, encoding, feeds, historyBytes: () => mp4.historyBytes });
+  let forbidden = 0;
+  declareEncodingMetrics({ registry, encoding, feeds, history: mp4, forbiddenRequests: () => forbidden });
   const app = createServerApp({
     registry,
     readiness: () => (threads.listening === 0 ? "No pixel thread is listening" : encoding.readiness()),
@@ -64,6 +73,7 @@ export async function main({
     stats: () => readStats(framebuffer, threads),
     feeds: { mp4: () => mp4.serve(), ts: () => ts.serve() },
     proofs: new ProofChecker(config.clusterSecret),
+    onForbidden: () => void forbidden++,
     clock: systemClock,
   });
   const where = { option: "server-port", port: config.serverPort, hostname: config.serverBind };

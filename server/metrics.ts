@@ -95,6 +95,12 @@ export function declareServerMetrics({ registry, framebuffer, threads }: ServerM
   });
   observedGauge({
     registry,
+    name: "spillway_server_held_bytes",
+    help: "Unsent replies and unparsed commands held for players that take no replies.",
+    read: () => sumCounter(counters, "heldBytes"),
+  });
+  observedGauge({
+    registry,
     name: "spillway_server_threads",
     help: "Pixel threads that listen.",
     read: () => threads.listening,
@@ -102,7 +108,7 @@ export function declareServerMetrics({ registry, framebuffer, threads }: ServerM
   observedCounter({
     registry,
     name: "spillway_server_thread_restarts_total",
-    help: "Pixel threads replaced after they ended by themselves.",
+    help: "Attempts to replace a pixel thread that ended by itself.",
     read: () => threads.restarts,
   });
 }

@@ -25,7 +25,7 @@ function start(order: ThreadStart): void {
   const framebuffer = openFramebuffer(order.framebuffer);
   const slot = framebuffer.counters[order.index];
   if (slot === undefined) throw new RangeError(`There is no counter slot ${order.index}`);
-  const { hostname, port, protocol, viewerUrl } = order;
+  const { hostname, port, protocol, viewers } = order;
   const readStats = () => statsOf(framebuffer.counters);
   const parser = new PlainParser({ framebuffer, counters: slot, protocol, readStats });
   try {
@@ -35,7 +35,7 @@ function start(order: ThreadStart): void {
       parser,
       counters: slot,
       clock: systemClock,
-      viewerUrl,
+      viewers,
       onFault: limitFaults(),
     });
     report({ type: "listening", port: receiver.port });

@@ -39,7 +39,7 @@ async function openRig(
     hostname: "::",
     port: 0,
     protocol: { alpha: options.alpha ?? "blend", outsideGets: "silent", isStrict: false },
-    viewerUrl: "",
+    viewers: { url: "", port: 8081 },
     log: silentLog,
     clock: systemClock,
     ...options,
@@ -255,6 +255,7 @@ test("PixelThreads replace a thread that dies, and forget its connections", asyn
     self.addEventListener("message", ({ data }) => {
       if (data.type !== "start") return;
       const slot = openFramebuffer(data.framebuffer).counters[data.index];
+      slot.add("heldBytes", 7);
       const timer = setInterval(() => {
         if (slot.read("faults") > 0) clearInterval(timer);
         else if (slot.read("gets") > 0) { slot.add("faults", 1); throw new Error("on purpose"); }
@@ -266,6 +267,7 @@ test("PixelThreads replace a thread that dies, and forget its connections", asyn
   client.socket.write("PX 0 0\n");
   await until(() => threads.listening === 0, "the thread dies");
   expect(openConnections(framebuffer.counters)).toBe(0);
+  expect(sumCounters(framebuffer.counters).heldBytes).toBe(0);
   await until(() => threads.listening === 1, "another takes its place");
   expect(threads.restarts).toBe(1);
   const again = await Client.open(threads.port);

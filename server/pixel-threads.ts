@@ -26,7 +26,7 @@ export interface PixelThreadsOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly protocol: ThreadStart["protocol"];
-  readonly viewerUrl: string;
+  readonly viewers: ThreadStart["viewers"];
   readonly log: Log;
   readonly clock: Clock;
   /** The worker's module. Default: `pixel-thread.ts`. */
@@ -84,7 +84,7 @@ export class PixelThreads {
     return this.#threads.size;
   }
 
-  /** Threads that were replaced since the start. */
+  /** Attempts since the start to replace a thread that ended by itself. */
   get restarts(): number {
     return this.#restarts;
   }
@@ -97,7 +97,7 @@ export class PixelThreads {
   }
 
   async #start(index: number): Promise<void> {
-    const { framebuffer, hostname, protocol, viewerUrl, log, clock } = this.#options;
+    const { framebuffer, hostname, protocol, viewers, log, clock } = this.#options;
     const { memory, width, height } = framebuffer;
     const thread = await startThread(this.#options, {
       type: "start",
@@ -106,7 +106,7 @@ export class PixelThreads {
       hostname,
       port: this.#port,
       protocol,
-      viewerUrl,
+      viewers,
     });
     this.#port = thread.port;
     this.#threads.set(index, thread);
@@ -140,7 +140,9 @@ export class PixelThreads {
   /** The connections of a thread that is gone are closed; nobody else writes its counters any more. */
   #forgetConnections(index: number): void {
     const slot = this.#options.framebuffer.counters[index];
-    if (slot !== undefined) slot.add("closed", slot.read("accepted") - slot.read("closed"));
+    if (slot === undefined) return;
+    slot.add("closed", slot.read("accepted") - slot.read("closed"));
+    slot.add("heldBytes", -slot.read("heldBytes"));
   }
 }
 

@@ -49,6 +49,10 @@ interface Stretch {
   readonly stopAt: number;
 }
 
+/**
+ * The steps below take position and end as plain arguments, some of them four in a row: they run once a command, and an
+ * object for each would be an allocation for each.
+ */
 export class PlainParser implements PixelflutParser<PlainState> {
   readonly replies = new ReplyBuffer();
   readonly #size: CanvasSize;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#common/clock.ts";
 import type { CounterSlot } from "./counters.ts";
+import type { ViewerAddress } from "./http-redirect.ts";
 import type { ParserState, PixelflutParser } from "./pixelflut-parser.ts";
 
 export interface ReceiverOptions<State extends ParserState> {
@@ -14,8 +15,7 @@ export interface ReceiverOptions<State extends ParserState> {
   /** Where this thread counts. */
   readonly counters: CounterSlot;
   readonly clock: Clock;
-  /** URL for browsers, or empty for the host that they used. */
-  readonly viewerUrl: string;
+  readonly viewers: ViewerAddress;
   /** Told of an exception in a connection's handler: our mistake. That connection is closed. */
   readonly onFault: (error: Error) => void;
 }

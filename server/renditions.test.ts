@@ -1,8 +1,10 @@
 /** The ladder: what is allowed, and the names that come of it. */
 import { describe, expect, test } from "bun:test";
 import { OptionError } from "#common/errors.ts";
+import { RENDITIONS_MAX } from "#common/formats/frame.ts";
+import { BOX_BYTES_MAX } from "#common/formats/mp4-boxes.ts";
 import { ValueError } from "#common/options.ts";
-import { planRenditions, readRendition } from "./renditions.ts";
+import { planRenditions, readRendition, SIDE_MAX, VBV_SECONDS } from "./renditions.ts";
 
 describe("readRendition()", () => {
   test("reads size and bit rate", () => {
@@ -47,6 +49,26 @@ describe("planRenditions()", () => {
       "2 360p-800k",
       "3 360p-400k",
     ]);
+  });
+
+  test("refuses more renditions than a reader of the feed takes", () => {
+    const ladder = (count: number) =>
+      Array.from({ length: count }, (_, index) => readRendition(`1280x720@${6000 - index}`));
+    expect(planRenditions(canvas, ladder(RENDITIONS_MAX)).length).toBe(RENDITIONS_MAX);
+    expect(() => planRenditions(canvas, ladder(RENDITIONS_MAX + 1))).toThrow(OptionError);
+  });
+
+  test("refuses a picture that no level of H.264 allows, asked for or not", () => {
+    const largest = { width: SIDE_MAX, height: 4352 };
+    expect(planRenditions(largest, [])[0]).toMatchObject(largest);
+    expect(() => planRenditions({ width: SIDE_MAX, height: 4354 }, [])).toThrow(OptionError);
+    expect(() => planRenditions(canvas, [readRendition("8192x4608@6000")])).toThrow(OptionError);
+  });
+
+  test("keeps the longest key frame shorter than the longest box of the feed", () => {
+    // Rate control lets one frame take what the buffer holds; a quarter of that again for its overshoot and boxes.
+    const frameBytesMax = (readRendition("16x16@200000").bitsPerSecondMax * VBV_SECONDS) / 8;
+    expect(1.25 * frameBytesMax).toBeLessThan(BOX_BYTES_MAX);
   });
 
   test.each([["640x360@800"], ["1280x1440@800"], ["1920x1080@800"], ["1280x720@800,1280x720@800"]])(

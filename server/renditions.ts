@@ -2,18 +2,24 @@
  * The ladder: which sizes and bit rates of the canvas are encoded. Read from `--rendition`, checked against the
  * canvas, named for URLs.
  */
+// ITU-T H.264 Annex A (levels)
 import { OptionError } from "#common/errors.ts";
-import type { Rendition } from "#common/formats/frame.ts";
+import { RENDITIONS_MAX, type Rendition } from "#common/formats/frame.ts";
 import { ValueError } from "#common/options.ts";
 
 /** Bit rate of the full size where no ladder is given, in kbit/s. */
 const DEFAULT_KBIT_PER_SECOND = 6_000;
 const BITS_PER_KBIT = 1_000;
-/** Bounds of what may be asked for; H.264 itself ends at level 6.2. */
-const SIDE_MIN = 16;
-const SIDE_MAX = 8_192;
+/** Sides of canvas and renditions, in pixels. The longest is that of 8K; how much area it may span, H.264 says. */
+export const SIDE_MIN = 16;
+export const SIDE_MAX = 8_192;
+/** Most macroblocks of 16x16 pixels in a picture at the highest level, 6.2 (table A-1): 8192x4352. */
+const MACROBLOCKS_MAX = 139_264;
+const MACROBLOCK_SIDE = 16;
 const KBIT_MIN = 50;
 const KBIT_MAX = 200_000;
+/** How much may be sent at once above the steady bit rate, as time at that rate: bounds the longest key frame. */
+export const VBV_SECONDS = 1;
 
 /** What `--rendition` takes, in words. */
 export const RENDITION_ALLOWED = `<width>x<height>@<kbit/s>, sides even and from ${SIDE_MIN} to ${SIDE_MAX}, ${KBIT_MIN} to ${KBIT_MAX} kbit/s`;
@@ -60,6 +66,7 @@ export function planRenditions(
       `Bad value for --rendition: the first must have the full size ${full.width}x${full.height} of the canvas, or a whole multiple of it`,
     );
   }
+  checkLadder(asked);
   const names = asked.map((request) => nameOf(request, asked));
   if (new Set(names).size < names.length) {
     throw new OptionError("Bad value for --rendition: two have the same height and bit rate");
@@ -67,6 +74,27 @@ export function planRenditions(
   return asked.map(({ width, height, bitsPerSecondMax }, index) => {
     return { trackId: index + 1, name: names[index] ?? "", width, height, bitsPerSecondMax };
   });
+}
+
+function checkLadder(asked: readonly RenditionRequest[]): void {
+  if (asked.length > RENDITIONS_MAX) {
+    throw new OptionError(
+      `Bad value for --rendition: ${asked.length} renditions, ${RENDITIONS_MAX} are allowed`,
+    );
+  }
+  const tooLarge = asked.find(
+    ({ width, height }) => macroblocks(width) * macroblocks(height) > MACROBLOCKS_MAX,
+  );
+  if (tooLarge !== undefined) {
+    throw new OptionError(
+      `Bad value for --rendition, or for --width and --height: ${tooLarge.width}x${tooLarge.height} is more than H.264 allows (8192x4352 pixels in all)`,
+    );
+  }
+}
+
+/** Along a side of so many pixels. */
+function macroblocks(side: number): number {
+  return Math.ceil(side / MACROBLOCK_SIDE);
 }
 
 /** `720p`, with the bit rate behind it where several have that height. */

@@ -83,6 +83,13 @@ describe("RunStore.beginRun()", () => {
   });
 });
 
+test("a first ordinal stays small for decades: hls.js keeps an array with an entry for each", () => {
+  const clock = new FakeClock(Date.UTC(2126, 0, 1));
+  const store = new RunStore({ dataDir, clock, log: silentLog });
+  expect(store.beginRun(FPS).ordinal).toBeLessThan(1_000_000);
+  store.close();
+});
+
 describe("RunStore.reserve()", () => {
   test("has written a segment before it returns, once each", () => {
     const store = openStore();

@@ -8,15 +8,13 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode } from "#common/errors.ts";
-import type { Run } from "#common/formats/frame.ts";
+import { framesPerSegment, type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { msToSeconds } from "#common/units.ts";
 import { openDataFolder } from "./run-store-lock.ts";
 
-/** Length of a segment, the grid on which runs begin. Counted in segments, a changed frame rate keeps the order. */
-const SEGMENT_SECONDS = 2;
 const RECORD_FILE = "run.json";
-/** Times 2 s times the highest frame rate, a lower number stays whole in floating point. */
+/** Records count segments, so that a changed frame rate keeps the order. Times 2 s times the highest frame rate, a lower number stays whole in floating point. */
 const RECORD_NUMBER_MAX = 2 ** 43;
 /**
  * Where no record tells the last ordinal, hours since this moment are one that is hardly lower. Not finer: players
@@ -39,11 +37,6 @@ export interface RunStoreOptions {
   readonly dataDir: string;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** Frames in one segment of the grid. */
-export function framesPerSegment(fps: number): number {
-  return SEGMENT_SECONDS * fps;
 }
 
 /** The ordinal of a run without a record before it. */
@@ -74,7 +67,7 @@ export class RunStore {
     const ordinal = this.#record === undefined ? firstOrdinal(wallMs) : this.#record.ordinal + 1;
     const segment =
       this.#record === undefined
-        ? Math.floor(wallMs / MILLISECONDS_PER_SECOND / SEGMENT_SECONDS) + 1
+        ? Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1
         : this.#record.lastSegment + 1;
     // Not yet reserved: a run that never shows a frame uses up no number.
     this.#record = { ordinal, lastSegment: segment - 1 };

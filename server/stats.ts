@@ -4,7 +4,7 @@
  */
 import type { Clock } from "#common/clock.ts";
 import type { CanvasFigures } from "#common/formats/frame.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { msToSeconds } from "#common/units.ts";
 import { openConnections, sumCounter } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 
@@ -68,7 +68,7 @@ export class FiguresReader {
     const nowMs = this.#clock.monotonicMs();
     const pixels = sumCounter(counters, "pixels");
     const bytes = sumCounter(counters, "receivedBytes");
-    const seconds = (nowMs - this.#readMs) / MILLISECONDS_PER_SECOND;
+    const seconds = msToSeconds(nowMs - this.#readMs);
     const perSecond = (amount: number): number => (seconds > 0 ? Math.round(amount / seconds) : 0);
     const figures: CanvasFigures = {
       timeMs: this.#clock.wallMs(),

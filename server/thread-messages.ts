@@ -1,5 +1,6 @@
 /** What the main thread and a pixel thread say to each other by `postMessage`. */
 import type { SharedFramebuffer } from "./framebuffer.ts";
+import type { ViewerAddress } from "./http-redirect.ts";
 import type { ProtocolOptions } from "./pixelflut-parser.ts";
 
 /** To a pixel thread. `stop` is answered by `stopped`. */
@@ -14,8 +15,7 @@ export interface ThreadStart {
   readonly hostname: string;
   readonly port: number;
   readonly protocol: ProtocolOptions;
-  /** URL for browsers, or empty for the host that they used. */
-  readonly viewerUrl: string;
+  readonly viewers: ViewerAddress;
 }
 
 /** From a pixel thread. */

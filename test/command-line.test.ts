@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { README_PATH, withOptionTables } from "./readme-options.ts";
 import {
   childrenOf,
+  descendantsOf,
   flags,
   freePorts,
   isRunning,
@@ -153,23 +154,19 @@ describe("a port in use", () => {
 });
 
 describe("ending", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)("%s ends the tree in order, with status 0", async (signal) => {
+  test.each([
+    ["SIGINT", "the supervisor alone"],
+    ["SIGTERM", "the supervisor alone"],
+    ["SIGINT", "the whole group, as a terminal does"],
+  ] as const)("%s to %s ends the tree in order, with status 0", async (signal, whom) => {
     await using spillway = new Spillway();
     await spillway.ready();
-    const { process: supervisor } = spillway.program;
-    const children = childrenOf(supervisor.pid);
+    const { pid } = spillway.program.process;
+    const children = childrenOf(pid);
     expect(children).toHaveLength(4);
-    supervisor.kill(signal);
-    expect(await spillway.program.ended()).toBe(0);
-    expect(children.filter(isRunning)).toEqual([]);
-    expect(spillway.program.errors).not.toContain("restarting");
-  });
-
-  test("SIGINT to the whole group, as a terminal sends it, is as orderly", async () => {
-    await using spillway = new Spillway();
-    await spillway.ready();
-    const children = childrenOf(spillway.program.process.pid);
-    for (const pid of [...children, spillway.program.process.pid]) process.kill(pid, "SIGINT");
+    for (const receiver of whom === "the supervisor alone" ? [pid] : [...children, pid]) {
+      process.kill(receiver, signal);
+    }
     expect(await spillway.program.ended()).toBe(0);
     expect(children.filter(isRunning)).toEqual([]);
     expect(spillway.program.errors).not.toContain("restarting");
@@ -183,4 +180,32 @@ describe("ending", () => {
     spillway.program.process.kill("SIGKILL");
     await waitFor("the children to end", () => children.every((pid) => !isRunning(pid)));
   });
+
+  test.each(["SIGTERM", "SIGKILL"] as const)(
+    "%s to the `bun start` around it ends the tree too",
+    async (signal) => {
+      using folder = new TemporaryFolder();
+      const [pixelflut = 0, server = 0, origin = 0, edge = 0] = freePorts(5);
+      const script = Bun.spawn(
+        [
+          process.execPath,
+          "start",
+          ...flags({
+            "pixelflut-port": pixelflut,
+            "server-port": server,
+            "origin-port": origin,
+            "edge-port": edge,
+          }),
+          ...flags({ "data-dir": folder.path, width: 64, height: 64 }),
+        ],
+        { cwd: join(import.meta.dir, ".."), stdio: ["ignore", "ignore", "ignore"] },
+      );
+      const tree = await waitFor("the tree", () => {
+        const pids = descendantsOf(script.pid);
+        return pids.length >= 5 && pids;
+      });
+      script.kill(signal);
+      await waitFor("the tree to end", () => tree.every((pid) => !isRunning(pid)));
+    },
+  );
 });

@@ -251,6 +251,12 @@ export function childrenOf(pid: number): number[] {
   return children;
 }
 
+/** Children of a process, and theirs. Linux. */
+export function descendantsOf(pid: number): number[] {
+  const children = childrenOf(pid);
+  return children.concat(children.flatMap(descendantsOf));
+}
+
 /** True while a process with this pid runs (a zombie does not). */
 export function isRunning(pid: number): boolean {
   try {

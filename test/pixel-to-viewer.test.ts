@@ -1,17 +1,9 @@
 /** The whole path with real pixels: painted over TCP, read back from the video in a browser on an edge's page. */
 import { describe, expect, test } from "bun:test";
 import { block, getText, metric, paint, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
+import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
-const CHROMIUM_FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--autoplay-policy=no-user-gesture-required",
-];
 
 /** Any error or oddity in the stream ends ffmpeg. */
 const STRICT = ["-v", "error", "-xerror", "-err_detect", "explode", "-y"];

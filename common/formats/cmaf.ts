@@ -6,7 +6,7 @@
 import assert from "node:assert";
 import { Box, BoxParser, createFile, FullBox } from "mp4box";
 import type { EncodedFrame, Rendition } from "#common/formats/frame.ts";
-import { joinBytes, wrapBox, writeBoxes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes, writeBoxes } from "#common/formats/mp4-boxes.ts";
 import { MEDIA_UNITS_PER_FRAME, MILLISECONDS_PER_SECOND } from "#common/units.ts";
 
 /** Structural brands: CMAF, and `iso6` for `tfdt` and default-base-is-moof. */
@@ -25,6 +25,7 @@ const TFHD_DEFAULT_DURATION = 0x8;
 const TRUN_DATA_OFFSET = 0x1;
 const TRUN_SIZE_AND_FLAGS = 0x600;
 const MDAT_HEADER_BYTES = 8;
+const MDAT_TYPE = new TextEncoder().encode("mdat");
 const FRAGMENT_NUMBER_WRAP = 2 ** 32;
 
 /** `prft`: the time is that of the capture (8.16.5.3). */
@@ -78,11 +79,16 @@ export function writeChunk(frames: readonly EncodedFrame[], startFrame: number):
   const first = frames[0];
   assert(first !== undefined, "a chunk has at least one frame");
   const index = first.number - startFrame;
-  const media = joinBytes(frames.map((frame) => frame.data));
+  const mediaBytes = frames.reduce((sum, frame) => sum + frame.data.length, 0);
+  const mdat = new Uint8Array(MDAT_HEADER_BYTES);
+  new DataView(mdat.buffer).setUint32(0, MDAT_HEADER_BYTES + mediaBytes);
+  mdat.set(MDAT_TYPE, 4);
+  // Joined once: the frames are most of it.
   return joinBytes([
     writeReferenceTime(first.captureTimeMs, index),
     writeMovieFragment(frames, index),
-    wrapBox("mdat", media),
+    mdat,
+    ...frames.map((frame) => frame.data),
   ]);
 }
 

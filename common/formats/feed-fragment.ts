@@ -13,6 +13,7 @@ import {
   wrapBox,
   writeBoxes,
 } from "#common/formats/mp4-boxes.ts";
+import { msToSeconds, secondsToMs } from "#common/units.ts";
 
 /** Sample flags (8.8.3.1): does not depend on others; depends on others and is no sync sample. */
 const SAMPLE_IS_KEY = 0x02000000;
@@ -37,7 +38,7 @@ export function writeFragment(run: Run, frame: EncodedFrame): Uint8Array {
 
 /** mp4box reads `prft` but has no writer for it, hence the content by hand. */
 function writeReferenceTime(frame: EncodedFrame): Uint8Array {
-  const ntpSeconds = frame.captureTimeMs / 1000 + NTP_EPOCH_SECONDS;
+  const ntpSeconds = msToSeconds(frame.captureTimeMs) + NTP_EPOCH_SECONDS;
   const content = new DataView(new ArrayBuffer(20));
   content.setUint32(0, frame.trackId);
   // setUint32 takes the value modulo 2^32, which is what the next NTP era (from 2036) asks for.
@@ -115,5 +116,5 @@ function checkSampleCount(movieFragment: Uint8Array): void {
 function ntpToMs(timestamp: number): number {
   const seconds = timestamp / NTP_FRACTION;
   const era = seconds < NTP_EPOCH_SECONDS ? NTP_ERA_SECONDS : 0;
-  return (seconds + era - NTP_EPOCH_SECONDS) * 1000;
+  return secondsToMs(seconds + era - NTP_EPOCH_SECONDS);
 }

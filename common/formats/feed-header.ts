@@ -4,7 +4,7 @@
  */
 // ISO/IEC 14496-12 8.2 to 8.8, ISO/IEC 14496-15 5.4.2.1 (AVC sample entry)
 import { Box, createFile, type ISOFile, MP4BoxBuffer } from "mp4box";
-import type { Rendition, Run } from "#common/formats/frame.ts";
+import { framesPerSegment, RENDITIONS_MAX, type Rendition, type Run } from "#common/formats/frame.ts";
 import { readAvcConfig } from "#common/formats/h264.ts";
 import {
   boxContent,
@@ -22,8 +22,7 @@ const UUID_BYTES = 16;
 /** `iso6` for `tfdt` and default-base-is-moof, `iso5` for readers that look for it, `mp41` for old ones. */
 const BRANDS = ["iso6", "iso5", "mp41"];
 
-/** Bounds of what a reader accepts. */
-const RENDITIONS_MAX = 16;
+/** Highest frame rate that a reader accepts. */
 const FPS_MAX = 240;
 
 /** What the box of the run says of a rendition; the rest stands in `moov`. */
@@ -94,7 +93,10 @@ function readRunRecord(value: unknown): RunRecord {
   check(typeof id === "string" && /^[0-9a-f]{8}$/.test(id), "id is not eight hexadecimal digits");
   check(isWhole(ordinal), "ordinal is not a whole number");
   check(isWhole(fps) && fps > 0 && fps <= FPS_MAX, `fps is not from 1 to ${FPS_MAX}`);
-  check(isWhole(startFrame) && startFrame % (2 * fps) === 0, "startFrame is not a multiple of two seconds");
+  check(
+    isWhole(startFrame) && startFrame % framesPerSegment(fps) === 0,
+    "startFrame is not the start of a segment",
+  );
   check(typeof startTimeMs === "number" && startTimeMs >= 0, "startTimeMs is no time");
   check(Array.isArray(renditions) && renditions.length > 0, "there is no rendition");
   check(renditions.length <= RENDITIONS_MAX, `there are more than ${RENDITIONS_MAX} renditions`);

@@ -53,6 +53,7 @@ function read(chunks: Iterable<Uint8Array>): {
   runs: Run[];
   frames: EncodedFrame[];
   figures: CanvasFigures[];
+  unreadableFigures: number;
 } {
   const got = { runs: [] as Run[], frames: [] as EncodedFrame[], figures: [] as CanvasFigures[] };
   const reader = new FeedReader({
@@ -61,7 +62,7 @@ function read(chunks: Iterable<Uint8Array>): {
     onFigures: (figures) => got.figures.push(figures),
   });
   for (const chunk of chunks) reader.push(chunk);
-  return got;
+  return { ...got, unreadableFigures: reader.unreadableFigures };
 }
 
 /** NTP times are fractions of 2^-32 s, and pass through floating point. */
@@ -102,6 +103,23 @@ describe("FeedReader.push()", () => {
     const captureTimeMs = Date.UTC(2040, 0, 1) + 0.25;
     const { frames } = read([HEADER, encodeFeedFrame(RUN, { ...frame(0), captureTimeMs })]);
     expect(frames[0]?.captureTimeMs).toBeCloseTo(captureTimeMs, 2);
+  });
+
+  test.each<[string, string]>([
+    ["no JSON", "{"],
+    ["no object", "null"],
+    ["a field too few", JSON.stringify({ ...FIGURES, pixels: undefined })],
+    ["a negative field", JSON.stringify({ ...FIGURES, pixels: -1 })],
+  ])("counts figures that cannot be read (%s) and reads on", (_, message) => {
+    const event = joinBytes([encodeFeedFigures(FIGURES)]);
+    const text = JSON.stringify(FIGURES);
+    const body = event.length - text.length;
+    const broken = joinBytes([event.subarray(0, body), new TextEncoder().encode(message)]);
+    new DataView(broken.buffer).setUint32(0, broken.length);
+    const got = read([HEADER, broken, KEY, encodeFeedFigures(FIGURES)]);
+    expect(got.frames.length).toBe(1);
+    expect(got.figures).toEqual([FIGURES]);
+    expect(got.unreadableFigures).toBe(1);
   });
 
   test.each<[string, readonly Uint8Array[]]>([

@@ -59,8 +59,9 @@ export function encodeFeedFigures(figures: CanvasFigures): Uint8Array {
 export interface FeedHandlers {
   /** Once, before any frame. */
   onRun(run: Run): void;
-  /** Every frame of every track. The first of each track is a key frame, numbers go on without holes. */
+  /** Every frame of every track, as it comes. The first of each track is a key frame, numbers go on without holes. */
   onFrame(frame: EncodedFrame): void;
+  /** Figures that can be read, between any two frames. */
   onFigures(figures: CanvasFigures): void;
 }
 
@@ -74,9 +75,15 @@ export class FeedReader {
   #head: FragmentHead | undefined;
   /** By track: the number that must come next. */
   readonly #nextNumbers = new Map<number, number>();
+  #unreadableFigures = 0;
 
   constructor(handlers: FeedHandlers) {
     this.#handlers = handlers;
+  }
+
+  /** Events with figures that could not be read, and were left out. */
+  get unreadableFigures(): number {
+    return this.#unreadableFigures;
   }
 
   /** Takes the next bytes. Throws {@link FeedFormatError} on what is no feed; the reader is of no use afterwards. */
@@ -132,8 +139,15 @@ export class FeedReader {
     this.#handlers.onFrame({ trackId, number, captureTimeMs, isKey, data });
   }
 
+  /** The pictures do not depend on events: one that cannot be read is counted and left out. */
   #readEvent(box: WholeBox): void {
-    const figures = readFigures(box);
+    let figures: CanvasFigures | undefined;
+    try {
+      figures = readFigures(box);
+    } catch (error) {
+      if (!(error instanceof FeedFormatError)) throw error;
+      this.#unreadableFigures++;
+    }
     if (figures !== undefined) this.#handlers.onFigures(figures);
   }
 }

@@ -3,19 +3,42 @@
  * Server, origin and their formats share these shapes.
  */
 
+/**
+ * Seconds between the moments at which a run may begin; segments of CMAF have the same length and stand on the same
+ * grid. Whole, as hls.js and AVPlayer want target durations.
+ */
+export const SEGMENT_SECONDS = 2;
+
+/** Frames in one segment of the grid. */
+export function framesPerSegment(fps: number): number {
+  return SEGMENT_SECONDS * fps;
+}
+
+/** Most renditions of a run. */
+export const RENDITIONS_MAX = 16;
+
 /** One start of the encoder. Everything an origin names or numbers is a function of this and of frame numbers. */
 export interface Run {
   /** Eight lower-case hexadecimal digits, random for each run; part of every URL of media. */
   readonly id: string;
-  /** Goes up by one with each run; the discontinuity sequence number of its segments. */
+  /**
+   * Goes up by one with each run; the discontinuity sequence number of its segments. The first is what a server without
+   * a record begins with: small, but hardly lower than any before (`server/run-store.ts`).
+   */
   readonly ordinal: number;
-  /** Number of the run's first frame: a multiple of `2 * fps`, greater than any frame of an earlier run. */
+  /**
+   * Number of the run's first frame: a multiple of {@link framesPerSegment}. Counted in segments it is past every frame
+   * of earlier runs; with another `fps` the frame's number itself may be lower than theirs.
+   */
   readonly startFrame: number;
-  /** Capture time of the first frame, milliseconds since 1970. Frame n was due at `startTimeMs + (n - startFrame) * 1000 / fps`. */
+  /**
+   * When the first frame was due, milliseconds since 1970 by the server's clock as it stood then. Frame n was due at
+   * `startTimeMs + (n - startFrame) * 1000 / fps`, whatever that clock has been set to meanwhile.
+   */
   readonly startTimeMs: number;
   /** Frames per second, a whole number; the rate is constant. */
   readonly fps: number;
-  /** At least one; the first is the full size of the canvas. */
+  /** At least one, {@link RENDITIONS_MAX} at most; the first is the full size of the canvas, or a whole multiple of it. */
   readonly renditions: readonly Rendition[];
 }
 
@@ -28,7 +51,7 @@ export interface Rendition {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
-  /** Peak of the encoder's rate control (VBV), bits per second. */
+  /** Bits per second over any second or more, as the encoder's rate control (VBV) bounds them; more only where it fails to. */
   readonly bitsPerSecondMax: number;
   /** AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1): profile, level, SPS and PPS. */
   readonly avcC: Uint8Array;
@@ -39,7 +62,10 @@ export interface EncodedFrame {
   readonly trackId: number;
   /** Counts on by one from the run's `startFrame`, without holes. */
   readonly number: number;
-  /** When the canvas was copied, milliseconds since 1970, with a fraction. A repeated picture keeps its number's due time. */
+  /**
+   * When the picture was copied from the canvas, milliseconds since 1970, with a fraction: the run's `startTimeMs` and
+   * what has passed since on a steady clock. Never goes back within a run; a repeated picture has that of the one before.
+   */
   readonly captureTimeMs: number;
   /** True for an IDR picture; decoding can start here. */
   readonly isKey: boolean;
@@ -57,7 +83,7 @@ export interface CanvasFigures {
   readonly bytes: number;
   /** Player connections open now. */
   readonly connections: number;
-  /** Over the last second. */
+  /** Since the figures before, about a second ago. */
   readonly pixelsPerSecond: number;
   readonly bitsPerSecond: number;
   /** Port that players connect to. */

@@ -85,11 +85,14 @@ function readLoad(fields: Readonly<Record<string, unknown>>): LeaseLoad | undefi
   return { type: "load", state: known, viewers, egressBitsPerSecond };
 }
 
-/** Playlists quote this URL: only a plain http(s) URL of printable characters may pass. */
+/** Playlists quote this URL and add paths to it: only a plain http(s) URL without user, query or fragment may pass. */
 function isPublicUrl(text: string): boolean {
   if (text === "") return true;
   const url = URL.parse(text);
-  return url !== null && /^https?:$/.test(url.protocol) && /^[\x21\x23-\x7e]{1,512}$/.test(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "")
+    return false;
+  // An empty query or fragment is none to the parser, so they are looked for in the text.
+  return /^[\x21\x24-\x3e\x40-\x7e]{1,512}$/.test(text);
 }
 
 function isCount(value: unknown): value is number {

@@ -6,9 +6,13 @@
 // ISO/IEC 14496-12 4.2 (object structure)
 import { type Box, DataStream, Log } from "mp4box";
 import { SpillwayError } from "#common/errors.ts";
+import { MEBIBYTE } from "#common/units.ts";
 
-/** A longer top-level box is taken for garbage. One frame of an 8K canvas at the highest bit rate stays far below. */
-export const BOX_BYTES_MAX = 16 * 1024 * 1024;
+/**
+ * A longer top-level box is taken for garbage. A key frame at the highest bit rate that the server takes is up to
+ * 25 MB; its tests compare the two.
+ */
+export const BOX_BYTES_MAX = 32 * MEBIBYTE;
 
 /** Size and type; the feed has no box long enough for the 64-bit size that may follow. */
 const HEADER_BYTES = 8;

@@ -1,7 +1,7 @@
 /** The transport stream: tables, counters, time stamps over 2^33, and the reader beside the writer. */
 import { describe, expect, test } from "bun:test";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { TsInspector, type RandomAccessPoint } from "#common/formats/mpegts-reader.ts";
+import { TsInspector, type RandomAccessPoint } from "#common/formats/fixtures/mpegts-reader.ts";
 import {
   createTsMuxer,
   crc32Mpeg,

@@ -19,6 +19,8 @@ const PARTS_LISTED_SEGMENTS = 2;
 /** Highest protocol version that a playlist needs, and a constant 9 with parts: AVPlayer has refused lower ones. */
 const VERSION_PARTS = 9;
 const VERSION_SEGMENTS = 6;
+/** Asked by strict readers of `EXT-X-GAP`. */
+const VERSION_GAP = 8;
 
 /** One partial segment. */
 export interface ListedPart {
@@ -45,6 +47,8 @@ export interface ListedSegment {
   readonly isFirstOfRun: boolean;
   /** False while frames are still missing; only the last one of a playlist with parts may be so. */
   readonly isComplete: boolean;
+  /** True where the media was never made: players are told not to ask for it (4.4.4.7). Default false. */
+  readonly isGap?: boolean;
   /** Initialization segment; none in MPEG-TS. */
   readonly mapUri?: string;
   readonly parts: readonly ListedPart[];
@@ -65,6 +69,8 @@ export interface PartsOptions {
   readonly partFrames: number;
   /** Name of the next part. */
   readonly preloadHintUri: string;
+  /** Initialization segment of the next part, where it is not that of the last one. */
+  readonly preloadMapUri?: string;
   readonly reports: readonly RenditionReport[];
 }
 
@@ -82,7 +88,7 @@ export function writeMediaPlaylist(playlist: MediaPlaylist): string {
   const { segments, parts, fps, targetDurationSeconds } = playlist;
   const first = segments[0];
   if (first === undefined) throw new RangeError("a media playlist lists at least one segment");
-  const lines = ["#EXTM3U", `#EXT-X-VERSION:${parts === undefined ? VERSION_SEGMENTS : VERSION_PARTS}`];
+  const lines = ["#EXTM3U", `#EXT-X-VERSION:${versionOf(playlist)}`];
   lines.push(`#EXT-X-TARGETDURATION:${targetDurationSeconds}`);
   if (parts === undefined) lines.push("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES");
   else lines.push(...partsHeader(parts.partFrames, fps));
@@ -101,6 +107,11 @@ export function writeMediaPlaylist(playlist: MediaPlaylist): string {
   }
   if (parts !== undefined) lines.push(...partsFooter(parts));
   return `${lines.join("\n")}\n`;
+}
+
+function versionOf({ parts, segments }: MediaPlaylist): number {
+  if (parts !== undefined) return VERSION_PARTS;
+  return segments.some((segment) => segment.isGap === true) ? VERSION_GAP : VERSION_SEGMENTS;
 }
 
 function partsHeader(partFrames: number, fps: number): string[] {
@@ -123,12 +134,14 @@ function segmentLines(segment: ListedSegment, withParts: boolean): string[] {
       );
     }
   }
+  if (segment.isGap === true) lines.push("#EXT-X-GAP");
   if (segment.isComplete) lines.push(`#EXTINF:${printFrames(segment.frames, segment.fps)},`, segment.uri);
   return lines;
 }
 
-function partsFooter({ preloadHintUri, reports }: PartsOptions): string[] {
+function partsFooter({ preloadHintUri, preloadMapUri, reports }: PartsOptions): string[] {
   return [
+    ...(preloadMapUri === undefined ? [] : [`#EXT-X-PRELOAD-HINT:TYPE=MAP,URI="${preloadMapUri}"`]),
     `#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${preloadHintUri}"`,
     ...reports.map(
       (report) =>

@@ -1,0 +1,155 @@
+/**
+ * Answers to requests for media playlists, segments and parts: most of what an origin is asked. Plain GETs come here
+ * straight from the socket, past the router; one request costs one look at its URL and headers made before.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives), B.1 (caching)
+import { CORS_HEADERS } from "#common/node-http.ts";
+import type { LiveStream } from "./live-stream.ts";
+import type { RenditionStream } from "./rendition.ts";
+import { mediaResponse, playlistResponse } from "./responses.ts";
+import type { MediaOutcome, Reload, ReloadDirectives, Track } from "./track.ts";
+
+/** Kinds of requests, as `spillway_origin_requests_total` counts them. */
+export const REQUEST_KINDS = ["playlist", "part", "segment", "init", "ts", "api", "other"] as const;
+export type RequestKind = (typeof REQUEST_KINDS)[number];
+export type RequestCounts = Record<RequestKind, number>;
+
+/** Headers of what no cache may keep. */
+export const NO_STORE = { "cache-control": "no-store" };
+/** Headers of 503: ask again in a second. */
+const UNAVAILABLE = { ...NO_STORE, "retry-after": "1" };
+/** `_HLS_msn` and `_HLS_part`: decimal integers, as long as a safe one. */
+const DIRECTIVE_PATTERN = /^\d{1,15}$/;
+/** A rendition's file: two names below the stream's path. */
+const FILE_PATTERN = /^([a-z0-9-]+)\/([\w.-]+)$/;
+
+/** A request with its path and query, the latter without `?`. */
+export interface LiveRequest {
+  readonly request: Request;
+  readonly path: string;
+  readonly query: string;
+}
+
+/** Splits the URL of a request, which Bun gives whole. */
+export function readLiveRequest(request: Request): LiveRequest {
+  const { url } = request;
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const mark = url.indexOf("?", start);
+  return mark < 0
+    ? { request, path: url.slice(start), query: "" }
+    : { request, path: url.slice(start, mark), query: url.slice(mark + 1) };
+}
+
+export interface LiveAnswersOptions {
+  readonly stream: LiveStream;
+  /** Name of the stream in URLs. */
+  readonly streamName: string;
+  readonly requests: RequestCounts;
+}
+
+/** Answers plain GETs of a known rendition's playlists and media; `undefined` for all others. */
+export function createLiveAnswers({
+  stream,
+  streamName,
+  requests,
+}: LiveAnswersOptions): (live: LiveRequest) => Response | Promise<Response> | undefined {
+  const base = `/live/${streamName}/`;
+  return ({ request, path, query }) => {
+    if (request.method !== "GET" || !path.startsWith(base)) return undefined;
+    const match = FILE_PATTERN.exec(path.slice(base.length));
+    const [, name = "", file = ""] = match ?? [];
+    const rendition = match === null || file === "stream.ts" ? undefined : stream.rendition(name);
+    if (rendition === undefined) return undefined;
+    requests[kindOf(path)]++;
+    return answerFile(rendition, { request, file, query });
+  };
+}
+
+/** What kind of request `path` is. */
+export function kindOf(path: string): RequestKind {
+  if (path.startsWith("/api/")) return "api";
+  if (!path.startsWith("/live/")) return "other";
+  if (path.endsWith(".m3u8")) return "playlist";
+  if (path.endsWith("/stream.ts")) return "ts";
+  if (path.endsWith("-init.mp4")) return "init";
+  if (/\.\d+\.m4s$/.test(path)) return "part";
+  return path.endsWith(".m4s") || path.endsWith(".ts") ? "segment" : "other";
+}
+
+/** Answers GET and HEAD of a rendition's playlist, segment or part. HEAD is never held. */
+export function answerFile(
+  rendition: RenditionStream,
+  options: { readonly request: Request; readonly file: string; readonly query: string },
+): Response | Promise<Response> {
+  const { request, file, query } = options;
+  if (file === "index.m3u8") return answerPlaylist(request, rendition.cmaf, query);
+  if (file === "ts.m3u8") return answerPlaylist(request, rendition.ts, query);
+  const found = request.method === "HEAD" ? rendition.mediaNow(file) : rendition.media(file, request.signal);
+  return found instanceof Promise
+    ? found.then((outcome) => answerMedia(request, file, outcome))
+    : answerMedia(request, file, found);
+}
+
+function answerPlaylist(request: Request, track: Track, query: string): Response | Promise<Response> {
+  const directives = query === "" ? undefined : readDirectives(new URLSearchParams(query));
+  if (directives === "malformed") {
+    return plainResponse(400, "_HLS_msn and _HLS_part are decimal integers, each given once");
+  }
+  const { targetDurationSeconds } = track;
+  if (directives === undefined) {
+    const seconds = Math.max(1, Math.floor(targetDurationSeconds / 2));
+    return answerReload(request, track.current(), seconds);
+  }
+  const seconds = 6 * targetDurationSeconds;
+  const reload =
+    request.method === "HEAD" ? track.reloadNow(directives) : track.reload(directives, request.signal);
+  return reload instanceof Promise
+    ? reload.then((outcome) => answerReload(request, outcome, seconds))
+    : answerReload(request, reload, seconds);
+}
+
+function answerReload(request: Request, reload: Reload, seconds: number): Response {
+  if (reload.outcome === "ready") {
+    return playlistResponse(request, reload.text, { cacheControl: `max-age=${seconds}` });
+  }
+  if (reload.outcome === "bad") return plainResponse(400, "_HLS_msn or _HLS_part is too far ahead");
+  return plainResponse(503, reasonOf(reload.outcome));
+}
+
+function answerMedia(request: Request, file: string, found: MediaOutcome): Response {
+  if (found === "gone" || found === "ready") return plainResponse(404, "Not found");
+  return typeof found === "string"
+    ? plainResponse(503, reasonOf(found))
+    : mediaResponse(request, file, found);
+}
+
+function reasonOf(outcome: Exclude<Reload["outcome"], "ready" | "bad">): string {
+  if (outcome === "unavailable") return "The stream has not begun, or the origin is catching up";
+  if (outcome === "full") return "Too many requests are waiting";
+  return outcome === "overdue" ? "Nothing new has come for three target durations" : "The stream begins anew";
+}
+
+/** A refusal in words, not to be stored; 503 with Retry-After. */
+export function plainResponse(status: 400 | 404 | 503, reason: string): Response {
+  return new Response(`${reason}\n`, {
+    status,
+    headers: {
+      ...CORS_HEADERS,
+      ...(status === 503 ? UNAVAILABLE : NO_STORE),
+      "content-type": "text/plain; charset=utf-8",
+    },
+  });
+}
+
+/** Delivery directives of a reload; `undefined` without any. Unknown ones are ignored. */
+export function readDirectives(query: URLSearchParams): ReloadDirectives | "malformed" | undefined {
+  const segmentNumbers = query.getAll("_HLS_msn");
+  const parts = query.getAll("_HLS_part");
+  if (segmentNumbers.length === 0 && parts.length === 0) return undefined;
+  const [segmentNumber] = segmentNumbers;
+  const [part] = parts;
+  if (segmentNumber === undefined || segmentNumbers.length > 1 || parts.length > 1) return "malformed";
+  if (!DIRECTIVE_PATTERN.test(segmentNumber)) return "malformed";
+  if (part !== undefined && !DIRECTIVE_PATTERN.test(part)) return "malformed";
+  return { segmentNumber: Number(segmentNumber), part: part === undefined ? undefined : Number(part) };
+}

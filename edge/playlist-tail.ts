@@ -176,8 +176,11 @@ export class PlaylistTail {
     try {
       while (this.#waiters.size > 0 && this.#newest !== undefined) {
         const before = this.#versions;
-        this.#followHint(this.#newest.facts);
-        const failure = await this.#fetch(`?${nextQuery(this.#newest.facts)}`);
+        const { facts } = this.#newest;
+        const fetching = this.#fetch(`?${nextQuery(facts)}`);
+        // The playlist first: the origin answers in this order, and viewers wait for the playlist most.
+        this.#followHint(facts);
+        const failure = await fetching;
         if (failure !== undefined) this.#endAll(failure);
         else if (this.#versions === before) await this.#pause(this.#newest.facts);
         this.#endOverdue();

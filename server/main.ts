@@ -3,12 +3,15 @@
  * Wiring only. Things are closed in the opposite order of opening: the HTTP port, the feeds, the encoder, and last
  * the pixel threads, so that nobody reads what is already gone.
  */
+import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { systemClock } from "#common/clock.ts";
 import { EDGE_PORT_DEFAULT } from "#common/config.ts";
+import { describeError } from "#common/errors.ts";
 import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
+import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
@@ -22,6 +25,8 @@ import { declareServerMetrics } from "./metrics.ts";
 import { PixelThreads } from "./pixel-threads.ts";
 import { FiguresReader, readStats } from "./stats.ts";
 
+/** No route reads a body: a longer one is refused with 413. */
+const REQUEST_BODY_BYTES_MAX = 1024;
 /** How often figures of the canvas go into the feed. */
 const FIGURES_MS = 1_000;
 
@@ -76,18 +81,10 @@ export async function main({
     onForbidden: () => void forbidden++,
     clock: systemClock,
   });
-  const where = { option: "server-port", port: config.serverPort, hostname: config.serverBind };
-  const http = bindOrExplain(where, () =>
-    Bun.serve({
-      port: where.port,
-      hostname: where.hostname,
-      idleTimeout: IDLE_TIMEOUT_SECONDS,
-      fetch: (request, server) => app.fetch(request, { address: server.requestIP(request)?.address ?? "" }),
-    }),
-  );
+  const http = listen({ config, app, log });
   lifecycle.onClose("HTTP", () => http.stop(true));
 
-  const ports = { "pixelflut-port": threads.port, "server-port": http.port ?? where.port };
+  const ports = { "pixelflut-port": threads.port, "server-port": http.port ?? config.serverPort };
   log.info("Listening", {
     pixelflut: ports["pixelflut-port"],
     http: ports["server-port"],
@@ -122,4 +119,31 @@ function openEncoding(options: {
     clock: systemClock,
     log,
   });
+}
+
+function listen({
+  config,
+  app,
+  log,
+}: {
+  readonly config: ServerConfig;
+  readonly app: NodeApp;
+  readonly log: Log;
+}): Bun.Server<undefined> {
+  const { serverPort: port, serverBind: hostname } = config;
+  return bindOrExplain({ option: "server-port", port, hostname }, () =>
+    Bun.serve({
+      port,
+      hostname,
+      idleTimeout: IDLE_TIMEOUT_SECONDS,
+      maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+      development: false,
+      fetch: (request, server) =>
+        app.fetch(withAbsoluteUrl(request), { address: server.requestIP(request)?.address ?? "" }),
+      error(error) {
+        log.error(`A request failed: ${describeError(error)}`);
+        return failureResponse();
+      },
+    }),
+  );
 }

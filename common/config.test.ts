@@ -16,6 +16,7 @@ import {
   port,
   secret,
   text,
+  bindAddress,
   type OptionSet,
 } from "#common/options.ts";
 
@@ -25,6 +26,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const options = {
   config: commonOptions.config,
   "edge-port": port({ table: "edge", description: "Port.", default: 8081 }),
+  "edge-bind": bindAddress({ table: "edge", description: "Address.", default: "::" }),
   "part-duration": decimal({ table: "origin", description: "Part.", default: 0.2, min: 0.1, max: 1 }),
   spread: choice({ table: "origin", description: "Spread.", choices: ["viewer", "off"], default: "viewer" }),
   upstream: httpUrls({ table: "edge", description: "Origins.", default: ["http://127.0.0.1:8080"] }),
@@ -70,6 +72,7 @@ describe("readConfig()", () => {
     expect(read([])).toEqual({
       config: "",
       edgePort: 8081,
+      edgeBind: "::",
       partDuration: 0.2,
       spread: "viewer",
       upstream: ["http://127.0.0.1:8080"],
@@ -128,6 +131,10 @@ describe("readConfig()", () => {
     [["--edge-port", "8e3"], 'Bad value for --edge-port: "8e3", expected a whole number from 0 to 65535'],
     [["--edge-port="], 'Bad value for --edge-port: "", expected a whole number from 0 to 65535'],
     [["--part-duration", "nan"], 'Bad value for --part-duration: "nan", expected a number from 0.1 to 1'],
+    [
+      ["--edge-bind", "wall.local"],
+      'Bad value for --edge-bind: "wall.local", expected an IP address or localhost',
+    ],
     [["--spread", "all"], 'Bad value for --spread: "all", expected viewer or off'],
     [
       ["--admin-token", "short"],

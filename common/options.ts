@@ -2,6 +2,7 @@
  * Declarations of options. One declaration gives the flag, the environment variable, the key in `spillway.toml`,
  * the line in `--help` and the row in the README; `common/config.ts` reads values by them.
  */
+import { isIP } from "node:net";
 
 /** Table of `spillway.toml` that holds an option; `top` is the file's top level. */
 export type OptionTable = "top" | "server" | "origin" | "edge";
@@ -150,13 +151,20 @@ export function text(
   });
 }
 
-/** An address to bind: an IPv4 or IPv6 address (`::` is every address of both families) or a host name. */
+/**
+ * An address to bind: IPv4, IPv6 (`::` is every address of both families) or `localhost`. No other name: a failure to
+ * resolve one looks like a port in use.
+ */
 export function bindAddress(options: Common & { readonly default: string }): Option<string> {
-  return text({
+  const allowed = "an IP address or localhost";
+  return single(options, {
+    allowed,
+    default: options.default,
     valueName: "<address>",
-    ...options,
-    pattern: /^[0-9a-zA-Z.:_-]{1,255}$/,
-    allowed: "an IP address or a host name",
+    read(value) {
+      if (isIP(value) === 0 && value !== "localhost") throw new ValueError(allowed);
+      return value;
+    },
   });
 }
 

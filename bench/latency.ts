@@ -14,7 +14,7 @@ import {
   type PageState,
   type WatchedBlock,
 } from "./latency-page.ts";
-import type { BenchContext } from "./main.ts";
+import type { BenchContext } from "./context.ts";
 import { PixelflutClient } from "./pixelflut-client.ts";
 import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
 import { createRandom, Distribution, median } from "./statistics.ts";

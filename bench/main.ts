@@ -2,22 +2,14 @@
  * Entry of the load scripts: `bench pixels | viewers | relay | latency`. Each takes its flags, runs until its time
  * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host.
  */
-import { systemClock, type Clock } from "#common/clock.ts";
+import { systemClock } from "#common/clock.ts";
 import { readFlagConfig, wantsHelp } from "#common/config.ts";
 import { EXIT_STATUS, OptionError, StartError } from "#common/errors.ts";
 import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
+import type { BenchContext } from "./context.ts";
 import { latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
-import { renderJson, renderTable, standardOutput, type Findings, type Output } from "./report.ts";
-
-/** What every load script gets. */
-export interface BenchContext<Config> {
-  readonly config: Config;
-  /** Aborted by Ctrl-C: the script ends early and returns what it has. */
-  readonly signal: AbortSignal;
-  readonly clock: Clock;
-  readonly output: Output;
-}
+import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 
 type Surroundings = Omit<BenchContext<unknown>, "config">;
 

@@ -5,7 +5,7 @@
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { StartError } from "#common/errors.ts";
 import type { PixelsConfig } from "./config.ts";
-import type { BenchContext } from "./main.ts";
+import type { BenchContext } from "./context.ts";
 import {
   buildPattern,
   colourOf,

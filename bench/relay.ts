@@ -5,7 +5,7 @@ import { msToSeconds, secondsToMs } from "#common/units.ts";
 import type { RelayConfig } from "./config.ts";
 import { HttpClient, HttpContext } from "./http-client.ts";
 import { HttpFailure } from "./http-connection.ts";
-import type { BenchContext } from "./main.ts";
+import type { BenchContext } from "./context.ts";
 import { MpegtsCheck } from "./mpegts-check.ts";
 import {
   collectMeasurements,

@@ -4,7 +4,7 @@ import { StartError } from "#common/errors.ts";
 import type { ViewersConfig } from "./config.ts";
 import { HlsPlayer } from "./hls-player.ts";
 import { HttpClient, HttpContext } from "./http-client.ts";
-import type { BenchContext } from "./main.ts";
+import type { BenchContext } from "./context.ts";
 import { PlaylistReader } from "./playlist-reader.ts";
 import {
   collectMeasurements,

@@ -4,13 +4,19 @@
  */
 import { randomBytes } from "node:crypto";
 import { systemClock, type Clock } from "#common/clock.ts";
-import { commonOptions, readConfig, readConfigWithOrigin, wantsHelp } from "#common/config.ts";
+import {
+  commonOptions,
+  CONFIGURED_VARIABLE,
+  readConfig,
+  readConfigWithOrigin,
+  wantsHelp,
+} from "#common/config.ts";
 import { describeError, EXIT_STATUS, exitStatusOf, OptionError } from "#common/errors.ts";
 import { runUntilStopped, type Lifecycle } from "#common/lifecycle.ts";
-import { hostOfBind } from "#common/listen.ts";
+import { hostOfBind, isLoopbackAddress } from "#common/listen.ts";
 import { createLog, type Log } from "#common/log.ts";
 import { renderHelp } from "#common/option-docs.ts";
-import { environmentName, integer, type ConfigOf, type OptionSet } from "#common/options.ts";
+import { environmentName, integer, PORT_MAX, type ConfigOf, type OptionSet } from "#common/options.ts";
 import type { RoleContext } from "#common/role.ts";
 import { NODE_NAME_VARIABLE, SUPERVISED_VARIABLE, SupervisedChild } from "#common/supervised-child.ts";
 import { edgeOptions } from "./edge/config.ts";
@@ -114,6 +120,12 @@ function runStart(args: readonly string[]): Promise<void> {
     env: process.env,
     known: startOptions,
   });
+  const lastPort = config.edgePort + config.edges - 1;
+  if (lastPort > PORT_MAX) {
+    throw new OptionError(
+      `Bad value for --edge-port: edge ${config.edges} would get port ${lastPort}, expected at most ${PORT_MAX}`,
+    );
+  }
   const log = logFor("start", config);
   return runUntilStopped((lifecycle) => superviseAll({ config, given, lifecycle, log, clock: systemClock }), {
     log,
@@ -138,10 +150,12 @@ async function superviseAll({ config, given, lifecycle, log, clock }: Supervisio
     ...process.env,
     ...environmentOf({ "cluster-secret": randomBytes(32).toString("hex") }),
     ...environmentOf(Object.fromEntries([...given].map(([name, texts]) => [name, texts.join(",")]))),
+    // All that the file says is among those: a mistake saved into it later must not end a child at its next restart.
+    [CONFIGURED_VARIABLE]: "1",
   };
   /** `links` follow from the other children's ports and yield to what a person gave; `own` is this child's alone. */
-  const start = (child: ChildPlan): Promise<SupervisedChild> =>
-    SupervisedChild.start({
+  const supervise = (child: ChildPlan): SupervisedChild =>
+    new SupervisedChild({
       name: child.name,
       command: [import.meta.path, child.command],
       env: { ...environmentOf(child.links ?? {}), ...shared, ...environmentOf(child.own ?? {}) },
@@ -150,23 +164,26 @@ async function superviseAll({ config, given, lifecycle, log, clock }: Supervisio
       isStopping: () => lifecycle.isStopping,
     });
 
-  const server = await start({ name: "server", command: "server" });
+  const server = supervise({ name: "server", command: "server" });
   lifecycle.onClose("server", () => server.close());
+  await server.start();
   const feed = `http://${hostOfBind(config.serverBind)}:${server.ports["server-port"]}/feed.mp4`;
-  const origin = await start({ name: "origin", command: "origin", links: { source: feed } });
+  const origin = supervise({ name: "origin", command: "origin", links: { source: feed } });
   lifecycle.onClose("origin", () => origin.close());
+  await origin.start();
   const upstream = `http://${hostOfBind(config.originBind)}:${origin.ports["origin-port"]}`;
 
-  const edges: SupervisedChild[] = [];
+  const edges = Array.from({ length: config.edges }, (_, index) =>
+    supervise({
+      name: `edge ${index + 1}`,
+      command: "edge",
+      links: { upstream },
+      own: { "edge-port": String(config.edgePort === 0 ? 0 : config.edgePort + index) },
+    }),
+  );
   lifecycle.onClose("edges", async () => void (await Promise.all(edges.map((edge) => edge.close()))));
-  const plans = Array.from({ length: config.edges }, (_, index) => ({
-    name: `edge ${index + 1}`,
-    command: "edge",
-    links: { upstream },
-    own: { "edge-port": String(config.edgePort === 0 ? 0 : config.edgePort + index) },
-  }));
-  await Promise.all(plans.map(async (plan, index) => void (edges[index] = await start(plan))));
-  process.stdout.write(`${welcome({ server, origin, edges })}\n`);
+  await Promise.all(edges.map((edge) => edge.start()));
+  process.stdout.write(`${welcome({ config, server, origin, edges })}\n`);
 }
 
 interface ChildPlan {
@@ -181,27 +198,33 @@ function environmentOf(settings: Readonly<Record<string, string>>): Record<strin
 }
 
 interface Running {
+  readonly config: StartConfig;
   readonly server: SupervisedChild;
   readonly origin: SupervisedChild;
   readonly edges: readonly SupervisedChild[];
 }
 
 /** What a person needs next: where to paint and where to look. */
-function welcome({ server, origin, edges }: Running): string {
-  const pages = edges.map((edge) => `http://localhost:${edge.ports["edge-port"]}`);
-  const watch = pages[0] ?? `http://localhost:${origin.ports["origin-port"]}`;
-  const nodes = [server.ports["server-port"], origin.ports["origin-port"]].map(
-    (port) => `http://localhost:${port}`,
-  );
+function welcome({ config, server, origin, edges }: Running): string {
+  const pages = edges.map((edge) => `http://${hostFor(config.edgeBind)}:${edge.ports["edge-port"]}`);
+  const serverUrl = `http://${hostFor(config.serverBind)}:${server.ports["server-port"]}`;
+  const originUrl = `http://${hostFor(config.originBind)}:${origin.ports["origin-port"]}`;
+  const players = `${hostFor(config.pixelflutBind)} ${server.ports["pixelflut-port"]}`;
   return [
     "",
     "Spillway is running. Stop it with Ctrl-C.",
-    `  paint    echo "PX 10 10 ff0000" | nc -w 1 localhost ${server.ports["pixelflut-port"]}`,
+    `  paint    echo "PX 10 10 ff0000" | nc -w 1 ${players}`,
     ...(pages.length === 0 ? [] : [`  watch    ${pages.map((page) => `${page}/`).join("  ")}`]),
-    `  play     ${watch}/live/canvas/index.m3u8`,
-    `  metrics  ${[...nodes, ...pages].map((url) => `${url}/metrics`).join("  ")}`,
+    `  play     ${pages[0] ?? originUrl}/live/${config.stream}/index.m3u8`,
+    `  metrics  ${[serverUrl, originUrl, ...pages].map((url) => `${url}/metrics`).join("  ")}`,
     "",
   ].join("\n");
+}
+
+/** How a person at this machine reaches an address that was bound. */
+function hostFor(bind: string): string {
+  const host = hostOfBind(bind);
+  return isLoopbackAddress(host) ? "localhost" : host;
 }
 
 function usage(): string {

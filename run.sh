@@ -5,32 +5,57 @@ set -eu
 cd "$(dirname "$0")"
 
 installed=node_modules/.spillway-lock
+# A link to the pid of whoever installs: made in one step, so that two roles started at once do not install twice.
+lock=.install-lock
+wait_seconds_max=600
+
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+is_running() {
+  kill -0 "$1" 2>/dev/null || [ -d "/proc/$1" ]
+}
+
+take_lock() {
+  waited=0
+  until ln -s "$$" "$lock" 2>/dev/null; do
+    owner=$(readlink "$lock" 2>/dev/null || true)
+    [ -n "$owner" ] || [ -w . ] || fail "Cannot install packages: no permission to write to $PWD"
+    if [ -n "$owner" ] && ! is_running "$owner"; then
+      rm -f "$lock"
+      continue
+    fi
+    [ "$waited" -ne 0 ] || echo "Waiting for process $owner, which installs packages ..." >&2
+    [ "$waited" -lt "$wait_seconds_max" ] || fail "Gave up waiting: remove $PWD/$lock if nothing installs packages"
+    sleep 1
+    waited=$((waited + 1))
+  done
+}
 
 install_packages() {
-  # Another role may be installing in the same folder: the second waits and then finds nothing to do.
-  lock=.install-lock
-  until mkdir "$lock" 2>/dev/null; do
-    pid=$(cat "$lock/pid" 2>/dev/null || true)
-    if [ -n "$pid" ] && ! kill -0 "$pid" 2>/dev/null; then rm -rf "$lock"; else sleep 0.2; fi
-  done
-  trap 'rm -rf "$lock"' EXIT INT TERM
-  echo $$ >"$lock/pid"
+  take_lock
+  log=$(mktemp)
+  trap 'rm -f "$lock" "$log"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   if ! cmp -s bun.lock "$installed"; then
     echo "Installing packages (once) ..." >&2
-    log=$(mktemp)
     if command -v bun >/dev/null 2>&1; then
-      bun install --frozen-lockfile >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
+      set -- bun
     elif command -v npx >/dev/null 2>&1; then
-      npx --yes "bun@$(sed -n 's/.*"bun": "\([0-9.]*\)".*/\1/p' package.json)" install --frozen-lockfile >"$log" 2>&1 ||
-        { cat "$log" >&2; rm -f "$log"; exit 1; }
+      set -- npx --yes "bun@$(sed -n 's/.*"bun": "\([0-9.]*\)".*/\1/p' package.json)"
     else
-      echo "Neither npm nor bun is installed: one of them is needed" >&2
-      exit 1
+      fail "Neither npm nor bun is installed: one of them is needed"
     fi
-    rm -f "$log"
+    if ! "$@" install --frozen-lockfile >"$log" 2>&1; then
+      cat "$log" >&2
+      fail "Installing packages failed: see above"
+    fi
     cp bun.lock "$installed"
   fi
-  rm -rf "$lock"
+  rm -f "$lock" "$log"
   trap - EXIT INT TERM
 }
 

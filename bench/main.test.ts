@@ -22,7 +22,7 @@ describe("runBench()", () => {
     [["viewers", "--mode", "dash"], 'Bad value for --mode: "dash", expected llhls or hls or mixed'],
     [
       ["relay", "--url", "ftp://x"],
-      'Bad value for --url: "ftp://x", expected an http:// or https:// URL without user, query or fragment',
+      'Bad value for --url: "ftp://x", expected an http:// or https:// URL without user, query, fragment or comma',
     ],
     [["latency", "here"], 'Unexpected argument: "here"'],
   ] as const) {

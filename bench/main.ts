@@ -114,12 +114,15 @@ export async function runBench(args: readonly string[], surroundings: Surroundin
     return;
   }
   const { parameters, run } = chosen.prepare(flags);
+  const path = parameters["json"];
+  const jsonPath = typeof path === "string" && path !== "" ? path : undefined;
+  // Before the run: nobody wants to hear of it after a day of measuring.
+  if (jsonPath !== undefined) await writeJson(jsonPath, "");
   const startedAtMs = clock.wallMs();
   const findings = await run(surroundings);
   const result = { ...findings, tool: name, parameters, startedAtMs, isCutShort: signal.aborted };
   output.table(renderTable(result));
-  const path = parameters["json"];
-  if (typeof path === "string" && path !== "") await writeJson(path, renderJson(result));
+  if (jsonPath !== undefined) await writeJson(jsonPath, renderJson(result));
 }
 
 async function writeJson(path: string, text: string): Promise<void> {

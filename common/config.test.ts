@@ -143,7 +143,7 @@ describe("readConfig()", () => {
     [["--proxy-all=maybe"], 'Bad value for --proxy-all: "maybe", expected true or false'],
     [
       ["--upstream", "ftp://a"],
-      'Bad value for --upstream: "ftp://a", expected an http:// or https:// URL without user, query or fragment',
+      'Bad value for --upstream: "ftp://a", expected an http:// or https:// URL without user, query, fragment or comma',
     ],
   ])("refuses %j", (args, message) => {
     expect(refusal(args)).toBe(message);

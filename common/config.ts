@@ -103,7 +103,8 @@ export function readConfigWithOrigin<Set extends OptionSet>(
   const flags = readFlags(options, sources.args);
   const environment = readEnvironment(sources);
   const fileName = (flags.get("config") ?? environment.get("config"))?.texts.at(-1);
-  const file = readFile(fileName, sources.known);
+  const isConfigured = sources.env[CONFIGURED_VARIABLE] !== undefined;
+  const file = isConfigured ? new Map<string, Found>() : readFile(fileName, sources.known);
   const config: Record<string, unknown> = {};
   const given = new Map<string, readonly string[]>();
   for (const [name, option] of Object.entries(options)) {
@@ -186,6 +187,8 @@ function readEnvironment({ env, known }: ConfigSources): Map<string, Found> {
 
 /** Environment variables that `start` sets for its children; not options. */
 export const INTERNAL_PREFIX = "SPILLWAY_INTERNAL_";
+/** Set for children: their environment holds all settings, the configuration file is not read again. */
+export const CONFIGURED_VARIABLE = `${INTERNAL_PREFIX}CONFIGURED`;
 
 function readFile(fileName: string | undefined, known: OptionSet): Map<string, Found> {
   const path = fileName ?? DEFAULT_FILE;

@@ -96,9 +96,12 @@ export function integer(
   });
 }
 
+/** Highest TCP port. */
+export const PORT_MAX = 65_535;
+
 /** A TCP port; 0 takes a free one. */
 export function port(options: Common & { readonly default: number }): Option<number> {
-  return integer({ valueName: "<port>", ...options, min: 0, max: 65_535 });
+  return integer({ valueName: "<port>", ...options, min: 0, max: PORT_MAX });
 }
 
 /** A number with a fraction, from `min` to `max`. */
@@ -229,7 +232,7 @@ export function flag(options: Common): Option<boolean> {
   };
 }
 
-const HTTP_URL_ALLOWED = "an http:// or https:// URL without user, query or fragment";
+const HTTP_URL_ALLOWED = "an http:// or https:// URL without user, query, fragment or comma";
 
 function readHttpUrl(value: string): string {
   const url = URL.parse(value);
@@ -239,7 +242,9 @@ function readHttpUrl(value: string): string {
     url.username === "" &&
     url.password === "" &&
     url.search === "" &&
-    url.hash === "";
+    url.hash === "" &&
+    // Commas separate URLs in the environment.
+    !value.includes(",");
   if (!isPlain) throw new ValueError(HTTP_URL_ALLOWED);
   return url.href.replace(/\/+$/, "");
 }

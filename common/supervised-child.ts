@@ -5,10 +5,11 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { INTERNAL_PREFIX } from "#common/config.ts";
-import { StartError } from "#common/errors.ts";
+import { describeError, EXIT_STATUS, StartError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { environmentName } from "#common/options.ts";
 import type { Listening } from "#common/role.ts";
+import { msToSeconds } from "#common/units.ts";
 
 /** Wait before the first restart, doubled with each until {@link BACK_OFF_MS_MAX}, forgotten after {@link SETTLED_MS}. */
 const BACK_OFF_MS_MIN = 100;
@@ -16,8 +17,8 @@ const BACK_OFF_MS_MAX = 5_000;
 const SETTLED_MS = 10_000;
 /** A child that has not said what it listens on by then has failed to start. */
 const START_MS_MAX = 20_000;
-/** A child asked to end gets this long before it is killed. */
-const STOP_MS_MAX = 2_000;
+/** A child asked to end gets this long before it is killed. Three in a row fit into the five seconds of `start`. */
+const STOP_MS_MAX = 1_400;
 
 /** Set for children: SIGINT is left to the supervisor. */
 export const SUPERVISED_VARIABLE = `${INTERNAL_PREFIX}SUPERVISED`;
@@ -44,44 +45,29 @@ export class SupervisedChild implements AsyncDisposable {
   #backOffMs = BACK_OFF_MS_MIN;
   #cancelRestart: () => void = () => {};
   #isClosing = false;
-  #restarts = 0;
 
-  private constructor(options: SupervisedChildOptions) {
+  constructor(options: SupervisedChildOptions) {
     this.#options = options;
   }
 
   /** Starts the child and waits until its sockets are open. Throws {@link StartError} when it ends before. */
-  static async start(options: SupervisedChildOptions): Promise<SupervisedChild> {
-    const child = new SupervisedChild(options);
+  async start(): Promise<void> {
+    const { name } = this.#options;
     const listening = Promise.withResolvers<void>();
-    const cancel = options.clock.after(START_MS_MAX, () => {
-      listening.reject(new StartError("child-silent", `${options.name} did not open its ports in time`));
-    });
-    child.#spawn({
+    this.#spawn({
       onListening: listening.resolve,
-      onExit(status) {
-        const message = `${options.name} could not start (exit status ${status}): see its message above`;
-        listening.reject(new StartError("child-cannot-start", message, { exitStatus: status }));
+      onExit: (status, signal) => {
+        const message = `${name} could not start (${describeEnd(status, signal)}): see its message above`;
+        const exitStatus = status === EXIT_STATUS.usage ? EXIT_STATUS.usage : EXIT_STATUS.failed;
+        listening.reject(new StartError("child-cannot-start", message, { exitStatus }));
       },
     });
-    try {
-      await listening.promise;
-    } catch (error) {
-      await child.close();
-      throw error;
-    } finally {
-      cancel();
-    }
-    return child;
+    await listening.promise;
   }
 
   /** Ports by option name, as the child reported them. */
   get ports(): Listening["ports"] {
     return this.#ports;
-  }
-
-  get restarts(): number {
-    return this.#restarts;
   }
 
   /** Asks the child to end, kills it when it does not, and starts no other. */
@@ -103,44 +89,64 @@ export class SupervisedChild implements AsyncDisposable {
     await this.close();
   }
 
-  #spawn(first?: { readonly onListening: () => void; readonly onExit: (status: number) => void }): void {
-    const { name, command, env, clock } = this.#options;
+  #spawn(first?: FirstStart): void {
+    const { name, command, env, clock, log } = this.#options;
     const pinned = Object.entries(this.#ports).map(([option, value]) => [
       environmentName(option),
       String(value),
     ]);
     const startedMs = clock.monotonicMs();
-    let isFirst = first !== undefined;
-    this.#process = Bun.spawn([process.execPath, "--no-orphans", ...command], {
+    let isOpen = false;
+    const child = Bun.spawn([process.execPath, "--no-orphans", ...command], {
       env: { ...env, ...Object.fromEntries(pinned), [SUPERVISED_VARIABLE]: "1", [NODE_NAME_VARIABLE]: name },
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (message: unknown) => {
         if (!isListening(message)) return;
+        cancelDeadline();
+        isOpen = true;
         this.#ports = message.ports;
-        isFirst = false;
         first?.onListening();
       },
       onExit: (_child, status, signal) => {
-        const runMs = clock.monotonicMs() - startedMs;
-        if (isFirst) first?.onExit(status ?? 1);
-        else if (!this.#isClosing && !this.#options.isStopping())
-          this.#restartAfter({ runMs, how: describeEnd(status, signal) });
+        cancelDeadline();
+        const isFirst = first !== undefined && !isOpen;
+        if (isFirst) first.onExit(status, signal);
+        else this.#restartAfter({ runMs: clock.monotonicMs() - startedMs, how: describeEnd(status, signal) });
       },
     });
+    const cancelDeadline = clock.after(START_MS_MAX, () => {
+      log.error(`${name} did not open its ports within ${msToSeconds(START_MS_MAX)} s: killed`);
+      child.kill("SIGKILL");
+    });
+    this.#process = child;
   }
 
   #restartAfter({ runMs, how }: { readonly runMs: number; readonly how: string }): void {
-    const { name, log, clock } = this.#options;
+    const { name, log, clock, isStopping } = this.#options;
+    if (this.#isClosing || isStopping()) return;
     if (runMs >= SETTLED_MS) this.#backOffMs = BACK_OFF_MS_MIN;
-    log.warn(
-      `${name} ended (${how}) after ${(runMs / 1000).toFixed(1)} s: restarting in ${this.#backOffMs} ms`,
-    );
-    this.#cancelRestart = clock.after(this.#backOffMs, () => {
-      this.#restarts++;
-      this.#spawn();
-    });
+    const ranSeconds = msToSeconds(runMs).toFixed(1);
+    log.warn(`${name} ended (${how}) after ${ranSeconds} s: restarting in ${this.#backOffMs} ms`);
+    this.#cancelRestart = clock.after(this.#backOffMs, () => this.#restart());
     this.#backOffMs = Math.min(BACK_OFF_MS_MAX, this.#backOffMs * 2);
   }
+
+  #restart(): void {
+    // A signal to the whole group may have ended the child before this process heard of it.
+    if (this.#isClosing || this.#options.isStopping()) return;
+    try {
+      this.#spawn();
+    } catch (error) {
+      // The machine is short of processes or memory: it may not be for long.
+      this.#restartAfter({ runMs: 0, how: `cannot start: ${describeError(error)}` });
+    }
+  }
+}
+
+/** How the caller of the first start hears of it. */
+interface FirstStart {
+  readonly onListening: () => void;
+  readonly onExit: (status: number | null, signal: number | string | null) => void;
 }
 
 function isListening(message: unknown): message is Listening {

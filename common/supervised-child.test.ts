@@ -1,0 +1,94 @@
+/** Supervised children as real processes of a few lines: first start, restart on the same port, no restart at the end. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "#common/clock.ts";
+import { StartError } from "#common/errors.ts";
+import { silentLog } from "#common/log.ts";
+import { SupervisedChild } from "#common/supervised-child.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "spillway-child-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Says on which port it "listens": the one that it is told, or its first choice; and ends on SIGTERM with 0. */
+const LISTENS = `process.send({ type: "listening", ports: { "edge-port": Number(process.env.SPILLWAY_EDGE_PORT ?? 4242) } });
+await Bun.write(process.env.SEEN + process.pid, process.env.SPILLWAY_EDGE_PORT ?? "own choice");
+process.on("SIGTERM", () => process.exit(0));
+setInterval(() => {}, 1000);`;
+
+async function childOf(script: string, isStopping: () => boolean = () => false) {
+  const seen = mkdtempSync(join(folder, "seen-"));
+  const path = join(seen, "child.ts");
+  await Bun.write(path, script);
+  const warnings: string[] = [];
+  const child = new SupervisedChild({
+    name: "edge 1",
+    command: [path],
+    env: { ...process.env, SPILLWAY_EDGE_PORT: undefined, SEEN: join(seen, "pid-") },
+    log: { ...silentLog, warn: (message) => void warnings.push(message) },
+    clock: systemClock,
+    isStopping,
+  });
+  /** Pids of all children so far, with the port that each was told. */
+  const starts = async (): Promise<Map<number, string>> => {
+    const names = await Array.fromAsync(new Bun.Glob("pid-*").scan(seen));
+    const entries = names.map(
+      async (name) => [Number(name.slice(4)), await Bun.file(join(seen, name)).text()] as const,
+    );
+    return new Map(await Promise.all(entries));
+  };
+  return { child, starts, warnings };
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await Bun.sleep(10);
+}
+
+describe("SupervisedChild", () => {
+  test.each([
+    [2, 2],
+    [7, 1],
+    [0, 1],
+  ])("start() fails where the child ends with %i before it listens", async (status, exitStatus) => {
+    const { child } = await childOf(`process.exit(${status});`);
+    const failure = await child.start().catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StartError);
+    expect(failure).toMatchObject({ exitStatus });
+  });
+
+  test("a child that dies is started again and told the port of the first one", async () => {
+    const { child, starts, warnings } = await childOf(LISTENS);
+    await child.start();
+    expect(child.ports).toEqual({ "edge-port": 4242 });
+    await until(async () => (await starts()).size === 1);
+    const [first = 0] = (await starts()).keys();
+    process.kill(first, "SIGKILL");
+    await until(async () => (await starts()).size === 2);
+    const second = [...(await starts())].find(([pid]) => pid !== first);
+    expect(second?.[1]).toBe("4242");
+    expect(warnings.join()).toMatch(/^edge 1 ended \(signal \S+\) after \S+ s: restarting in 100 ms$/);
+    await child.close();
+    expect(() => process.kill(second?.[0] ?? 0, 0)).toThrow();
+  });
+
+  test("a child that a signal to the whole group ends is not started again", async () => {
+    let isStopping = false;
+    const { child, starts, warnings } = await childOf(LISTENS, () => isStopping);
+    await child.start();
+    await until(async () => (await starts()).size === 1);
+    const [pid = 0] = (await starts()).keys();
+    isStopping = true;
+    process.kill(pid, "SIGTERM");
+    await until(() => {
+      try {
+        return !process.kill(pid, 0);
+      } catch {
+        return true;
+      }
+    });
+    await child.close();
+    expect(warnings).toEqual([]);
+    expect((await starts()).size).toBe(1);
+  });
+});

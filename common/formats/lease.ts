@@ -85,7 +85,7 @@ function readLoad(fields: Readonly<Record<string, unknown>>): LeaseLoad | undefi
   return { type: "load", state: known, viewers, egressBitsPerSecond };
 }
 
-/** Playlists quote this URL and add paths to it: only a plain http(s) URL without user, query, fragment or comma may pass. */
+/** Playlists quote this URL and add paths to it: only a plain http(s) URL without user, query or fragment may pass. */
 function isPublicUrl(text: string): boolean {
   if (text === "") return true;
   const url = URL.parse(text);

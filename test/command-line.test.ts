@@ -200,12 +200,17 @@ describe("ending", () => {
         ],
         { cwd: join(import.meta.dir, ".."), stdio: ["ignore", "ignore", "ignore"] },
       );
-      const tree = await waitFor("the tree", () => {
-        const pids = descendantsOf(script.pid);
-        return pids.length >= 5 && pids;
-      });
-      script.kill(signal);
-      await waitFor("the tree to end", () => tree.every((pid) => !isRunning(pid)));
+      let tree: readonly number[] = [];
+      try {
+        await waitFor("the tree", () => {
+          tree = descendantsOf(script.pid);
+          return tree.length >= 5;
+        });
+        script.kill(signal);
+        await waitFor("the tree to end", () => tree.every((pid) => !isRunning(pid)));
+      } finally {
+        for (const pid of [script.pid, ...tree].filter(isRunning)) process.kill(pid, "SIGKILL");
+      }
     },
   );
 });

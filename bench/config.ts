@@ -1,4 +1,5 @@
 /** Options of the load scripts. They are flags only: a load tester's machine has no node whose settings could apply. */
+import { availableParallelism } from "node:os";
 import {
   choice,
   decimal,
@@ -12,11 +13,14 @@ import {
 } from "#common/options.ts";
 
 /** Longest run that can be asked for, in seconds: a day. */
-const SECONDS_MAX = 86_400;
+export const SECONDS_MAX = 86_400;
 /** A process has at most about a million sockets; ports towards one address end at 64 thousand. */
-const CLIENTS_MAX = 60_000;
+export const CLIENTS_MAX = 60_000;
+/** Threads of a flood at most. */
+const FLOOD_THREADS_MAX = 256;
 
-const shared = {
+/** Options of every load script. */
+export const shared = {
   json: text({
     table: "top",
     description: "Write the result as JSON: figures with units, parameters, versions, machine and date.",
@@ -39,7 +43,8 @@ const pixelflutTarget = {
   port: port({ table: "top", description: "Its Pixelflut port.", default: 1234 }),
 } satisfies OptionSet;
 
-const seed = integer({
+/** `--seed` of what is random. */
+export const seed = integer({
   table: "top",
   description: "Seed of everything random: the same seed sends the same bytes.",
   default: 1,
@@ -47,7 +52,8 @@ const seed = integer({
   max: 2 ** 31 - 1,
 });
 
-function seconds(description: string, defaultSeconds: number) {
+/** `--seconds` of a run. */
+export function seconds(description: string, defaultSeconds: number) {
   return decimal({ table: "top", description, default: defaultSeconds, min: 0.1, max: SECONDS_MAX });
 }
 
@@ -65,12 +71,46 @@ const isInsecure = flag({
   description: "Accept any TLS certificate.",
 });
 
-export const PIXEL_FORMATS = ["text", "text8", "pb"] as const;
+/** Kinds of commands that a flood sends; each says what it is in the description of `--format`. */
+export const PIXEL_FORMATS = [
+  "text",
+  "text8",
+  "alpha",
+  "gray",
+  "pb",
+  "multi",
+  "offset",
+  "get",
+  "mixed",
+] as const;
 export type PixelFormat = (typeof PIXEL_FORMATS)[number];
 export const PIXEL_ORDERS = ["ordered", "shuffled"] as const;
 export type PixelOrder = (typeof PIXEL_ORDERS)[number];
 export const PIXEL_IMAGES = ["gradient", "noise"] as const;
 export type PixelImage = (typeof PIXEL_IMAGES)[number];
+
+/** What moves a flood's bytes: the C library's calls, or Bun's own sockets. */
+export const SOCKET_KINDS = ["direct", "bun"] as const;
+export type SocketKind = (typeof SOCKET_KINDS)[number];
+
+/** `--sockets` of a flood. */
+export const sockets = choice({
+  table: "top",
+  description:
+    "`direct` calls Linux's C library, which costs what a client in C costs; elsewhere, and with `bun`, Bun's sockets send at about twice the cost.",
+  choices: SOCKET_KINDS,
+  default: "direct",
+});
+
+/** `--threads` of a flood. */
+export const threads = integer({
+  table: "top",
+  description: "Threads that send, at most one for each connection.",
+  default: Math.min(availableParallelism(), FLOOD_THREADS_MAX),
+  defaultText: "number of cores",
+  min: 1,
+  max: FLOOD_THREADS_MAX,
+});
 
 /** Options of `bench pixels`. */
 export const pixelsOptions = {
@@ -91,7 +131,8 @@ export const pixelsOptions = {
   }),
   format: choice({
     table: "top",
-    description: "PX lines with 6 or with 8 digits of colour, or binary PB commands.",
+    description:
+      "PX lines with 6 digits of colour, with 8 (alpha ff), with 8 and a random `alpha`, or with 2 (`gray`); PB; PXMULTI, a row each (`multi`); PX relative to an OFFSET for every 64 x 64 pixels; gets; or eight kinds of clients `mixed`, with 1 % gets and 1 % garbage.",
     choices: PIXEL_FORMATS,
     default: "text",
   }),
@@ -102,16 +143,19 @@ export const pixelsOptions = {
     default: "gradient",
   }),
   seed,
-  threads: integer({
+  pixels: integer({
     table: "top",
-    description: "Threads that send; each prepares its own copy of one canvas of commands.",
-    default: 1,
-    min: 1,
-    max: 256,
+    description: "Pixels painted before they are painted again, the first so many of the order; 0: all.",
+    default: 0,
+    min: 0,
+    max: 40_000_000,
   }),
+  threads,
+  sockets,
   verify: flag({
     table: "top",
-    description: "Afterwards read the canvas back with PX gets and count the pixels that differ.",
+    description:
+      "Afterwards read the canvas back with PX gets and count the pixels that differ. Colours with alpha are expected blended, so the canvas is read before as well.",
   }),
   ...shared,
 } satisfies OptionSet;

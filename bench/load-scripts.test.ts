@@ -17,7 +17,7 @@ afterEach(async () => {
 /** Runs a load script with flags by name and returns its JSON results by name. */
 async function bench(
   tool: string,
-  flags: Readonly<Record<string, string | number | true>>,
+  flags: Readonly<Record<string, string | number | boolean>>,
   signal = new AbortController().signal,
 ) {
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
@@ -49,20 +49,25 @@ function origin(faults: FakeOriginFaults = {}): FakeHlsOrigin {
 }
 
 describe("bench pixels", () => {
-  for (const [format, order, threads] of [
-    ["text", "ordered", 1],
-    ["text8", "shuffled", 1],
-    ["pb", "shuffled", 2],
+  for (const [format, order, threads, sockets] of [
+    ["text", "ordered", 1, "direct"],
+    ["text8", "shuffled", 2, "direct"],
+    ["pb", "shuffled", 2, "direct"],
+    ["multi", "shuffled", 1, "direct"],
+    ["offset", "ordered", 3, "direct"],
+    ["text", "shuffled", 2, "bun"],
+    ["offset", "shuffled", 1, "bun"],
   ] as const) {
-    test(`counts to the byte what arrives (${format}, ${order}, ${threads} threads)`, async () => {
+    test(`counts to the byte what arrives (${format}, ${order}, ${threads} threads, ${sockets})`, async () => {
       const server = pixelflut();
       const { values } = await bench("pixels", {
         port: server.port,
-        seconds: 0.2,
+        seconds: 0.1,
         connections: 3,
         format,
         order,
         threads,
+        sockets,
       });
       // Besides the flood there were one SIZE and two STATS.
       expect(server.bytes).toBe(Number(values["bytes"]) + 5 + 12);
@@ -78,16 +83,71 @@ describe("bench pixels", () => {
     });
   }
 
-  test("reads the canvas back and finds the pixels that differ", async () => {
+  for (const sockets of ["direct", "bun"]) {
+    test(`reads the answers to gets so that they do not stall (${sockets})`, async () => {
+      const server = pixelflut();
+      const flags = { port: server.port, seconds: 0.1, format: "get", sockets } as const;
+      const { values } = await bench("pixels", flags);
+      expect(values).toMatchObject({ confirmed: 1, pixels: 0, commands: server.gets });
+      // Far more than buffers between the two could hold.
+      expect(Number(values["answeredBytes"])).toBeGreaterThan(server.gets * "PX 0 0 000000\n".length);
+    });
+  }
+
+  for (const [format, connections, order] of [
+    ["text", 1, "ordered"],
+    ["alpha", 1, "shuffled"],
+    ["alpha", 3, "ordered"],
+    ["gray", 2, "shuffled"],
+    ["offset", 2, "shuffled"],
+    ["multi", 2, "ordered"],
+    ["mixed", 8, "ordered"],
+  ] as const) {
+    test(`reads the canvas back and finds the pixels that differ (${format})`, async () => {
+      const server = pixelflut();
+      // What was there before counts where colours are blended.
+      server.canvas.fill(0x0a0b0c);
+      const flags = {
+        port: server.port,
+        seconds: 0.15,
+        verify: true,
+        format,
+        connections,
+        order,
+        image: "noise",
+      };
+      const right = await bench("pixels", flags);
+      expect(right.values).toMatchObject({
+        verifiedPixels: 1_200,
+        unansweredPixels: 0,
+        differingPixels: 0,
+        confirmed: connections,
+      });
+      server.forget(41);
+      const wrong = await bench("pixels", flags);
+      expect(wrong.values).toMatchObject({ verifiedPixels: 1_200, differingPixels: 1 });
+      expect(wrong.values["differingExample"]).toStartWith("1,1 is 000000, not ");
+    });
+  }
+
+  test("paints no more than the pixels asked for", async () => {
     const server = pixelflut();
-    const flags = { port: server.port, seconds: 0.1, verify: true } as const;
-    const right = await bench("pixels", flags);
-    expect(right.values).toMatchObject({ verifiedPixels: 1_200, unansweredPixels: 0, differingPixels: 0 });
-    server.forget(41);
-    const wrong = await bench("pixels", flags);
-    expect(wrong.values).toMatchObject({ verifiedPixels: 1_200, differingPixels: 1 });
-    expect(wrong.values["differingExample"]).toStartWith("1,1 is 000000, not ");
+    const { values } = await bench("pixels", { port: server.port, seconds: 0.1, pixels: 50, verify: true });
+    expect(values).toMatchObject({ verifiedPixels: 50, differingPixels: 0 });
+    expect(server.canvas.subarray(50).every((colour) => colour === 0)).toBe(true);
   });
+
+  for (const sockets of ["direct", "bun"]) {
+    test(`says which connections a server closed (${sockets})`, async () => {
+      const server = pixelflut();
+      const running = bench("pixels", { port: server.port, seconds: 60, connections: 2, sockets });
+      while (server.pixels === 0) await Bun.sleep(5);
+      server.close();
+      const { values } = await running;
+      expect(values["confirmed"]).toBe(0);
+      expect(String(values["failures"])).toMatch(/^2 (closed by the server|ECONNRESET|EPIPE)$|^1 .*, 1 /);
+    });
+  }
 
   test("ends early when it is interrupted and still prints what it sent", async () => {
     const server = pixelflut();
@@ -99,6 +159,58 @@ describe("bench pixels", () => {
     expect(table).toStartWith("bench pixels (ended early)");
     expect(server.pixels).toBe(Number(values["pixels"]));
   });
+});
+
+describe("bench compare", () => {
+  const fake = `'${process.execPath}' '${join(import.meta.dir, "fake-pixelflut.ts")}' {port}`;
+
+  test("measures servers in alternation and relates ours to each", async () => {
+    const { values, table } = await bench("compare", {
+      own: fake,
+      server: `peer=${fake}`,
+      loads: "text-ordered,multi",
+      connections: "2",
+      rounds: 2,
+      seconds: 0.1,
+      "warm-up-seconds": 0,
+      pixels: 200,
+    });
+    const keys = ["text-ordered", "multi"].flatMap((load) =>
+      ["ours", "peer"].map((server) => `${load}.2.${server}`),
+    );
+    for (const key of keys) {
+      expect(Number(values[`${key}.throughput`])).toBeGreaterThan(0);
+      expect(Number(values[`${key}.pixelRate`])).toBeGreaterThan(0);
+      expect(String(values[`${key}.throughputs`]).split(" ").length).toBe(2);
+    }
+    expect(Object.keys(values).length).toBe(keys.length * 6);
+    expect(table).toMatch(/\n {2}text-ordered +2 {2}ours( +[0-9.]+){4}\n +peer( +[0-9.]+){5}/);
+    expect(table).not.toContain(" rounds ");
+  });
+
+  test("starts a server again that ends by itself, and says so", async () => {
+    const dying = `${fake} & sleep 0.6; kill $!`;
+    const { table } = await bench("compare", {
+      own: fake,
+      server: `dying=${dying}`,
+      loads: "text-ordered",
+      connections: 1,
+      rounds: 3,
+      seconds: 0.3,
+      "warm-up-seconds": 0,
+      pixels: 200,
+    });
+    expect(table).toContain("Servers that ended by themselves and were started again: ");
+  });
+
+  for (const [flags, message] of [
+    [{ server: "peer=false {port}" }, "peer has ended"],
+    [{ server: `ours=${fake}` }, "Two servers are called ours (--server)"],
+  ] as const) {
+    test(`refuses ${JSON.stringify(flags).slice(0, 30)}`, async () => {
+      await expect(bench("compare", { own: fake, ...flags })).rejects.toThrow(message);
+    });
+  }
 });
 
 describe("Ctrl-C prints what was measured so far", () => {

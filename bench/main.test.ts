@@ -12,8 +12,8 @@ function run(...args: string[]): Promise<string> {
 
 describe("runBench()", () => {
   for (const [args, message] of [
-    [[], "Which load script? (one of pixels, viewers, relay, latency; bench --help)"],
-    [["flood"], "Unknown load script: flood (one of pixels, viewers, relay, latency; bench --help)"],
+    [[], "Which load script? (one of pixels, compare, viewers, relay, latency; bench --help)"],
+    [["flood"], "Unknown load script: flood (one of pixels, compare, viewers, relay, latency; bench --help)"],
     [["pixels", "--speed", "9"], "Unknown option: --speed (--help lists them)"],
     [
       ["pixels", "--connections", "0"],
@@ -25,6 +25,18 @@ describe("runBench()", () => {
       'Bad value for --url: "ftp://x", expected an http:// or https:// URL without user, query, fragment or comma',
     ],
     [["latency", "here"], 'Unexpected argument: "here"'],
+    [
+      ["compare", "--server", "breakwater 4000"],
+      'Bad value for --server: "breakwater 4000", expected name=command with {port}',
+    ],
+    [
+      ["compare", "--connections", "1,none"],
+      'Bad value for --connections: "1,none", expected whole numbers from 1 to 60000 with commas between them',
+    ],
+    [
+      ["compare", "--loads", "text"],
+      'Bad value for --loads: "text", expected names of loads with commas between them: text-shuffled, text-ordered, text8-shuffled, alpha-shuffled, pb-shuffled, multi, get, mixed',
+    ],
   ] as const) {
     test(`refuses ${JSON.stringify(args)}`, async () => {
       await expect(run(...args)).rejects.toEqual(new OptionError(message));

@@ -1,6 +1,7 @@
 /**
- * Entry of the load scripts: `bench pixels | viewers | relay | latency`. Each takes its flags, runs until its time
- * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host.
+ * Entry of the load scripts: `bench pixels | compare | viewers | relay | latency`. Each takes its flags, runs until its time
+ * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host;
+ * `compare` also starts the servers that it floods.
  */
 import { systemClock } from "#common/clock.ts";
 import { readFlagConfig, wantsHelp } from "#common/config.ts";
@@ -8,6 +9,7 @@ import { EXIT_STATUS, OptionError, StartError } from "#common/errors.ts";
 import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
+import { compareOptions } from "./compare-config.ts";
 import { latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
 import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 
@@ -29,6 +31,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Floods a Pixelflut server over TCP and reports what it took, to the byte: each connection ends on a whole command and waits until the server has answered behind it.",
     load: async () => (await import("./pixels.ts")).runPixels,
+  }),
+  compare: tool(compareOptions, {
+    summary:
+      "Starts our server and any given ones, floods them in alternation, and prints medians and ratios of throughput and of the servers' processor time. Servers run on this machine; on Linux only their processor time is known.",
+    load: async () => (await import("./compare.ts")).runCompare,
   }),
   viewers: tool(viewersOptions, {
     summary:

@@ -1,95 +1,131 @@
 /**
- * The bytes that `bench pixels` sends: one canvas of whole commands in a seeded order, made once before the run so
- * that sending costs nothing but the copy into the kernel.
+ * The bytes that `bench pixels` and `bench compare` send: whole commands in a seeded order, made once before the run
+ * in memory that all threads share, so that sending costs nothing but the copy into the kernel.
  */
-import type { PixelFormat, PixelImage, PixelOrder } from "./config.ts";
-import { createRandom } from "./statistics.ts";
+import type { PixelFormat, PixelOrder } from "./config.ts";
+import {
+  BINARY_COMMAND_BYTES,
+  CommandWriter,
+  MULTI_HEADER_BYTES,
+  TEXT_COMMAND_BYTES_MAX,
+} from "./pixel-commands.ts";
+import {
+  alphaOf,
+  colourOf,
+  grayFromRow,
+  orderPixels,
+  orderRows,
+  orderTiles,
+  TILE_SIDE,
+  type ImageOptions,
+} from "./pixel-images.ts";
 
-/** Longest PX line: `PX 65535 65535 rrggbbaa` and its newline. */
-const TEXT_COMMAND_BYTES_MAX = 24;
-/** `PB`, two coordinates of two bytes, four bytes of colour. */
-const BINARY_COMMAND_BYTES = 10;
 /** A canvas may not be larger: coordinates of PB have 16 bits, and the commands must fit into one buffer. */
 export const PATTERN_PIXELS_MAX = 40_000_000;
+/** In a mixed flood a get or, in turn, a line of garbage follows so many pixels: one in a hundred is each. */
+const SETS_BETWEEN_EXTRAS = 49;
 
-export interface PatternOptions {
-  /** Size of the canvas in pixels. */
-  readonly width: number;
-  readonly height: number;
-  readonly format: PixelFormat;
+export interface PatternOptions extends ImageOptions {
   readonly order: PixelOrder;
-  readonly image: PixelImage;
-  readonly seed: number;
+  /** Pixels painted (or asked for) before the pattern repeats: the first so many of the order. 0: the whole canvas. */
+  readonly pixels: number;
 }
 
-/** One canvas of commands. */
+/** Commands, one behind the other. */
 export interface Pattern {
-  /** The commands, one behind the other. */
+  /** All of them, in a `SharedArrayBuffer`. */
   readonly bytes: Uint8Array;
   /** Where command i begins in `bytes`; one more entry holds the end. */
   readonly starts: Uint32Array;
-  /** Which pixel command i sets: `y * width + x`. */
+  /** Which pixels are painted, in order: `y * width + x`. */
   readonly pixels: Uint32Array;
+  /** Where in `pixels` those of command i begin; one more entry holds the end. */
+  readonly pixelStarts: Uint32Array;
+  /** Commands that a connection may begin with, in order; empty where it may begin with any. */
+  readonly entries: Uint32Array;
 }
 
-/** Colour of a pixel, `0xrrggbb`: a function of its place and the seed. */
-export function colourOf(
-  { width, height, image, seed }: Pick<PatternOptions, "width" | "height" | "image" | "seed">,
-  pixel: number,
-): number {
-  const x = pixel % width;
-  const y = (pixel - x) / width;
-  if (image === "noise") return mix(pixel, seed) & 0xffffff;
-  const red = Math.floor((x * 255) / Math.max(1, width - 1));
-  const green = Math.floor((y * 255) / Math.max(1, height - 1));
-  return (red << 16) | (green << 8) | (mix(0, seed) & 0xff);
+/** One kind of client in a mixed flood. */
+interface Kind {
+  readonly format: Exclude<PixelFormat, "mixed">;
+  readonly order: PixelOrder;
 }
 
-/** A hash of two whole numbers (the finaliser of MurmurHash3). */
-function mix(value: number, seed: number): number {
-  let hash = (value ^ Math.imul(seed + 1, 0x9e3779b1)) >>> 0;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+/** The clients of a mixed flood, in turn. All paint the same image, so the canvas is known whoever paints last. */
+export const MIXED_KINDS: readonly Kind[] = [
+  { format: "text8", order: "shuffled" },
+  { format: "text", order: "ordered" },
+  { format: "pb", order: "shuffled" },
+  { format: "offset", order: "ordered" },
+  { format: "gray", order: "ordered" },
+  { format: "text8", order: "ordered" },
+  { format: "text", order: "shuffled" },
+  { format: "pb", order: "ordered" },
+];
+
+/** Lines that are no command and hold none, of the kinds that servers meet. */
+export const GARBAGE = [
+  "hello\n",
+  "PX 12\n",
+  "PX 3 4 xyzxyz\n",
+  "px 5 6 ffffff\n",
+  "PX -1 7 00ff00\n",
+  "\n",
+].map((line) => new TextEncoder().encode(line));
+
+/** The patterns of a format: connection i sends pattern i modulo their number. */
+export function buildPatterns(options: PatternOptions): readonly Pattern[] {
+  const { format } = options;
+  if (format !== "mixed") return [buildPattern(options, { format, order: options.order })];
+  return MIXED_KINDS.map((kind) => buildPattern(options, kind));
 }
 
-/** Every pixel once, row by row or shuffled (Fisher and Yates) by the seed. */
-export function orderPixels({
-  width,
-  height,
-  order,
-  seed,
-}: Pick<PatternOptions, "width" | "height" | "order" | "seed">): Uint32Array {
-  const pixels = new Uint32Array(width * height);
-  for (let index = 0; index < pixels.length; index += 1) pixels[index] = index;
-  if (order === "ordered") return pixels;
-  const random = createRandom(seed);
-  for (let index = pixels.length - 1; index > 0; index -= 1) {
-    const other = Math.floor(random() * (index + 1));
-    const kept = pixels[index] ?? 0;
-    pixels[index] = pixels[other] ?? 0;
-    pixels[other] = kept;
-  }
-  return pixels;
-}
-
-/** Makes one canvas of commands. */
-export function buildPattern(options: PatternOptions): Pattern {
-  const pixels = orderPixels(options);
-  const commandBytesMax = options.format === "pb" ? BINARY_COMMAND_BYTES : TEXT_COMMAND_BYTES_MAX;
-  const bytes = new Uint8Array(pixels.length * commandBytesMax);
-  const starts = new Uint32Array(pixels.length + 1);
-  const write = options.format === "pb" ? writeBinary : options.format === "text8" ? writeText8 : writeText;
-  let offset = 0;
-  for (let index = 0; index < pixels.length; index += 1) {
+/** Makes the pattern of one kind of client; those of a mixed flood also get pixels and send garbage. */
+export function buildPattern(options: PatternOptions, kind: Kind): Pattern {
+  const order = choosePixels(options, kind);
+  const count = options.pixels === 0 ? order.length : Math.min(options.pixels, order.length);
+  const pixels = order.subarray(0, count);
+  if (kind.format === "multi") return buildRows(options, pixels);
+  const extras = options.format === "mixed" ? Math.ceil(count / SETS_BETWEEN_EXTRAS) : 0;
+  // A square at the edge of the pixels may be entered once more for the few that are left of it.
+  const offsets =
+    kind.format === "offset"
+      ? Math.ceil(options.width / TILE_SIDE) * Math.ceil(options.height / TILE_SIDE)
+      : 0;
+  const bytesEach = kind.format === "pb" ? BINARY_COMMAND_BYTES : TEXT_COMMAND_BYTES_MAX;
+  const writer = new CommandWriter({
+    bytes: count * bytesEach + (extras + offsets) * TEXT_COMMAND_BYTES_MAX,
+    commands: count + extras + offsets,
+    pixels: kind.format === "get" ? 0 : count,
+  });
+  const entries: number[] = [];
+  const { width } = options;
+  let [left, top] = [0, 0];
+  for (let index = 0; index < count; index += 1) {
     const pixel = pixels[index] ?? 0;
-    const x = pixel % options.width;
-    const y = (pixel - x) / options.width;
-    starts[index] = offset;
-    offset = write(bytes, offset, x, y, colourOf(options, pixel));
+    const x = pixel % width;
+    const y = (pixel - x) / width;
+    if (kind.format === "offset" && (index === 0 || !isInTile(x - left, y - top))) {
+      left = x - (x % TILE_SIDE);
+      top = y - (y % TILE_SIDE);
+      entries.push(writer.commandCount);
+      writer.offset(left, top);
+    }
+    writeCommand(writer, { options, format: kind.format, pixel, x: x - left, y: y - top });
+    if (extras > 0 && index % SETS_BETWEEN_EXTRAS === SETS_BETWEEN_EXTRAS - 1) {
+      const extra = Math.floor(index / SETS_BETWEEN_EXTRAS);
+      const garbage = GARBAGE[(extra >> 1) % GARBAGE.length];
+      if (extra % 2 === 0 || garbage === undefined) writer.get(x - left, y - top);
+      else writer.line(garbage);
+    }
   }
-  starts[pixels.length] = offset;
-  return { bytes: bytes.subarray(0, offset), starts, pixels };
+  return { ...writer.finish(), entries: Uint32Array.from(entries) };
+}
+
+/** The command nearest before `command` that a connection may begin with. */
+export function entryBefore({ entries }: Pick<Pattern, "entries">, command: number): number {
+  if (entries.length === 0) return command;
+  return entries.findLast((entry) => entry <= command) ?? 0;
 }
 
 /** Number of commands that begin before `offset`, so those that are sent whole if `offset` is a boundary. */
@@ -104,62 +140,52 @@ export function commandsBefore(starts: Uint32Array, offset: number): number {
   return low;
 }
 
-/** Writes one command at `offset` and returns where it ends. Arguments one by one: called for every pixel of a canvas. */
-type WriteCommand = (bytes: Uint8Array, offset: number, x: number, y: number, colour: number) => number;
+function choosePixels(options: PatternOptions, { format, order }: Kind): Uint32Array {
+  const ordering = { ...options, order };
+  if (format === "offset") return orderTiles(ordering);
+  if (format === "multi") return orderRows(ordering);
+  return orderPixels({ ...ordering, fromRow: format === "gray" ? grayFromRow(options) : 0 });
+}
 
-const writeBinary: WriteCommand = (bytes, offset, x, y, colour) => {
-  bytes[offset] = 0x50;
-  bytes[offset + 1] = 0x42;
-  bytes[offset + 2] = x & 0xff;
-  bytes[offset + 3] = x >> 8;
-  bytes[offset + 4] = y & 0xff;
-  bytes[offset + 5] = y >> 8;
-  bytes[offset + 6] = colour >> 16;
-  bytes[offset + 7] = (colour >> 8) & 0xff;
-  bytes[offset + 8] = colour & 0xff;
-  bytes[offset + 9] = 0xff;
-  return offset + BINARY_COMMAND_BYTES;
-};
+function isInTile(x: number, y: number): boolean {
+  return x >= 0 && y >= 0 && x < TILE_SIDE && y < TILE_SIDE;
+}
 
-const writeText: WriteCommand = (bytes, offset, x, y, colour) => {
-  const end = writeLine(bytes, offset, x, y, colour);
-  bytes[end] = 0x0a;
-  return end + 1;
-};
-
-const writeText8: WriteCommand = (bytes, offset, x, y, colour) => {
-  const end = writeLine(bytes, offset, x, y, colour);
-  bytes[end] = 0x66;
-  bytes[end + 1] = 0x66;
-  bytes[end + 2] = 0x0a;
-  return end + 3;
-};
-
-/** `PX x y rrggbb` without its end. */
-const writeLine: WriteCommand = (bytes, offset, x, y, colour) => {
-  bytes[offset] = 0x50;
-  bytes[offset + 1] = 0x58;
-  bytes[offset + 2] = 0x20;
-  let end = writeDecimal(bytes, offset + 3, x);
-  bytes[end] = 0x20;
-  end = writeDecimal(bytes, end + 1, y);
-  bytes[end] = 0x20;
-  end += 1;
-  for (let shift = 20; shift >= 0; shift -= 4) {
-    const digit = (colour >> shift) & 0xf;
-    bytes[end] = digit + (digit < 10 ? 0x30 : 0x57);
-    end += 1;
+function writeCommand(
+  writer: CommandWriter,
+  command: {
+    readonly options: PatternOptions;
+    readonly format: Kind["format"];
+    readonly pixel: number;
+    readonly x: number;
+    readonly y: number;
+  },
+): void {
+  const { options, format, pixel, x, y } = command;
+  if (format === "get") {
+    writer.get(x, y);
+    return;
   }
-  return end;
-};
+  const colour = colourOf(options, pixel);
+  if (format === "pb") writer.setBinary(pixel, x, y, colour);
+  else if (format === "gray") writer.set(pixel, x, y, colour, 2);
+  else if (format === "text" || format === "offset") writer.set(pixel, x, y, colour, 6);
+  else writer.set(pixel, x, y, (colour << 8) | alphaOf(options, pixel), 8);
+}
 
-function writeDecimal(bytes: Uint8Array, offset: number, value: number): number {
-  let power = 1;
-  while (power * 10 <= value) power *= 10;
-  let end = offset;
-  for (; power >= 1; power /= 10) {
-    bytes[end] = 0x30 + (Math.floor(value / power) % 10);
-    end += 1;
+/** One PXMULTI for each row; the last may be shorter. */
+function buildRows(options: PatternOptions, pixels: Uint32Array): Pattern {
+  const { width } = options;
+  const rows = Math.ceil(pixels.length / width);
+  const writer = new CommandWriter({
+    bytes: rows * MULTI_HEADER_BYTES + pixels.length * 4,
+    commands: rows,
+    pixels: pixels.length,
+  });
+  for (let index = 0; index < pixels.length; index += width) {
+    const pixel = pixels[index] ?? 0;
+    const count = Math.min(width, pixels.length - index);
+    writer.setMany(pixel, count, 0, pixel / width, (each) => colourOf(options, each));
   }
-  return end;
+  return { ...writer.finish(), entries: new Uint32Array(0) };
 }

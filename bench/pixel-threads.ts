@@ -1,84 +1,72 @@
 /**
- * Spreads the connections of `bench pixels` over threads: one thread sends from the main one, more are workers that
- * run `pixel-worker.ts`, each with a pattern of its own. All connect first and start together.
+ * Spreads the connections of a flood over threads, workers that run `pixel-worker.ts`. All connect first and start
+ * together.
  */
-import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
-import type { Pattern, PatternOptions } from "./pixel-patterns.ts";
-import { SenderGroup, type SenderTotals, type SentByConnection } from "./pixel-sender.ts";
+import type { SocketKind } from "./config.ts";
+import type { FloodState } from "./flood-state.ts";
+import type { Pattern } from "./pixel-patterns.ts";
+import type { ConnectionPlan, SentByConnection } from "./pixel-sender.ts";
 import type { PixelflutTarget } from "./pixelflut-client.ts";
 
 /** What a thread is to do. */
 export interface ThreadPlan {
   readonly target: PixelflutTarget;
-  readonly pattern: PatternOptions;
-  /** One connection each: the command it begins with. */
-  readonly firstCommands: readonly number[];
+  readonly connections: readonly ConnectionPlan[];
+  /** Memory of the flood's `FloodState`. */
+  readonly state: SharedArrayBuffer;
+  readonly sockets: SocketKind;
 }
 
 export type ToWorker =
   | { readonly type: "connect"; readonly plan: ThreadPlan }
   | { readonly type: "start" }
-  | { readonly type: "finish" };
+  | { readonly type: "finish"; readonly msMax: number };
 export type FromWorker =
-  | { readonly type: "connected" }
-  | { readonly type: "totals"; readonly totals: SenderTotals }
-  | { readonly type: "finished"; readonly sent: readonly SentByConnection[]; readonly totals: SenderTotals };
+  { readonly type: "connected" } | { readonly type: "finished"; readonly sent: readonly SentByConnection[] };
 
-/** A set of connections, wherever they run. */
-export interface SenderThread {
-  connect(): Promise<void>;
-  start(): void;
-  readonly totals: SenderTotals;
-  finish(): Promise<readonly SentByConnection[]>;
-  close(): void;
-}
-
-/** One thread for each of `plans`. A single one is this thread itself and sends `pattern`. */
-export function createThreads(
-  plans: readonly ThreadPlan[],
-  { pattern, clock }: { readonly pattern: Pattern; readonly clock: Clock },
-): readonly SenderThread[] {
-  if (plans.length > 1) return plans.map((plan) => new WorkerThread(plan));
-  return plans.map(({ target, firstCommands }) => {
-    const group = new SenderGroup({ target, pattern, firstCommands, clock });
-    return {
-      connect: () => group.connect(),
-      start: () => group.start(),
-      get totals() {
-        return group.totals;
-      },
-      finish: () => group.finish(),
-      close() {},
-    };
-  });
-}
-
-/** Connections `0 … count - 1` dealt out to threads, each beginning at its own even share of the pattern. */
-export function planThreads(options: {
+/** What connections a flood consists of. */
+export interface FloodPlan {
+  /** Its host is a numeric address where `sockets` is `direct`. */
   readonly target: PixelflutTarget;
-  readonly pattern: PatternOptions;
+  /** Connection i sends pattern i modulo their number. */
+  readonly patterns: readonly Pattern[];
   readonly connections: number;
+  /** Threads at most; no more than connections are used. */
   readonly threads: number;
-}): readonly ThreadPlan[] {
-  const { target, pattern, connections } = options;
-  const commands = pattern.width * pattern.height;
-  const threads = Math.min(options.threads, connections);
-  return Array.from({ length: threads }, (_, thread) => {
-    const firstCommands: number[] = [];
-    for (let connection = thread; connection < connections; connection += threads) {
-      firstCommands.push(Math.floor((connection * commands) / connections));
-    }
-    return { target, pattern, firstCommands };
+  readonly sockets: SocketKind;
+}
+
+/** Connections dealt out to threads; those of one pattern begin at even shares of it. */
+export function planThreads(plan: FloodPlan, state: FloodState): readonly ThreadPlan[] {
+  const { target, sockets } = plan;
+  const connections = planConnections(plan);
+  const threads = Math.min(plan.threads, plan.connections);
+  return Array.from({ length: threads }, (_, thread) => ({
+    target,
+    connections: connections.filter(({ connection }) => connection % threads === thread),
+    state: state.buffer,
+    sockets,
+  }));
+}
+
+function planConnections({ patterns, connections }: FloodPlan): readonly ConnectionPlan[] {
+  return Array.from({ length: connections }, (_, connection) => {
+    const kind = connection % patterns.length;
+    const pattern = patterns[kind];
+    if (pattern === undefined) throw new Error("a flood has at least one pattern");
+    const ofSamePattern = Math.ceil((connections - kind) / patterns.length);
+    const share = Math.floor(connection / patterns.length) / ofSamePattern;
+    return { connection, pattern, firstCommand: Math.floor(share * (pattern.starts.length - 1)) };
   });
 }
 
-class WorkerThread implements SenderThread {
+/** One thread and its connections. */
+export class SenderThread {
   readonly #plan: ThreadPlan;
   readonly #worker = new Worker(new URL("./pixel-worker.ts", import.meta.url).href);
   readonly #connected = Promise.withResolvers<void>();
   readonly #finished = Promise.withResolvers<readonly SentByConnection[]>();
-  totals: SenderTotals = { bytes: 0, open: 0, failed: 0 };
 
   constructor(plan: ThreadPlan) {
     this.#plan = plan;
@@ -102,8 +90,9 @@ class WorkerThread implements SenderThread {
     this.#post({ type: "start" });
   }
 
-  finish(): Promise<readonly SentByConnection[]> {
-    this.#post({ type: "finish" });
+  /** To be called once the flood's state says that it ends: the thread does not listen before. */
+  finish(msMax: number): Promise<readonly SentByConnection[]> {
+    this.#post({ type: "finish", msMax });
     return this.#finished.promise;
   }
 
@@ -117,11 +106,7 @@ class WorkerThread implements SenderThread {
   }
 
   #receive(message: FromWorker): void {
-    if (message.type === "connected") {
-      this.#connected.resolve();
-      return;
-    }
-    this.totals = message.totals;
-    if (message.type === "finished") this.#finished.resolve(message.sent);
+    if (message.type === "connected") this.#connected.resolve();
+    else this.#finished.resolve(message.sent);
   }
 }

@@ -1,16 +1,14 @@
-/** A sending thread of `bench pixels`: does what `pixel-threads.ts` posts and tells it how far it is. */
+/** A sending thread of a flood: does what `pixel-threads.ts` posts; how far it is stands in the shared state. */
 import { systemClock } from "#common/clock.ts";
-import { buildPattern } from "./pixel-patterns.ts";
-import { SenderGroup } from "./pixel-sender.ts";
-import type { FromWorker, ToWorker } from "./pixel-threads.ts";
-
-/** Time between two reports. Milliseconds. */
-const REPORT_MS = 200;
+import { FloodState } from "./flood-state.ts";
+import { BunSenderGroup, type SenderGroup } from "./pixel-sender.ts";
+import type { FromWorker, ThreadPlan, ToWorker } from "./pixel-threads.ts";
+import { RawSenderGroup } from "./raw-sender.ts";
+import { RawSockets } from "./raw-sockets.ts";
 
 declare const self: Worker;
 
 let group: SenderGroup | undefined;
-let cancelReport: (() => void) | undefined;
 
 self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   // A failure ends the worker, and its error event tells the thread that started it.
@@ -19,23 +17,20 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
 
 async function receive(message: ToWorker): Promise<void> {
   if (message.type === "connect") {
-    const { target, pattern, firstCommands } = message.plan;
-    group = new SenderGroup({ target, pattern: buildPattern(pattern), firstCommands, clock: systemClock });
+    group = createGroup(message.plan);
     await group.connect();
     post({ type: "connected" });
   } else if (message.type === "start") {
     group?.start();
-    report();
   } else if (group !== undefined) {
-    const sent = await group.finish();
-    cancelReport?.();
-    post({ type: "finished", sent, totals: group.totals });
+    post({ type: "finished", sent: await group.finish(message.msMax) });
   }
 }
 
-function report(): void {
-  if (group !== undefined) post({ type: "totals", totals: group.totals });
-  cancelReport = systemClock.after(REPORT_MS, report);
+function createGroup({ target, connections, state, sockets }: ThreadPlan): SenderGroup {
+  const options = { target, connections, state: new FloodState(state), clock: systemClock };
+  const raw = sockets === "direct" ? RawSockets.open() : undefined;
+  return raw === undefined ? new BunSenderGroup(options) : new RawSenderGroup(options, raw);
 }
 
 function post(message: FromWorker): void {

@@ -6,21 +6,25 @@ import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { StartError } from "#common/errors.ts";
 import type { PixelsConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
-import {
-  buildPattern,
-  colourOf,
-  PATTERN_PIXELS_MAX,
-  type Pattern,
-  type PatternOptions,
-} from "./pixel-patterns.ts";
+import { PixelFlood } from "./pixel-flood.ts";
+import { buildPatterns, PATTERN_PIXELS_MAX, type Pattern } from "./pixel-patterns.ts";
 import type { SentByConnection } from "./pixel-sender.ts";
-import { createThreads, planThreads, type SenderThread } from "./pixel-threads.ts";
+import { readCanvas, verifyCanvas } from "./pixel-verification.ts";
 import { PixelflutClient } from "./pixelflut-client.ts";
-import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
+import {
+  collectMeasurements,
+  formatValue,
+  startProgress,
+  type AddMeasurement,
+  type Findings,
+} from "./report.ts";
 import { Tally } from "./statistics.ts";
 import { waitFor } from "./wait.ts";
 
-interface Flood {
+/** Longest wait for a server to take the last commands and to answer behind them. Milliseconds. */
+const FINISH_MS_MAX = 10_000;
+
+interface FloodResult {
   readonly sent: readonly SentByConnection[];
   /** From the first byte until the last connection was answered or given up. */
   readonly durationMs: number;
@@ -35,22 +39,25 @@ export async function runPixels(context: BenchContext<PixelsConfig>): Promise<Fi
     if (width * height > PATTERN_PIXELS_MAX || width * height === 0)
       throw new StartError("bad-size", `Cannot paint a canvas of ${width} x ${height} pixels`);
     const patternOptions = { ...config, width, height };
-    const pattern = buildPattern(patternOptions);
-    const before = await control.counters();
-    const flood = await runFlood(context, { pattern, patternOptions });
-    const after = await control.counters();
-    const report = collectMeasurements();
-    report.add("canvas", "canvas", `${width} x ${height}`);
-    addFlood(report.add, flood);
-    if (before !== undefined && after !== undefined) {
-      report.add("serverPixels", "set in that time, says the server", after.pixels - before.pixels, "pixels");
+    const patterns = buildPatterns(patternOptions);
+    const isBlended = config.verify && config.format === "alpha";
+    const before = isBlended ? await readCanvas(control, { width, height, signal }) : undefined;
+    const countedBefore = await control.counters();
+    const flood = await runFlood(context, patterns);
+    const countedAfter = await control.counters();
+    const { measurements, add } = collectMeasurements();
+    add("canvas", "canvas", `${width} x ${height}`);
+    addFlood(add, flood);
+    if (countedBefore !== undefined && countedAfter !== undefined) {
+      const pixels = countedAfter.pixels - countedBefore.pixels;
+      add("serverPixels", "set in that time, says the server", pixels, "pixels");
     }
-    const notes = notesOn(flood);
     if (config.verify && !signal.aborted) {
       output.progress("reading the canvas back");
-      await verify({ context, control, pattern, patternOptions, flood, add: report.add });
+      const plan = { patterns };
+      await verifyCanvas(control, { plan, patternOptions, sent: flood.sent, before, signal, add });
     }
-    return { measurements: report.measurements, notes };
+    return { measurements, notes: notesOn(flood) };
   } finally {
     control.close();
   }
@@ -58,55 +65,42 @@ export async function runPixels(context: BenchContext<PixelsConfig>): Promise<Fi
 
 async function runFlood(
   context: BenchContext<PixelsConfig>,
-  { pattern, patternOptions }: { readonly pattern: Pattern; readonly patternOptions: PatternOptions },
-): Promise<Flood> {
+  patterns: readonly Pattern[],
+): Promise<FloodResult> {
   const { config, clock, signal } = context;
-  const { host, port, connections } = config;
-  const plans = planThreads({
-    target: { host, port },
-    pattern: patternOptions,
-    connections,
-    threads: config.threads,
-  });
-  const threads = createThreads(plans, { pattern, clock });
-  const bytesPerPixel = pattern.bytes.length / pattern.pixels.length;
+  const { host, port, connections, threads, sockets } = config;
+  const plan = { target: { host, port }, patterns, connections, threads, sockets };
+  const flood = await PixelFlood.connect(plan, clock);
   let stopProgress: (() => void) | undefined;
   try {
-    await Promise.all(threads.map((thread) => thread.connect()));
-    const startMs = clock.monotonicMs();
-    for (const thread of threads) thread.start();
-    stopProgress = startProgress({ ...context, describe: describeProgress(threads, bytesPerPixel) });
+    flood.start();
+    stopProgress = startProgress({ ...context, describe: describeProgress(flood, bytesPerPixel(patterns)) });
     await waitFor({
       clock,
       signal,
       msMax: secondsToMs(config.seconds),
-      isDone: () => totalOf(threads).failed === connections,
+      isDone: () => flood.totals.failed === connections,
     });
-    const sent = await Promise.all(threads.map((thread) => thread.finish()));
-    return { sent: sent.flat(), durationMs: clock.monotonicMs() - startMs };
+    return await flood.finish(FINISH_MS_MAX);
   } finally {
     stopProgress?.();
-    for (const thread of threads) thread.close();
+    flood.close();
   }
 }
 
-function totalOf(threads: readonly SenderThread[]) {
-  const total = { bytes: 0, open: 0, failed: 0 };
-  for (const { totals } of threads) {
-    total.bytes += totals.bytes;
-    total.open += totals.open;
-    total.failed += totals.failed;
-  }
-  return total;
+/** Bytes that are sent for each pixel painted; infinite where none is. */
+function bytesPerPixel(patterns: readonly Pattern[]): number {
+  const bytes = patterns.reduce((sum, pattern) => sum + pattern.bytes.length, 0);
+  return bytes / patterns.reduce((sum, pattern) => sum + pattern.pixels.length, 0);
 }
 
-function describeProgress(threads: readonly SenderThread[], bytesPerPixel: number) {
+function describeProgress(flood: PixelFlood, bytesEach: number) {
   let lastBytes = 0;
   return (sinceLastMs: number): string => {
-    const { bytes, open, failed } = totalOf(threads);
-    const rate = bitsPerSecond(bytes - lastBytes, sinceLastMs);
-    lastBytes = bytes;
-    const pixelsPerSecond = rate / 8 / bytesPerPixel;
+    const { sentBytes, open, failed } = flood.totals;
+    const rate = bitsPerSecond(sentBytes - lastBytes, sinceLastMs);
+    lastBytes = sentBytes;
+    const pixelsPerSecond = rate / 8 / bytesEach;
     return `${formatValue(rate / 1e9)} Gbit/s  ${formatValue(pixelsPerSecond / 1e6)} Mpx/s  ${open} connections  ${failed} failed`;
   };
 }
@@ -115,84 +109,43 @@ function bitsPerSecond(bytes: number, durationMs: number): number {
   return durationMs <= 0 ? 0 : (bytes * 8) / msToSeconds(durationMs);
 }
 
-function addFlood(add: ReturnType<typeof collectMeasurements>["add"], { sent, durationMs }: Flood): void {
-  const bytes = sent.reduce((sum, connection) => sum + connection.bytes, 0);
-  const pixels = sent.reduce((sum, connection) => sum + connection.commands, 0);
+function addFlood(add: AddMeasurement, { sent, durationMs }: FloodResult): void {
+  const sum = (count: (connection: SentByConnection) => number): number =>
+    sent.reduce((total, connection) => total + count(connection), 0);
+  const pixels = sum((connection) => connection.pixels);
   const rates = sent.map((connection) => bitsPerSecond(connection.bytes, durationMs) / 1e6);
   const failures = new Tally();
   for (const { failure } of sent) if (failure !== "") failures.add(failure);
+  const bytes = sum((connection) => connection.bytes);
   add("duration", "duration until the last answer", msToSeconds(durationMs), "s");
   add("throughput", "throughput", bitsPerSecond(bytes, durationMs) / 1e9, "Gbit/s");
   add("pixelRate", "pixels set", pixels / msToSeconds(durationMs) / 1e6, "Mpx/s");
   add("bytes", "sent", bytes, "bytes");
-  add("pixels", "whole commands sent", pixels, "pixels");
+  add(
+    "commands",
+    "whole commands sent",
+    sum((connection) => connection.commands),
+    "commands",
+  );
+  add("pixels", "pixels that they set", pixels, "pixels");
+  add(
+    "answeredBytes",
+    "answers",
+    sum((connection) => connection.receivedBytes),
+    "bytes",
+  );
   add("slowestConnection", "slowest connection", Math.min(...rates), "Mbit/s");
   add("fastestConnection", "fastest connection", Math.max(...rates), "Mbit/s");
-  add(
-    "confirmed",
-    "connections answered at the end",
-    sent.filter(({ isConfirmed }) => isConfirmed).length,
-    "connections",
-  );
+  const confirmed = sent.filter(({ isConfirmed }) => isConfirmed).length;
+  add("confirmed", "connections answered at the end", confirmed, "connections");
   add("failures", "connection errors", failures.toString());
 }
 
-function notesOn({ sent }: Flood): string[] {
+function notesOn({ sent }: FloodResult): string[] {
   const barriers = sent.filter(({ isConfirmed }) => isConfirmed).length;
   const notes = [`Of the bytes sent, ${barriers * 5} are the SIZE behind each connection's last command.`];
   if (barriers < sent.length) {
     notes.push("Connections that were not answered may have had bytes underway that the server never read.");
   }
   return notes;
-}
-
-/** Which pixels were surely painted: the commands that each connection sent, in the pattern's order. */
-export function paintedPixels(pattern: Pattern, sent: readonly SentByConnection[]): Uint32Array {
-  const commands = pattern.pixels.length;
-  const isSent = new Uint8Array(commands);
-  for (const connection of sent) {
-    if (!connection.isConfirmed) continue;
-    const end = connection.firstCommand + Math.min(connection.commands, commands);
-    isSent.fill(1, connection.firstCommand, Math.min(end, commands));
-    if (end > commands) isSent.fill(1, 0, end - commands);
-  }
-  return pattern.pixels.filter((_, index) => isSent[index] === 1).sort();
-}
-
-async function verify(options: {
-  readonly context: BenchContext<PixelsConfig>;
-  readonly control: PixelflutClient;
-  readonly pattern: Pattern;
-  readonly patternOptions: PatternOptions;
-  readonly flood: Flood;
-  readonly add: ReturnType<typeof collectMeasurements>["add"];
-}): Promise<void> {
-  const { context, control, pattern, patternOptions, flood, add } = options;
-  const pixels = paintedPixels(pattern, flood.sent);
-  let answered = 0;
-  let differing = 0;
-  let example = "";
-  await control.readPixels({
-    width: patternOptions.width,
-    pixels,
-    signal: context.signal,
-    onPixel(pixel, colour) {
-      answered += 1;
-      const wanted = colourOf(patternOptions, pixel);
-      if (colour === wanted) return;
-      differing += 1;
-      if (example === "") {
-        const x = pixel % patternOptions.width;
-        example = `${x},${Math.floor(pixel / patternOptions.width)} is ${hexOf(colour)}, not ${hexOf(wanted)}`;
-      }
-    },
-  });
-  add("verifiedPixels", "read back", answered, "pixels");
-  add("unansweredPixels", "gets without an answer", pixels.length - answered, "pixels");
-  add("differingPixels", "of another colour", differing, "pixels");
-  if (example !== "") add("differingExample", "the first of them", example);
-}
-
-function hexOf(colour: number): string {
-  return colour.toString(16).padStart(6, "0");
 }

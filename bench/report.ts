@@ -24,13 +24,15 @@ export interface Measurement {
 /** What a load script found. */
 export interface Findings {
   readonly measurements: readonly Measurement[];
+  /** What people read instead of a list of the measurements, where there are too many of them. */
+  readonly text?: string;
   /** Whatever limits what the figures say, one sentence each. */
   readonly notes: readonly string[];
 }
 
 /** Findings with what they were found with. */
 export interface Result extends Findings {
-  /** `pixels`, `viewers`, `relay` or `latency`. */
+  /** `pixels`, `compare`, `viewers`, `relay` or `latency`. */
   readonly tool: string;
   /** The values of all options. */
   readonly parameters: Readonly<Record<string, unknown>>;
@@ -57,7 +59,7 @@ export function collectMeasurements(): {
 }
 
 /** The table for people. */
-export function renderTable({ tool, isCutShort, measurements, notes }: Result): string {
+export function renderTable({ tool, isCutShort, measurements, text, notes }: Result): string {
   const rows = measurements.map(({ label, value, unit }) => [label, formatValue(value), unit] as const);
   const labelWidth = Math.max(0, ...rows.map(([label]) => label.length));
   const numberWidth = Math.max(
@@ -65,11 +67,13 @@ export function renderTable({ tool, isCutShort, measurements, notes }: Result): 
     ...measurements.map(({ value }) => (typeof value === "number" ? formatValue(value).length : 0)),
   );
   const lines = rows.map(([label, value, unit]) => {
-    const text = unit === "" ? value : `${value.padStart(numberWidth)} ${unit}`;
-    return `  ${label.padEnd(labelWidth)}  ${text}`.trimEnd();
+    const figure = unit === "" ? value : `${value.padStart(numberWidth)} ${unit}`;
+    return `  ${label.padEnd(labelWidth)}  ${figure}`.trimEnd();
   });
   const title = `bench ${tool}${isCutShort ? " (ended early)" : ""}`;
-  return [title, ...lines, ...notes.map((note) => `  Note: ${note}`)].join("\n");
+  return [title, ...(text === undefined ? lines : [text]), ...notes.map((note) => `  Note: ${note}`)].join(
+    "\n",
+  );
 }
 
 /** The result with everything that is needed to repeat the run. */

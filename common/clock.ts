@@ -7,16 +7,19 @@
 export interface Clock {
   /** Milliseconds since 1970-01-01T00:00:00Z. May step when the system's clock is set. */
   wallMs(): number;
-  /** Milliseconds since an arbitrary start. Never steps, never goes back: use it for durations. */
+  /** Milliseconds since an arbitrary start, the same in all threads. Never steps, never goes back: use it for durations. */
   monotonicMs(): number;
   /** Calls `callback` once, not before `delayMs` have passed. Returns a function that cancels it. */
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** The machine's own clock. */
+/**
+ * The machine's own clock. `performance.now()` begins anew in each thread, hence the thread's beginning: a step of the
+ * wall clock between the beginnings of two threads parts their readings by as much.
+ */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => performance.timeOrigin + performance.now(),
   after(delayMs, callback) {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);

@@ -6,7 +6,8 @@
 import { blendPixel } from "./blend.ts";
 import type { CounterSlot } from "./counters.ts";
 import { OPAQUE, type Framebuffer } from "./framebuffer.ts";
-import { byteAt, HEX_VALUES, NOT_HEX } from "./line-scanner.ts";
+import { NOT_HEX } from "./kernel/layout.ts";
+import { byteAt, HEX_VALUES } from "./line-scanner.ts";
 
 /** The loop reads within this many bytes: `PX 12345 12345 rrggbbaa` with its line end. */
 const FAST_COMMAND_BYTES_MAX = 26;

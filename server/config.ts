@@ -12,7 +12,8 @@ import {
   type OptionSet,
 } from "#common/options.ts";
 import { encodingOptions } from "./encoding-options.ts";
-import { THREADS_MAX } from "./framebuffer.ts";
+import { limitOptions } from "./limit-options.ts";
+import { THREADS_MAX } from "./memory-layout.ts";
 import { SIDE_MAX, SIDE_MIN } from "./renditions.ts";
 
 export const serverOptions = {
@@ -79,6 +80,13 @@ export const serverOptions = {
     min: 1,
     max: THREADS_MAX,
   }),
+  receive: choice({
+    table: "server",
+    description:
+      "How players' bytes are received: `epoll` is the fast way of Linux, `listen` works everywhere; `auto` is epoll where there is one.",
+    choices: ["auto", "epoll", "listen"],
+    default: "auto",
+  }),
   "viewer-url": httpUrl({
     table: "server",
     description: "Where a browser that opens the players' port is sent.",
@@ -86,6 +94,7 @@ export const serverOptions = {
     defaultText: "the edge's port of the host that it asked for",
   }),
   "edge-port": edgePortOption,
+  ...limitOptions,
   ...encodingOptions,
 } satisfies OptionSet;
 

@@ -59,7 +59,7 @@ interface Rig {
   readonly receive: (text: string) => void;
 }
 
-function createRig(heldBytesMax?: number): Rig {
+function createRig(heldBytesMax?: number, more: Partial<ConnectionContext<PlainState>> = {}): Rig {
   const framebuffer = createFramebuffer({ width: 8, height: 8 });
   const [counters] = framebuffer.counters;
   if (counters === undefined) throw new Error("A framebuffer has counters");
@@ -77,6 +77,7 @@ function createRig(heldBytesMax?: number): Rig {
     held: { bytes: 0 },
     watched: new Set(),
     ...(heldBytesMax === undefined ? {} : { heldBytesMax }),
+    ...more,
   };
   const peer = new FakePeer();
   const connection = new Connection(context, peer);
@@ -236,5 +237,72 @@ describe("Connection", () => {
     cut.connection.finish();
     expect(cut.peer.text).toContain("Location: http://[::1]:8081/\r\n");
     expect(cut.peer.calls).toEqual(["close"]);
+  });
+});
+
+describe("Connection with an idle limit", () => {
+  const idle = { ms: 5_000, reply: encoder.encode("ERR idle\n") };
+
+  test("says so and closes who has sent nothing for that long, or never anything", () => {
+    const { peer, connection, receive, clock, framebuffer, context } = createRig(undefined, { idle });
+    clock.advance(4_999);
+    connection.checkDeadline(clock.monotonicMs());
+    receive("P");
+    clock.advance(4_999);
+    connection.checkDeadline(clock.monotonicMs());
+    expect([peer.text, peer.calls]).toEqual(["", []]);
+    clock.advance(1);
+    connection.checkDeadline(clock.monotonicMs());
+    connection.checkDeadline(clock.monotonicMs());
+    expect([peer.text, peer.calls]).toEqual(["ERR idle\n", ["resume", "finish"]]);
+    // It has the usual time to read that.
+    clock.advance(LINGER_MS_MAX);
+    connection.checkDeadline(clock.monotonicMs());
+    expect(peer.calls).toEqual(["resume", "finish", "terminate"]);
+    connection.close();
+    expect(context.watched.size).toBe(0);
+    expect(sumCounters(framebuffer.counters)).toMatchObject({ idleClosed: 1, closed: 1 });
+  });
+
+  test("does not count the time in which the player could not send", () => {
+    const { peer, connection, receive, clock, framebuffer } = createRig(undefined, { idle });
+    connection.pace(true);
+    clock.advance(60_000);
+    connection.checkDeadline(clock.monotonicMs());
+    connection.pace(false);
+    clock.advance(4_999);
+    connection.checkDeadline(clock.monotonicMs());
+    peer.room = 3;
+    receive("SIZE\n");
+    clock.advance(10_000);
+    connection.checkDeadline(clock.monotonicMs());
+    peer.room = 100;
+    connection.drain();
+    clock.advance(4_999);
+    connection.checkDeadline(clock.monotonicMs());
+    expect(peer.text).toBe("SIZE 8 8\n");
+    clock.advance(1);
+    connection.checkDeadline(clock.monotonicMs());
+    expect(peer.text).toBe("SIZE 8 8\nERR idle\n");
+    expect(sumCounters(framebuffer.counters).idleClosed).toBe(1);
+  });
+});
+
+describe("Connection.pace()", () => {
+  test("pauses and resumes reading, but resumes none whose replies wait", () => {
+    const { peer, connection, receive } = createRig();
+    connection.pace(true);
+    connection.pace(false);
+    expect(peer.calls).toEqual(["pause", "resume"]);
+    peer.room = 3;
+    receive("SIZE\n");
+    connection.pace(true);
+    connection.pace(false);
+    connection.pace(true);
+    peer.room = 100;
+    connection.drain();
+    expect(peer.calls).toEqual(["pause", "resume", "pause", "pause", "pause"]);
+    connection.pace(false);
+    expect(peer.calls.at(-1)).toBe("resume");
   });
 });

@@ -6,6 +6,8 @@
 import type { CounterSlot } from "./counters.ts";
 import { HttpRedirect, type ViewerAddress } from "./http-redirect.ts";
 import type { ParserState, PixelflutParser } from "./pixelflut-parser.ts";
+import type { PacedPeer, ReceivePacer } from "./receive-pacer.ts";
+import type { SocketHandler } from "./socket-handler.ts";
 
 /** How long a peer may take no byte of its replies, and how long all that waits for it may take, even if some moves. */
 export const STALL_MS_MAX = 60_000;
@@ -47,15 +49,20 @@ export interface ConnectionContext<State extends ParserState> {
   readonly held: { bytes: number };
   /** Default: {@link HELD_BYTES_MAX}. */
   readonly heldBytesMax?: number;
-  /** Connections with a deadline, all that hold bytes among them, for the thread to check now and then with {@link Connection.checkDeadline}. */
+  /** Connections with a deadline, all that hold bytes among them (all where there is an `idle` limit), for the thread to check now and then with {@link Connection.checkDeadline}. */
   readonly watched: Set<Connection<State>>;
+  /** Players who send nothing for too long are told so and closed. Without it they may stay. */
+  readonly idle?: { readonly ms: number; readonly reply: Uint8Array };
+  /** Slows players down who get too much ({@link ReceivePacer}). */
+  readonly pacer?: ReceivePacer;
 }
 
 const NOTHING = new Uint8Array(0);
 
-export class Connection<State extends ParserState> {
+export class Connection<State extends ParserState> implements SocketHandler, PacedPeer {
   readonly #context: ConnectionContext<State>;
   readonly #peer: Peer;
+  readonly #prefix: number;
   readonly #state: State;
   #redirect: HttpRedirect | undefined;
   /** Replies that the peer has not taken. While there are some, nothing is read or parsed. */
@@ -69,20 +76,43 @@ export class Connection<State extends ParserState> {
   #deadlineMs = Number.POSITIVE_INFINITY;
   /** Since when something has been held without a moment in which all of it was taken. */
   #stalledSinceMs: number | undefined;
+  /** True while the player has to wait for others. */
+  #isPaced = false;
+  /** When the last bytes came, or it could not send any. Kept only where it matters. */
+  #receivedMs = 0;
+  /** Bytes answered to the read at hand. */
+  #replyBytes = 0;
 
-  constructor(context: ConnectionContext<State>, peer: Peer) {
+  /** @param prefix of the player, for the pacer */
+  constructor(context: ConnectionContext<State>, peer: Peer, prefix = 0) {
     this.#context = context;
     this.#peer = peer;
+    this.#prefix = prefix;
     this.#state = context.parser.open();
     context.counters.add("accepted", 1);
+    context.pacer?.join(prefix, this);
+    this.#noteReceived();
+    if (context.idle !== undefined) context.watched.add(this);
   }
 
   /** Bytes from the peer: one read. They are not kept beyond the call, unless the peer does not take its replies. */
   receive(bytes: Uint8Array): void {
     this.#context.counters.add("receivedBytes", bytes.length);
     if (this.#isEnding || this.#isClosed) return;
+    this.#noteReceived();
+    this.#replyBytes = 0;
     if (this.#unsent.length > 0) this.#hold(this.#unsent, Buffer.concat([this.#unparsed, bytes]));
     else this.#work(bytes);
+    this.#context.pacer?.received(this.#prefix, this, bytes.length, this.#replyBytes);
+  }
+
+  /** Stops reading for a while, or goes on: what the player sends meanwhile waits in the network. */
+  pace(isPaused: boolean): void {
+    this.#isPaced = isPaused;
+    if (isPaused) this.#peer.pause();
+    // While replies wait, reading has to wait for those too.
+    else if (this.#unsent.length === 0) this.#peer.resume();
+    this.#noteReceived();
   }
 
   /** The peer takes bytes again. */
@@ -105,7 +135,8 @@ export class Connection<State extends ParserState> {
     this.#work(rest);
     if (this.#unsent.length > 0) return;
     this.#stalledSinceMs = undefined;
-    this.#peer.resume();
+    this.#noteReceived();
+    if (!this.#isPaced) this.#peer.resume();
   }
 
   /** The peer sent FIN: it gets all replies, then ours. An incomplete command is dropped. */
@@ -121,15 +152,36 @@ export class Connection<State extends ParserState> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#hold(NOTHING, NOTHING);
-    this.#unwatch();
+    this.#context.watched.delete(this);
+    this.#context.pacer?.leave(this.#prefix, this);
     this.#context.counters.add("closed", 1);
   }
 
   /** Closes a connection that has overstayed. */
   checkDeadline(nowMs: number): void {
+    if (this.#isIdle(nowMs)) this.#endIdle();
     if (nowMs < this.#deadlineMs) return;
     if (this.#unsent.length > 0) this.#dropStalled();
     else this.#peer.terminate();
+  }
+
+  /** True where the player could have sent something, and has not for too long. */
+  #isIdle(nowMs: number): boolean {
+    const { idle } = this.#context;
+    if (idle === undefined || nowMs - this.#receivedMs < idle.ms) return false;
+    // Whatever has a deadline of its own is no business of this one.
+    return !this.#isPaced && this.#deadlineMs === Number.POSITIVE_INFINITY;
+  }
+
+  #endIdle(): void {
+    const { idle, counters } = this.#context;
+    counters.add("idleClosed", 1);
+    if (idle !== undefined) this.#write(idle.reply);
+    if (!this.#isClosed) this.#end();
+  }
+
+  #noteReceived(): void {
+    if (this.#context.idle !== undefined) this.#receivedMs = this.#context.monotonicMs();
   }
 
   /** Parses bytes as far as the peer takes the replies; holds the rest. */
@@ -150,6 +202,7 @@ export class Connection<State extends ParserState> {
     const { replies } = this.#context.parser;
     if (replies.length === 0) return true;
     const view = replies.view();
+    this.#replyBytes += view.length;
     const taken = this.#write(view);
     const isAllTaken = taken === view.length;
     if (!isAllTaken) this.#stall(view.slice(taken), rest);
@@ -190,6 +243,7 @@ export class Connection<State extends ParserState> {
       this.#peer.close();
       return;
     }
+    this.#context.pacer?.leave(this.#prefix, this);
     this.#watch(LINGER_MS_MAX);
     this.#peer.resume();
     this.#peer.finish();
@@ -263,6 +317,6 @@ export class Connection<State extends ParserState> {
 
   #unwatch(): void {
     this.#deadlineMs = Number.POSITIVE_INFINITY;
-    this.#context.watched.delete(this);
+    if (this.#context.idle === undefined) this.#context.watched.delete(this);
   }
 }

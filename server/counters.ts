@@ -32,6 +32,18 @@ export const COUNTER_NAMES = [
   "faults",
   /** Bytes held now for peers that take no answers: goes up and down. */
   "heldBytes",
+  /** Connections not let in because there are as many as allowed, in all or of their prefix. */
+  "deniedAll",
+  "deniedPrefix",
+  /** Reads after which a prefix had used up its budget of bytes, so that its connections had to wait. */
+  "throttledReads",
+  /** Connections whose address a load balancer told, and those closed because it did not. */
+  "proxiedConnections",
+  "proxyFailures",
+  /** Connections closed because they sent nothing for too long. */
+  "idleClosed",
+  /** Connections closed at once because the process had no descriptor for them. */
+  "refusedConnections",
 ] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 /** One value for each counter. */

@@ -1,7 +1,8 @@
 /** The shared memory's layout, and counters in it. */
 import { expect, test } from "bun:test";
 import { openConnections, sumCounters } from "./counters.ts";
-import { createFramebuffer, openFramebuffer, THREADS_MAX } from "./framebuffer.ts";
+import { createFramebuffer, openFramebuffer, shareFramebuffer } from "./framebuffer.ts";
+import { THREADS_MAX } from "./memory-layout.ts";
 
 test("createFramebuffer() lays out a black, opaque, shared and aligned canvas that never grows", () => {
   const { memory, pixels, bytes, canvasOffsetBytes } = createFramebuffer({ width: 33, height: 7 });
@@ -16,7 +17,7 @@ test("createFramebuffer() lays out a black, opaque, shared and aligned canvas th
 
 test("openFramebuffer() sees the same canvas and counters as the thread that made it", () => {
   const made = createFramebuffer({ width: 4, height: 4 });
-  const opened = openFramebuffer({ memory: made.memory, width: 4, height: 4 });
+  const opened = openFramebuffer(shareFramebuffer(made));
   opened.pixels[5] = 0xffab_cdef;
   opened.counters[THREADS_MAX - 1]?.add("pixels", 3);
   expect(made.pixels[5]).toBe(0xffab_cdef);

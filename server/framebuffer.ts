@@ -5,23 +5,21 @@
  */
 import assert from "node:assert/strict";
 import { COUNTER_SLOT_BYTES, CounterSlot } from "./counters.ts";
+import {
+  BYTES_PER_PIXEL,
+  mapMemory,
+  PAGE_BYTES,
+  THREADS_MAX,
+  type MemoryMap,
+  type MemorySize,
+} from "./memory-layout.ts";
 
-/** Bytes of a pixel in memory: r, g, b, a. */
-export const BYTES_PER_PIXEL = 4;
 /** Alpha of every pixel of the canvas, as the top byte of a little-endian word: blending is done on the way in. */
 export const OPAQUE = 0xff00_0000;
-/** Most threads that can count. */
-export const THREADS_MAX = 64;
 
-/** A page of WebAssembly memory, in bytes. */
-const PAGE_BYTES = 65_536;
-/** The canvas begins at a multiple of this: a cache line, and more than any SIMD load wants. */
-const CANVAS_ALIGNMENT_BYTES = 64;
-/** Readable bytes behind the canvas, so that a load of a whole block at the last pixel stays inside the memory. */
-const SLACK_BYTES = 256;
-/** Counters lie before the canvas: then their place does not depend on its size. */
-const COUNTERS_OFFSET_BYTES = 0;
-const COUNTERS_BYTES = THREADS_MAX * COUNTER_SLOT_BYTES;
+/** For whoever needs only a canvas: an area for one thread, records for a few connections. */
+const THREADS_DEFAULT = 1;
+const CONNECTIONS_DEFAULT = 1_024;
 
 export interface CanvasSize {
   /** Pixels. */
@@ -30,12 +28,14 @@ export interface CanvasSize {
 }
 
 /** What another thread needs to open the same framebuffer. Passes through `postMessage`. */
-export interface SharedFramebuffer extends CanvasSize {
+export interface SharedFramebuffer extends MemorySize {
   readonly memory: WebAssembly.Memory;
 }
 
 /** One thread's views of the shared memory. */
 export interface Framebuffer extends SharedFramebuffer {
+  /** Where everything lies in the memory. */
+  readonly map: MemoryMap;
   /** Where the canvas begins in the memory. */
   readonly canvasOffsetBytes: number;
   /** The canvas as bytes r, g, b, a, row after row from the top left; a is always 255. */
@@ -47,36 +47,55 @@ export interface Framebuffer extends SharedFramebuffer {
 }
 
 /** A black canvas with all counters 0. */
-export function createFramebuffer({ width, height }: CanvasSize): Framebuffer {
+export function createFramebuffer({
+  width,
+  height,
+  threads = THREADS_DEFAULT,
+  connectionsMax = CONNECTIONS_DEFAULT,
+}: CanvasSize & Partial<MemorySize>): Framebuffer {
   assert(Number.isSafeInteger(width) && width > 0 && Number.isSafeInteger(height) && height > 0);
-  const lengthBytes = canvasOffset() + width * height * BYTES_PER_PIXEL + SLACK_BYTES;
-  const pages = Math.ceil(lengthBytes / PAGE_BYTES);
+  const size: MemorySize = { width, height, threads, connectionsMax };
+  const { totalBytes } = mapMemory(size);
+  // The kernel returns addresses as signed numbers.
+  assert(totalBytes < 2 ** 31, "the memory is smaller than 2 GiB");
+  const pages = Math.ceil(totalBytes / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const framebuffer = openFramebuffer({ memory, width, height });
+  const framebuffer = openFramebuffer({ memory, ...size });
   framebuffer.pixels.fill(OPAQUE);
   return framebuffer;
 }
 
 /** Views of a framebuffer that {@link createFramebuffer} made, perhaps in another thread. */
-export function openFramebuffer({ memory, width, height }: SharedFramebuffer): Framebuffer {
+export function openFramebuffer({
+  memory,
+  width,
+  height,
+  threads,
+  connectionsMax,
+}: SharedFramebuffer): Framebuffer {
   const { buffer } = memory;
-  const canvasOffsetBytes = canvasOffset();
+  const map = mapMemory({ width, height, threads, connectionsMax });
+  const { canvasOffset } = map;
   const pixelCount = width * height;
   return {
     memory,
     width,
     height,
-    canvasOffsetBytes,
-    bytes: new Uint8Array(buffer, canvasOffsetBytes, pixelCount * BYTES_PER_PIXEL),
-    pixels: new Uint32Array(buffer, canvasOffsetBytes, pixelCount),
+    threads,
+    connectionsMax,
+    map,
+    canvasOffsetBytes: canvasOffset,
+    bytes: new Uint8Array(buffer, canvasOffset, pixelCount * BYTES_PER_PIXEL),
+    pixels: new Uint32Array(buffer, canvasOffset, pixelCount),
     counters: Array.from({ length: THREADS_MAX }, (_, index) => {
-      const offset = COUNTERS_OFFSET_BYTES + index * COUNTER_SLOT_BYTES;
+      const offset = map.countersOffset + index * COUNTER_SLOT_BYTES;
       return new CounterSlot(new Float64Array(buffer, offset, COUNTER_SLOT_BYTES / 8));
     }),
   };
 }
 
-function canvasOffset(): number {
-  const end = COUNTERS_OFFSET_BYTES + COUNTERS_BYTES;
-  return Math.ceil(end / CANVAS_ALIGNMENT_BYTES) * CANVAS_ALIGNMENT_BYTES;
+/** What a message to another thread carries, for {@link openFramebuffer}. */
+export function shareFramebuffer(framebuffer: Framebuffer): SharedFramebuffer {
+  const { memory, width, height, threads, connectionsMax } = framebuffer;
+  return { memory, width, height, threads, connectionsMax };
 }

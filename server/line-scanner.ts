@@ -3,6 +3,8 @@
  * every line that the parser's fast path leaves over; one scanner serves all connections of a thread.
  */
 
+import { NOT_HEX } from "./kernel/layout.ts";
+
 /** Coordinates stop counting here: far outside any canvas, and no sum with an offset leaves 32 bits. */
 const COORDINATE_SATURATED = 2 ** 29;
 /** Offsets are exact below this; beyond it no coordinate brings a pixel back into a canvas. */
@@ -14,8 +16,6 @@ const SPACE = 0x20;
 const MINUS = 0x2d;
 const ZERO = 0x30;
 
-/** No hexadecimal digit: its own bit, so that one test of an OR over several digits finds it. */
-export const NOT_HEX = 0x100;
 /** Values of hexadecimal digits of either case by byte; {@link NOT_HEX} for all others. */
 export const HEX_VALUES = new Uint16Array(256).fill(NOT_HEX);
 for (let digit = 0; digit < 16; digit += 1) {

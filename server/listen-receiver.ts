@@ -5,7 +5,9 @@
 import type { Socket } from "bun";
 import { errorCode } from "#common/errors.ts";
 import { Connection, type ConnectionContext, type Peer } from "./connection.ts";
+import { ListenDoor, type ListenPlayer } from "./listen-door.ts";
 import type { ParserState } from "./pixelflut-parser.ts";
+import { ReceivePacer } from "./receive-pacer.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 /** How often connections with a deadline are looked at. */
@@ -25,16 +27,15 @@ const SHARED_PORT = { reusePort: true };
 
 /** Opens the port. Throws what `Bun.listen` throws where it cannot. */
 export function openListenReceiver<State extends ParserState>(options: ReceiverOptions<State>): Receiver {
-  const { parser, counters, clock, viewers, onFault } = options;
-  const context: ConnectionContext<State> = {
-    parser,
+  const { parser, counters, clock, admission, safePoint, onFault } = options;
+  const context = contextOf(options);
+  const door = new ListenDoor({
+    admission,
     counters,
-    monotonicMs: () => clock.monotonicMs(),
-    viewers,
-    held: { bytes: 0 },
-    watched: new Set(),
-  };
-  const listener = Bun.listen<Connection<State>>({
+    monotonicMs: context.monotonicMs,
+    open: (peer, prefix) => new Connection(context, peer, prefix),
+  });
+  const listener = Bun.listen<ListenPlayer>({
     hostname: options.hostname,
     port: options.port,
     ...SHARED_PORT,
@@ -44,12 +45,26 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
         // Replies are batched per read already: waiting for more would only delay them.
         socket.setNoDelay(true);
         socket.setKeepAlive(true, KEEP_ALIVE_MS);
-        socket.data = new Connection(context, peerOf(socket));
+        socket.data = door.enter(peerOf(socket), socket.remoteAddress);
       },
-      data: (socket, bytes) => socket.data.receive(bytes),
-      drain: (socket) => socket.data.drain(),
-      end: (socket) => socket.data.finish(),
-      close: (socket) => socket.data.close(),
+      data(socket, bytes) {
+        safePoint?.enter();
+        try {
+          socket.data.handler.receive(bytes);
+        } finally {
+          safePoint?.leave();
+        }
+      },
+      drain(socket) {
+        safePoint?.enter();
+        try {
+          socket.data.handler.drain();
+        } finally {
+          safePoint?.leave();
+        }
+      },
+      end: (socket) => socket.data.handler.finish(),
+      close: (socket) => door.leave(socket.data),
       error(socket, error) {
         // Whatever was being answered: nobody else may get it.
         parser.replies.clear();
@@ -62,7 +77,9 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
     },
   });
   const checkDeadlines = (): void => {
-    for (const connection of context.watched) connection.checkDeadline(clock.monotonicMs());
+    const nowMs = clock.monotonicMs();
+    for (const connection of context.watched) connection.checkDeadline(nowMs);
+    door.checkDeadlines(nowMs);
     cancel = clock.after(DEADLINE_CHECK_MS, checkDeadlines);
   };
   let cancel = clock.after(DEADLINE_CHECK_MS, checkDeadlines);
@@ -70,8 +87,28 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
     port: listener.port,
     close() {
       cancel();
+      context.pacer?.close();
       listener.stop(true);
     },
+  };
+}
+
+function contextOf<State extends ParserState>(options: ReceiverOptions<State>): ConnectionContext<State> {
+  const { parser, counters, clock, viewers, admission } = options;
+  const context = {
+    parser,
+    counters,
+    monotonicMs: () => clock.monotonicMs(),
+    viewers,
+    held: { bytes: 0 },
+    watched: new Set<Connection<State>>(),
+  };
+  if (admission === undefined) return context;
+  const { shares, fairShare, idleMs, idleReply } = admission;
+  return {
+    ...context,
+    pacer: new ReceivePacer({ shares, fairShare, clock }),
+    ...(Number.isFinite(idleMs) ? { idle: { ms: idleMs, reply: idleReply } } : {}),
   };
 }
 

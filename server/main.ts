@@ -3,6 +3,7 @@
  * Wiring only. Things are closed in the opposite order of opening: the HTTP port, the feeds, the encoder, and last
  * the pixel threads, so that nobody reads what is already gone.
  */
+import { randomInt } from "node:crypto";
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { systemClock } from "#common/clock.ts";
@@ -13,6 +14,8 @@ import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
+import { DENIED_LINGERING_MAX } from "./admission.ts";
+import { describeRules, makeAdmissionRules, readDescriptorsMax } from "./admission-rules.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
 import { startEncoding, type Encoding, type FrameSink } from "./encoding.ts";
@@ -23,10 +26,13 @@ import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
 import { createServerApp } from "./http.ts";
 import { declareServerMetrics } from "./metrics.ts";
 import { PixelThreads } from "./pixel-threads.ts";
+import { chooseReceive } from "./receive-path.ts";
 import { FiguresReader, readStats } from "./stats.ts";
 
 /** No route reads a body: a longer one is refused with 413. */
 const REQUEST_BODY_BYTES_MAX = 1024;
+/** The seed of the players' hash table is below this. */
+const HASH_SEED_MAX = 2 ** 31;
 /** How often figures of the canvas go into the feed. */
 const FIGURES_MS = 1_000;
 
@@ -37,21 +43,7 @@ export async function main({
   log,
   onListening,
 }: RoleContext<ServerConfig>): Promise<void> {
-  const framebuffer = createFramebuffer(config);
-  const threads = await PixelThreads.open({
-    framebuffer,
-    count: config.serverThreads,
-    hostname: config.pixelflutBind,
-    port: config.pixelflutPort,
-    protocol: { alpha: config.alpha, outsideGets: config.oobGet, isStrict: config.strict },
-    viewers: {
-      url: config.viewerUrl,
-      // Whoever lets the system choose the edge's port has to say where it is; else this is a guess like any other.
-      port: config.edgePort === 0 ? EDGE_PORT_DEFAULT : config.edgePort,
-    },
-    log,
-    clock: systemClock,
-  });
+  const { framebuffer, threads } = await openThreads(config, log);
   lifecycle.onClose("pixel threads", () => threads.close());
 
   const mp4 = new FeedOutlet({ log });
@@ -90,9 +82,50 @@ export async function main({
     http: ports["server-port"],
     canvas: `${config.width}x${config.height}`,
     threads: threads.listening,
-    receive: "listen",
+    receive: threads.receive,
   });
   onListening(ports);
+}
+
+/** The canvas, and the threads that let players in and paint on it. */
+async function openThreads(
+  config: ServerConfig,
+  log: Log,
+): Promise<{ readonly framebuffer: Framebuffer; readonly threads: PixelThreads }> {
+  const admission = makeAdmissionRules({
+    config,
+    descriptorsMax: readDescriptorsMax(),
+    hashSeed: randomInt(HASH_SEED_MAX),
+    log,
+  });
+  const framebuffer = createFramebuffer({
+    width: config.width,
+    height: config.height,
+    threads: config.serverThreads,
+    connectionsMax: admission.limits.connectionsMax + DENIED_LINGERING_MAX,
+  });
+  const threads = await PixelThreads.open({
+    framebuffer,
+    count: config.serverThreads,
+    hostname: config.pixelflutBind,
+    port: config.pixelflutPort,
+    protocol: {
+      alpha: config.alpha,
+      outsideGets: config.oobGet,
+      isStrict: config.strict,
+      limits: describeRules(admission),
+    },
+    viewers: {
+      url: config.viewerUrl,
+      // Whoever lets the system choose the edge's port has to say where it is; else this is a guess like any other.
+      port: config.edgePort === 0 ? EDGE_PORT_DEFAULT : config.edgePort,
+    },
+    admission,
+    receive: chooseReceive(config.receive),
+    log,
+    clock: systemClock,
+  });
+  return { framebuffer, threads };
 }
 
 function openEncoding(options: {

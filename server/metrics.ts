@@ -3,6 +3,7 @@ import type { Registry } from "prom-client";
 import { observedCounter, observedGauge } from "#common/metrics.ts";
 import { openConnections, sumCounter, type CounterName } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
+import { declareLimitMetrics } from "./limit-metrics.ts";
 
 /** Counters by the series that shows them. */
 const COUNTER_SERIES: readonly {
@@ -73,12 +74,17 @@ const COUNTER_SERIES: readonly {
 export interface ServerMetricsOptions {
   readonly registry: Registry;
   readonly framebuffer: Framebuffer;
-  readonly threads: { readonly listening: number; readonly restarts: number };
+  readonly threads: {
+    readonly listening: number;
+    readonly restarts: number;
+    readonly shares: { prefixes(): number };
+  };
 }
 
 /** Declares the series. */
 export function declareServerMetrics({ registry, framebuffer, threads }: ServerMetricsOptions): void {
   const { counters } = framebuffer;
+  declareLimitMetrics({ registry, framebuffer, prefixes: () => threads.shares.prefixes() });
   for (const { counter, name, help } of COUNTER_SERIES) {
     observedCounter({
       registry,

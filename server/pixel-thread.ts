@@ -4,12 +4,19 @@
  */
 import { systemClock } from "#common/clock.ts";
 import { describeError, errorCode } from "#common/errors.ts";
-import { openConnections, sumCounter, type CounterSlot } from "./counters.ts";
-import { openFramebuffer } from "./framebuffer.ts";
+import { Admission } from "./admission.ts";
+import type { CounterSlot } from "./counters.ts";
+import type { EpollGroup } from "./epoll-set.ts";
+import { EpollReceiver } from "./epoll-receiver.ts";
+import { openFramebuffer, type Framebuffer } from "./framebuffer.ts";
+import { openKernel } from "./kernel.ts";
+import { KernelParser } from "./kernel-parser.ts";
+import { LinuxSockets } from "./linux-sockets.ts";
 import { openListenReceiver } from "./listen-receiver.ts";
-import { PlainParser } from "./plain-parser.ts";
+import { PlayerShares } from "./player-shares.ts";
 import type { Receiver } from "./receiver.ts";
-import { FAULT_REPORT_MS, type ThreadOrder, type ThreadReport, type ThreadStart } from "./thread-messages.ts";
+import { SafePoint } from "./thread-control.ts";
+import { REPORT_MS, type ThreadOrder, type ThreadReport, type ThreadStart } from "./thread-messages.ts";
 
 declare const self: Worker;
 
@@ -23,20 +30,68 @@ self.addEventListener("message", ({ data }: MessageEvent<ThreadOrder>) => {
 
 function start(order: ThreadStart): void {
   const framebuffer = openFramebuffer(order.framebuffer);
-  const slot = framebuffer.counters[order.index];
-  if (slot === undefined) throw new RangeError(`There is no counter slot ${order.index}`);
-  const { hostname, port, protocol, viewers } = order;
-  const readStats = () => statsOf(framebuffer.counters);
-  const parser = new PlainParser({ framebuffer, counters: slot, protocol, readStats });
+  const counters = framebuffer.counters[order.index];
+  if (counters === undefined) throw new RangeError(`There is no counter slot ${order.index}`);
+  const parts = { order, framebuffer, counters };
+  if (order.receive.type === "epoll") runEpoll({ ...parts, group: order.receive.group });
+  else listen({ ...parts, ...order.receive });
+}
+
+interface ThreadParts {
+  readonly order: ThreadStart;
+  readonly framebuffer: Framebuffer;
+  readonly counters: CounterSlot;
+}
+
+/** Serves until the thread is told to end, in which time it reads no message. */
+function runEpoll({
+  order,
+  framebuffer,
+  counters,
+  group,
+}: ThreadParts & { readonly group: EpollGroup }): void {
+  const { index: thread, kernel: module, protocol, viewers, receive } = order;
+  const sockets = new LinuxSockets();
+  const shares = new PlayerShares(framebuffer, thread, order.admission.limits);
+  const epoll = new EpollReceiver({
+    framebuffer,
+    thread,
+    group,
+    sockets,
+    clock: sockets,
+    kernel: openKernel({ module, framebuffer, thread, protocol }),
+    shares,
+    admission: new Admission(shares, order.admission),
+    counters,
+    viewers,
+    onFault: limitReports((error: Error) => ({ type: "fault", message: describeError(error) })),
+    onExhausted: limitReports((code: string) => ({ type: "exhausted", code })),
+  });
+  report({ type: "listening", port: receive.port });
+  epoll.run();
+  report({ type: "stopped" });
+}
+
+function listen({
+  order,
+  framebuffer,
+  counters,
+  hostname,
+  port,
+}: ThreadParts & { readonly hostname: string; readonly port: number }): void {
+  const { index: thread, kernel: module, protocol, viewers } = order;
+  const shares = new PlayerShares(framebuffer, thread, order.admission.limits);
   try {
     receiver = openListenReceiver({
       hostname,
       port,
-      parser,
-      counters: slot,
+      parser: new KernelParser({ module, framebuffer, thread, protocol }),
+      counters,
       clock: systemClock,
       viewers,
-      onFault: limitFaults(),
+      admission: new Admission(shares, order.admission),
+      safePoint: new SafePoint(framebuffer, thread),
+      onFault: limitReports((error: Error) => ({ type: "fault", message: describeError(error) })),
     });
     report({ type: "listening", port: receiver.port });
   } catch (error) {
@@ -50,17 +105,14 @@ function stop(): void {
   report({ type: "stopped" });
 }
 
-function statsOf(slots: readonly CounterSlot[]): { pixels: number; connections: number } {
-  return { pixels: sumCounter(slots, "pixels"), connections: openConnections(slots) };
-}
-
-function limitFaults(): (error: Error) => void {
+/** Reports what happens, but not more often than makes sense. */
+function limitReports<T>(describe: (what: T) => ThreadReport): (what: T) => void {
   let nextMs = Number.NEGATIVE_INFINITY;
-  return (error) => {
-    const nowMs = systemClock.monotonicMs();
+  return (what) => {
+    const nowMs = performance.now();
     if (nowMs < nextMs) return;
-    nextMs = nowMs + FAULT_REPORT_MS;
-    report({ type: "fault", message: describeError(error) });
+    nextMs = nowMs + REPORT_MS;
+    report(describe(what));
   };
 }
 

@@ -1,24 +1,28 @@
 /**
- * The pixel threads as the server's main thread sees them: opens the port in all of them, replaces one that dies, ends
- * them. What they count is in the framebuffer.
+ * The pixel threads as the server's main thread sees them: opens the port, starts them, replaces one that dies, pauses
+ * and ends them. What they count is in the framebuffer.
  */
 import type { Clock } from "#common/clock.ts";
-import { SpillwayError, StartError } from "#common/errors.ts";
-import { bindOrExplain } from "#common/listen.ts";
 import type { Log } from "#common/log.ts";
-import type { Framebuffer } from "./framebuffer.ts";
-import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread-messages.ts";
+import { OPEN_ADMISSION, type AdmissionRules } from "./admission.ts";
+import { OwnedEpollGroup } from "./epoll-group.ts";
+import { shareFramebuffer, type Framebuffer } from "./framebuffer.ts";
+import { loadKernel } from "./kernel.ts";
+import { ListenPath } from "./listen-path.ts";
+import { THREADS_MAX } from "./memory-layout.ts";
+import { startPixelWorker, type PixelWorker } from "./pixel-worker.ts";
+import { PlayerShares } from "./player-shares.ts";
+import { chooseReceive, type ReceiveName, type ReceivePath } from "./receive-path.ts";
+import { ThreadControl } from "./thread-control.ts";
+import type { ThreadStart } from "./thread-messages.ts";
 
 /** A thread that died is replaced after this long; twice as long each time, until one has lived for a minute. */
 const RESTART_MS_MIN = 100;
 const RESTART_MS_MAX = 10_000;
 const RESTART_FORGIVEN_MS = 60_000;
-/** A thread that has not stopped by itself after this long is terminated. */
-const STOP_MS_MAX = 1_000;
-/** A thread that says nothing for this long has failed to start. */
-const START_MS_MAX = 10_000;
 
 export interface PixelThreadsOptions {
+  /** With an area for each thread. */
   readonly framebuffer: Framebuffer;
   /** How many threads, at least one. */
   readonly count: number;
@@ -27,40 +31,47 @@ export interface PixelThreadsOptions {
   readonly port: number;
   readonly protocol: ThreadStart["protocol"];
   readonly viewers: ThreadStart["viewers"];
+  /** Who may play. Default: everybody. */
+  readonly admission?: AdmissionRules;
+  /** How to receive. Default: what {@link chooseReceive} finds. */
+  readonly receive?: ReceiveName;
   readonly log: Log;
   readonly clock: Clock;
   /** The worker's module. Default: `pixel-thread.ts`. */
   readonly entry?: URL;
 }
 
-/** One running worker. */
-interface PixelThread {
-  readonly worker: Worker;
-  readonly startedMs: number;
-  /** Resolves when the worker is gone. */
-  readonly ended: Promise<void>;
-  /** Asks it to stop, and ends it. */
-  close(): Promise<void>;
-}
-
 export class PixelThreads {
+  /** The players' places, for the threads' and for figures. */
+  readonly shares: PlayerShares;
   readonly #options: PixelThreadsOptions;
-  readonly #threads = new Map<number, PixelThread>();
+  readonly #admission: AdmissionRules;
+  readonly #kernel: WebAssembly.Module;
+  readonly #path: ReceivePath;
+  readonly #control: ThreadControl;
+  readonly #threads = new Map<number, PixelWorker>();
   readonly #restartDelaysMs = new Map<number, number>();
   readonly #cancels = new Set<() => void>();
-  #port: number;
+  #port = 0;
   #isClosing = false;
   #restarts = 0;
 
-  private constructor(options: PixelThreadsOptions) {
+  private constructor(options: PixelThreadsOptions, kernel: WebAssembly.Module) {
+    const { framebuffer, hostname, port, admission = OPEN_ADMISSION } = options;
     this.#options = options;
-    this.#port = options.port;
+    this.#admission = admission;
+    this.#kernel = kernel;
+    // No thread has this index.
+    this.shares = new PlayerShares(framebuffer, THREADS_MAX, admission.limits);
+    const place = { framebuffer, hostname, port, shares: this.shares };
+    const isEpoll = (options.receive ?? chooseReceive("auto")) === "epoll";
+    this.#path = isEpoll ? new OwnedEpollGroup(place) : new ListenPath(place);
+    this.#control = new ThreadControl(framebuffer);
   }
 
-  /** Starts the threads and resolves when all of them listen. Rejects with a {@link StartError}, leaving none. */
+  /** Starts the threads and resolves when all of them listen. Rejects with a `StartError`, leaving none. */
   static async open(options: PixelThreadsOptions): Promise<PixelThreads> {
-    probePort(options);
-    const threads = new PixelThreads(options);
+    const threads = new PixelThreads(options, await loadKernel());
     try {
       // The first one finds the port, where any will do.
       await threads.#start(0);
@@ -79,6 +90,11 @@ export class PixelThreads {
     return this.#port;
   }
 
+  /** How they receive. */
+  get receive(): ReceiveName {
+    return this.#path.name;
+  }
+
   /** Threads that listen now. */
   get listening(): number {
     return this.#threads.size;
@@ -89,37 +105,78 @@ export class PixelThreads {
     return this.#restarts;
   }
 
+  /**
+   * Waits, blocking, until no thread touches the canvas or a connection: under 2 ms. Players wait until {@link resume}.
+   */
+  pause(): void {
+    this.#control.pause();
+  }
+
+  /** Ends a {@link pause}. */
+  resume(): void {
+    this.#control.resume();
+  }
+
   /** Stops listening, closes all connections and ends the threads. */
   async close(): Promise<void> {
     this.#isClosing = true;
     for (const cancel of this.#cancels) cancel();
+    this.#control.stop();
+    this.#path.wake();
     await Promise.all([...this.#threads.values()].map((thread) => thread.close()));
+    this.#path.close();
   }
 
   async #start(index: number): Promise<void> {
-    const { framebuffer, hostname, protocol, viewers, log, clock } = this.#options;
-    const { memory, width, height } = framebuffer;
-    const thread = await startThread(this.#options, {
+    const { framebuffer, protocol, viewers, log, clock } = this.#options;
+    const entry = this.#options.entry ?? new URL("./pixel-thread.ts", import.meta.url);
+    const order: ThreadStart = {
       type: "start",
-      framebuffer: { memory, width, height },
+      framebuffer: shareFramebuffer(framebuffer),
       index,
-      hostname,
-      port: this.#port,
+      kernel: this.#kernel,
+      receive: this.#path.plan(),
       protocol,
       viewers,
-    });
+      admission: this.#admission,
+    };
+    const thread = await startPixelWorker({ order, entry, log, clock });
     this.#port = thread.port;
+    this.#path.listensOn(thread.port);
     this.#threads.set(index, thread);
     // Never rejects, and nobody waits for the end of a thread that is replaced.
-    void thread.ended.then(() => {
-      this.#threads.delete(index);
-      this.#forgetConnections(index);
-      if (this.#isClosing) return;
-      log.error("A pixel thread ended: starting another", { thread: index });
-      if (clock.monotonicMs() - thread.startedMs >= RESTART_FORGIVEN_MS) this.#restartDelaysMs.delete(index);
-      this.#restartLater(index);
-    });
+    void thread.ended.then(() => this.#afterEnd(index, thread));
     if (this.#isClosing) await thread.close();
+  }
+
+  #afterEnd(index: number, thread: PixelWorker): void {
+    const { log, clock } = this.#options;
+    this.#threads.delete(index);
+    this.#control.forget(index);
+    if (this.#isClosing) return;
+    log.error("A pixel thread ended: starting another", { thread: index });
+    this.#forgetThread(index);
+    if (clock.monotonicMs() - thread.startedMs >= RESTART_FORGIVEN_MS) this.#restartDelaysMs.delete(index);
+    this.#restartLater(index);
+  }
+
+  /** Puts right what a thread left behind, while the others touch nothing. */
+  #forgetThread(index: number): void {
+    // At once: threads that wait for a lock which the dead one had never come to a safe point.
+    this.shares.forgetThread(index);
+    const isPaused = this.#control.isPaused;
+    try {
+      if (!isPaused) this.#control.pause();
+      this.#path.forgetThread(index);
+    } catch (error) {
+      // Another thread hangs: what the dead one served stays open, and the rest goes on.
+      this.#options.log.error("A pixel thread's connections are lost", {
+        thread: index,
+        reason: String(error),
+      });
+    } finally {
+      if (!isPaused) this.#control.resume();
+    }
   }
 
   #restartLater(index: number): void {
@@ -135,102 +192,5 @@ export class PixelThreads {
       });
     });
     this.#cancels.add(cancel);
-  }
-
-  /** The connections of a thread that is gone are closed; nobody else writes its counters any more. */
-  #forgetConnections(index: number): void {
-    const slot = this.#options.framebuffer.counters[index];
-    if (slot === undefined) return;
-    slot.add("closed", slot.read("accepted") - slot.read("closed"));
-    slot.add("heldBytes", -slot.read("heldBytes"));
-  }
-}
-
-/**
- * Takes the port alone for a moment. The threads share theirs, and the system would let them share it with another
- * server of the same user too, silently.
- */
-function probePort({ hostname, port }: PixelThreadsOptions): void {
-  const socket = { data() {} };
-  bindOrExplain({ option: "pixelflut-port", port, hostname }, () =>
-    Bun.listen({ hostname, port, socket }),
-  ).stop(true);
-}
-
-async function startThread(
-  options: PixelThreadsOptions,
-  order: ThreadStart,
-): Promise<PixelThread & { readonly port: number }> {
-  const { log, clock } = options;
-  const entry = options.entry ?? new URL("./pixel-thread.ts", import.meta.url);
-  const worker = new Worker(entry.href);
-  const ended = Promise.withResolvers<void>();
-  const listening = Promise.withResolvers<number>();
-  const stopped = Promise.withResolvers<void>();
-  const fail = (code: string, message: string): void =>
-    listening.reject(new StartError(code, `Cannot start a pixel thread: ${message}`));
-  // Only pixel-thread.ts posts here, and only reports.
-  worker.addEventListener("message", ({ data }: MessageEvent<ThreadReport>) => {
-    if (data.type === "listening") listening.resolve(data.port);
-    else if (data.type === "failed") listening.reject(bindError(order, data));
-    else if (data.type === "stopped") stopped.resolve();
-    else
-      log.error("A connection was closed by a fault of ours", { thread: order.index, reason: data.message });
-  });
-  worker.addEventListener("error", (event) => {
-    const reason = event.message.split("\n").find((line) => line.startsWith("error: ")) ?? "";
-    log.error("A pixel thread failed", { thread: order.index, reason });
-    fail("thread-failed", reason);
-  });
-  worker.addEventListener("close", () => {
-    fail("thread-ended", "it ended");
-    stopped.resolve();
-    ended.resolve();
-  });
-  const cancel = clock.after(START_MS_MAX, () => fail("thread-silent", "it does not answer"));
-  send(worker, order);
-  try {
-    const port = await listening.promise;
-    const close = () => closeThread({ worker, clock, stopped: stopped.promise, ended: ended.promise });
-    return { worker, port, startedMs: clock.monotonicMs(), ended: ended.promise, close };
-  } catch (error) {
-    worker.terminate();
-    throw error;
-  } finally {
-    cancel();
-  }
-}
-
-async function closeThread(thread: {
-  readonly worker: Worker;
-  readonly clock: Clock;
-  readonly stopped: Promise<void>;
-  readonly ended: Promise<void>;
-}): Promise<void> {
-  const overdue = Promise.withResolvers<void>();
-  const cancel = thread.clock.after(STOP_MS_MAX, overdue.resolve);
-  send(thread.worker, { type: "stop" });
-  await Promise.race([thread.stopped, overdue.promise]);
-  cancel();
-  thread.worker.terminate();
-  await thread.ended;
-}
-
-function send(worker: Worker, order: ThreadOrder): void {
-  // Nothing is transferred: the framebuffer's memory is shared.
-  worker.postMessage(order, []);
-}
-
-/** The thread's failure to bind as {@link bindOrExplain} says it. */
-function bindError(
-  { hostname, port }: ThreadStart,
-  { code, message }: { code: string; message: string },
-): unknown {
-  try {
-    return bindOrExplain({ option: "pixelflut-port", port, hostname }, () => {
-      throw new SpillwayError(code, message);
-    });
-  } catch (error) {
-    return error;
   }
 }

@@ -3,8 +3,6 @@
  * parser; the parser owns the protocol. {@link PixelflutParser} is what both sides keep to, so that either can be
  * replaced: `plain-parser.ts` is the specification, and `pixelflut-cases.ts` is the table that every parser passes.
  */
-import type { ReplyBuffer } from "./pixelflut-replies.ts";
-
 /** What a connection is after its bytes were parsed. */
 export type ParserPhase =
   /** Goes on. */
@@ -21,7 +19,7 @@ export interface ParserState {
 
 export interface PixelflutParser<State extends ParserState> {
   /** Where replies are appended. The caller sends and empties it after every {@link parse}. */
-  readonly replies: ReplyBuffer;
+  readonly replies: Replies;
 
   /** The state of a new connection. */
   open(): State;
@@ -36,6 +34,15 @@ export interface PixelflutParser<State extends ParserState> {
   parse(state: State, bytes: Uint8Array, nowMs: number): number;
 }
 
+/** Replies of one thread, waiting to be sent. */
+export interface Replies {
+  /** Bytes. */
+  readonly length: number;
+  /** The waiting bytes: a view that what is appended after {@link clear} overwrites. */
+  view(): Uint8Array;
+  clear(): void;
+}
+
 /** How a server treats colours and mistakes; the same for all its connections. */
 export interface ProtocolOptions {
   /** `blend` mixes by the alpha of PX and PB, `ignore` paints them opaque. */
@@ -44,6 +51,8 @@ export interface ProtocolOptions {
   readonly outsideGets: "silent" | "black";
   /** True to answer a line that is no command with `ERR` and close. */
   readonly isStrict: boolean;
+  /** What HELP says of the operator's limits: a sentence each. */
+  readonly limits?: readonly string[];
 }
 
 /** What STATS answers. */
@@ -54,8 +63,5 @@ export interface StatsReply {
   readonly connections: number;
 }
 
-/** A line longer than this before its LF is dropped, however it arrives. */
-export const LINE_BYTES_MAX = 1_024;
-/** HELPs answered to one connection in {@link HELP_WINDOW_MS}; the next one gets a short refusal, the others nothing. */
-export const HELPS_PER_WINDOW = 3;
-export const HELP_WINDOW_MS = 1_000;
+// The protocol's limits stand where the kernel reads them too.
+export { HELP_WINDOW_MS, HELPS_PER_WINDOW, LINE_BYTES_MAX } from "./kernel/layout.ts";

@@ -216,11 +216,12 @@ const PIECES: readonly string[] = [
 
 function checkRandomSegments(create: SubjectFactory): void {
   const random = seededRandom(4);
+  const whole = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
+  const cut = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
   for (let round = 0; round < 200; round += 1) {
     const text = `\n${Array.from({ length: 40 }, () => PIECES[random(PIECES.length)] ?? "").join("")}`;
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
-    const [whole, cut] = [0, 1].map(() => create({ width: WIDTH, height: HEIGHT, alpha: "blend" }));
-    assert(whole !== undefined && cut !== undefined);
+    for (const { pixels } of [whole, cut]) pixels.fill(BLACK);
     const first = whole.connect();
     first.send(bytes);
     const second = cut.connect();

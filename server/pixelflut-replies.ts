@@ -2,18 +2,16 @@
  * Everything that the server says to a player, as bytes, and the bounded buffer that a parser appends it to. The
  * receive path sends and empties the buffer after each parse; while it has no room, parsing stops.
  */
+import { REPLY_BYTES_MAX } from "./kernel/layout.ts";
 import {
   HELPS_PER_WINDOW,
   LINE_BYTES_MAX,
   type ProtocolOptions,
+  type Replies,
   type StatsReply,
 } from "./pixelflut-parser.ts";
 import type { CanvasSize } from "./framebuffer.ts";
-
-/** Length of a thread's reply buffer. */
-const REPLY_BUFFER_BYTES = 65_536;
-/** No single reply is longer: a black answer quotes two numbers of a line, HELP is a page. */
-const REPLY_BYTES_MAX = 2_048;
+import { REPLIES_BYTES } from "./memory-layout.ts";
 
 const SPACE = 0x20;
 const LINE_FEED = 0x0a;
@@ -23,11 +21,11 @@ const LETTER_X = 0x58;
 const HEX_DIGITS = new TextEncoder().encode("0123456789abcdef");
 
 /** Replies of one thread, waiting to be sent. */
-export class ReplyBuffer {
+export class ReplyBuffer implements Replies {
   readonly #bytes: Uint8Array;
   #length = 0;
 
-  constructor(lengthBytes = REPLY_BUFFER_BYTES) {
+  constructor(lengthBytes = REPLIES_BYTES) {
     this.#bytes = new Uint8Array(Math.max(lengthBytes, REPLY_BYTES_MAX));
   }
 
@@ -149,6 +147,7 @@ export function encodeHelp(size: CanvasSize, options: ProtocolOptions): Uint8Arr
       `  Lines of at most ${LINE_BYTES_MAX} bytes, longer ones are dropped. A line that is no command is ${mistake}.`,
       `  Sets outside the canvas do nothing, gets outside are ${outside}.`,
       `  HELP ${HELPS_PER_WINDOW} times a second. While you do not read your answers, your commands wait.`,
+      ...(options.limits ?? []).map((sentence) => `  ${sentence}`),
       "",
     ].join("\n"),
   );

@@ -14,7 +14,7 @@ test("readStats() sums over threads", () => {
   second?.add("receivedBytes", 100);
   first?.add("accepted", 3);
   first?.add("closed", 1);
-  expect(readStats(framebuffer, { listening: 2 })).toEqual({
+  expect(readStats(framebuffer, { listening: 2, receive: "epoll" })).toEqual({
     width: 20,
     height: 10,
     pixels: 11,
@@ -22,7 +22,7 @@ test("readStats() sums over threads", () => {
     connections: 2,
     connectionsAccepted: 3,
     threads: 2,
-    receive: "listen",
+    receive: "epoll",
   });
 });
 
@@ -50,7 +50,9 @@ test("FiguresReader.read() gives rates since the reading before", () => {
 test("declareServerMetrics() shows the counters by their names", async () => {
   const framebuffer = createFramebuffer({ width: 20, height: 10 });
   const registry = createRegistry();
-  declareServerMetrics({ registry, framebuffer, threads: { listening: 2, restarts: 1 } });
+  const threads = { listening: 2, restarts: 1, shares: { prefixes: () => 7 } };
+  declareServerMetrics({ registry, framebuffer, threads });
+  framebuffer.counters[3]?.add("deniedPrefix", 3);
   framebuffer.counters[3]?.add("pixels", 2 ** 33);
   framebuffer.counters[3]?.add("accepted", 4);
   framebuffer.counters[3]?.add("receivedBytes", 9);
@@ -58,6 +60,9 @@ test("declareServerMetrics() shows the counters by their names", async () => {
   for (const line of [
     `spillway_server_pixels_total ${2 ** 33}`,
     "spillway_server_received_bytes_total 9",
+    "spillway_server_prefixes 7",
+    'spillway_server_denied_connections_total{cause="prefix"} 3',
+    'spillway_server_denied_connections_total{cause="all"} 0',
     "spillway_server_connections 4",
     "spillway_server_accepted_connections_total 4",
     "spillway_server_threads 2",

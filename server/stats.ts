@@ -7,6 +7,7 @@ import type { CanvasFigures } from "#common/formats/frame.ts";
 import { msToSeconds } from "#common/units.ts";
 import { openConnections, sumCounter } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
+import type { ReceiveName } from "./receive-path.ts";
 
 /** The body of `/stats.json`. Totals count from the start of the server. */
 export interface ServerStats {
@@ -22,11 +23,14 @@ export interface ServerStats {
   readonly connectionsAccepted: number;
   /** Threads that listen, and how they receive. */
   readonly threads: number;
-  readonly receive: "listen";
+  readonly receive: ReceiveName;
 }
 
 /** The figures of now. */
-export function readStats(framebuffer: Framebuffer, threads: { readonly listening: number }): ServerStats {
+export function readStats(
+  framebuffer: Framebuffer,
+  threads: { readonly listening: number; readonly receive: ReceiveName },
+): ServerStats {
   const { width, height, counters } = framebuffer;
   return {
     width,
@@ -36,7 +40,7 @@ export function readStats(framebuffer: Framebuffer, threads: { readonly listenin
     connections: openConnections(counters),
     connectionsAccepted: sumCounter(counters, "accepted"),
     threads: threads.listening,
-    receive: "listen",
+    receive: threads.receive,
   };
 }
 

@@ -117,6 +117,8 @@ const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
 await check("format: bun fmt --check", [bun, "fmt", "--check"], tally);
 await check("lint: oxlint", [join(root, "node_modules/.bin/oxlint"), "--deny-warnings"], tally);
 await check("types: bun check", [bun, "check"], tally);
+// AssemblyScript has types of its own.
+await check("types of the kernel", [bun, "check", "-p", "server/kernel"], tally);
 await runSuite({ folders: UNIT_FOLDERS, testMsMax: UNIT_TEST_MS_MAX, isParallel: true }, tally);
 if (!isUnitOnly)
   await runSuite({ folders: SYSTEM_FOLDERS, testMsMax: SYSTEM_TEST_MS_MAX, isParallel: false }, tally);

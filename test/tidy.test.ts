@@ -110,8 +110,12 @@ describe("imports", () => {
     expect(offenders(isBad)).toEqual([]);
   });
 
-  test("bun:ffi is used in one file at most", () => {
-    expect(offenders((path) => importsOf(path).includes("bun:ffi")).length).toBeLessThanOrEqual(1);
+  test("bun:ffi is used in one file of a folder at most, and only by the server and the load scripts", () => {
+    const folders = offenders((path) => importsOf(path).includes("bun:ffi")).map(
+      (path) => path.split("/")[0],
+    );
+    expect(folders.filter((folder) => folder !== "server" && folder !== "bench")).toEqual([]);
+    expect(folders.length).toBe(new Set(folders).size);
   });
 });
 

@@ -1,134 +1,134 @@
 /**
- * How fast the plain parser turns bytes into pixels, without sockets: million pixels a second for each way of sending,
- * and a checksum of the canvas that the work left. `bun bench/micro/pixelflut-parser.bench.ts [pixels]`.
+ * How fast the parsers turn bytes into pixels, without sockets: the plain one and the kernel take the same reads by turns,
+ * for each way of sending. `bun bench/micro/pixelflut-parser.bench.ts [commands] [rounds]` prints medians, their ratio and
+ * a checksum of what the work left.
  */
 import { createFramebuffer, type Framebuffer } from "../../server/framebuffer.ts";
+import { loadKernel, openKernel } from "../../server/kernel.ts";
+import { READ_BYTES_MAX } from "../../server/kernel/layout.ts";
 import type { ProtocolOptions, StatsReply } from "../../server/pixelflut-parser.ts";
-import { seededRandom } from "../../server/pixelflut-properties.ts";
 import { PlainParser } from "../../server/plain-parser.ts";
+import { makeParserInput, PARSER_LOADS, type ParserLoad } from "./pixelflut-parser-loads.ts";
 
-/** What a client sends. */
-export const PARSER_LOADS = [
-  "ordered 6",
-  "shuffled 6",
-  "shuffled 8, ff",
-  "shuffled 8, blended",
-  "PB",
-  "PXMULTI",
-  "PX get",
-] as const;
-export type ParserLoad = (typeof PARSER_LOADS)[number];
-
-/** One row of the result. */
+/** One parser's side of a row. */
 export interface ParserFigures {
-  readonly load: ParserLoad;
   /** Median over the rounds: millions of commands a second, gigabits a second. */
   readonly mpxPerSecond: number;
   readonly gbitPerSecond: number;
-  /** CRC-32 of the canvas afterwards: the same for every correct parser. */
+  /** CRC-32 of the canvas and the replies: the same for every correct parser. */
   readonly checksum: string;
+}
+
+/** One row of the result. */
+export interface ParserRow {
+  readonly load: ParserLoad;
+  readonly plain: ParserFigures;
+  readonly kernel: ParserFigures;
 }
 
 const WIDTH = 1280;
 const HEIGHT = 720;
-/** Bytes of a read, as `Bun.listen` hands them out under load. */
-const READ_BYTES = 256 * 1024;
 const PROTOCOL: ProtocolOptions = { alpha: "blend", outsideGets: "silent", isStrict: false };
 
-/** Runs every load `rounds` times in turn, `pixels` commands each. */
-export function benchPixelflutParser({
-  pixels,
-  rounds,
-}: {
-  readonly pixels: number;
-  readonly rounds: number;
-}): ParserFigures[] {
-  const inputs = PARSER_LOADS.map((load) => ({ load, bytes: makeInput(load, pixels) }));
-  const times = inputs.map((): number[] => []);
-  const checksums = inputs.map(() => "");
-  for (let round = 0; round < rounds; round += 1) {
-    inputs.forEach(({ bytes }, index) => {
-      const framebuffer = createFramebuffer({ width: WIDTH, height: HEIGHT });
-      const startMs = performance.now();
-      parseAll(framebuffer, bytes);
-      times[index]?.push(performance.now() - startMs);
-      checksums[index] = Bun.hash.crc32(framebuffer.bytes.slice()).toString(16).padStart(8, "0");
-    });
-  }
-  return inputs.map(({ load, bytes }, index) => {
-    const seconds = median(times[index] ?? []) / 1000;
-    return {
-      load,
-      mpxPerSecond: pixels / seconds / 1e6,
-      gbitPerSecond: (bytes.length * 8) / seconds / 1e9,
-      checksum: checksums[index] ?? "",
+/** A parser with the place where its reads go, as a receive path has it. */
+interface BenchParser {
+  readonly framebuffer: Framebuffer;
+  readonly read: Uint8Array;
+  /** Begins a new connection. */
+  reset(): void;
+  /** Parses what lies at the place for reads and returns how much of it was taken. */
+  parse(start: number, end: number): number;
+  readonly replies: () => Uint8Array;
+  clear(): void;
+}
+
+/** Runs every load `rounds` times on each parser by turns, `commands` commands each, after one round to warm up. */
+export function benchPixelflutParser(
+  module: WebAssembly.Module,
+  { commands, rounds }: { readonly commands: number; readonly rounds: number },
+): ParserRow[] {
+  const parsers = [openPlain(), openCompiled(module)] as const;
+  return PARSER_LOADS.map((load) => {
+    const bytes = makeParserInput(load, { commands, width: WIDTH, height: HEIGHT });
+    const times: [number[], number[]] = [[], []];
+    const checksums: [string, string] = ["", ""];
+    for (let round = 0; round <= rounds; round += 1) {
+      for (const side of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+        const { parseMs, checksum } = parseAll(parsers[side], bytes);
+        if (round > 0) times[side].push(parseMs);
+        checksums[side] = checksum;
+      }
+    }
+    const figures = (side: 0 | 1): ParserFigures => {
+      const seconds = median(times[side]) / 1000;
+      return {
+        mpxPerSecond: commands / seconds / 1e6,
+        gbitPerSecond: (bytes.length * 8) / seconds / 1e9,
+        checksum: checksums[side],
+      };
     };
+    return { load, plain: figures(0), kernel: figures(1) };
   });
 }
 
-function parseAll(framebuffer: Framebuffer, bytes: Uint8Array): void {
+/** Each read is copied to its place first, as the system does it for a receive path; only parsing is timed. */
+function parseAll(parser: BenchParser, bytes: Uint8Array): { parseMs: number; checksum: string } {
+  parser.reset();
+  parser.framebuffer.pixels.fill(0xff00_0000);
+  let parseMs = 0;
+  let checksum = 0;
+  for (let start = 0; start < bytes.length; start += READ_BYTES_MAX) {
+    const piece = bytes.subarray(start, start + READ_BYTES_MAX);
+    parser.read.set(piece);
+    for (let at = 0; at < piece.length;) {
+      const startMs = performance.now();
+      at += parser.parse(at, piece.length);
+      parseMs += performance.now() - startMs;
+      checksum = Bun.hash.crc32(parser.replies(), checksum);
+      parser.clear();
+    }
+  }
+  checksum = Bun.hash.crc32(parser.framebuffer.bytes.slice(), checksum);
+  return { parseMs, checksum: checksum.toString(16).padStart(8, "0") };
+}
+
+function openPlain(): BenchParser {
+  const framebuffer = createFramebuffer({ width: WIDTH, height: HEIGHT });
   const [counters] = framebuffer.counters;
   if (counters === undefined) throw new RangeError("A framebuffer has counters");
   const parser = new PlainParser({ framebuffer, counters, protocol: PROTOCOL, readStats });
-  const state = parser.open();
-  for (let start = 0; start < bytes.length;) {
-    start += parser.parse(state, bytes.subarray(start, start + READ_BYTES), 0);
-    parser.replies.clear();
-  }
+  const read = new Uint8Array(READ_BYTES_MAX);
+  let state = parser.open();
+  return {
+    framebuffer,
+    read,
+    reset: () => void (state = parser.open()),
+    parse: (start, end) => parser.parse(state, read.subarray(start, end), 0),
+    replies: () => parser.replies.view(),
+    clear: () => parser.replies.clear(),
+  };
+}
+
+/** The kernel as the receive path of Linux uses it: the bytes are in the shared memory already. */
+function openCompiled(module: WebAssembly.Module): BenchParser {
+  const framebuffer = createFramebuffer({ width: WIDTH, height: HEIGHT });
+  const kernel = openKernel({ module, framebuffer, thread: 0, protocol: PROTOCOL });
+  const { buffer } = framebuffer.memory;
+  const { readOffset, repliesOffset } = kernel;
+  const record = framebuffer.map.connectionsOffset;
+  return {
+    framebuffer,
+    read: new Uint8Array(buffer, readOffset, READ_BYTES_MAX),
+    reset: () => kernel.resetRecord(record),
+    parse: (start, end) => kernel.parse(record, readOffset + start, readOffset + end, 0) - readOffset - start,
+    replies: () => new Uint8Array(buffer, repliesOffset, kernel.repliesLength()),
+    clear: () => kernel.clearReplies(),
+  };
 }
 
 /** The loads have no STATS. */
 function readStats(): StatsReply {
   return { pixels: 0, connections: 1 };
-}
-
-function makeInput(load: ParserLoad, pixels: number): Uint8Array {
-  const random = seededRandom(7);
-  const places = Array.from({ length: pixels }, (_, index) =>
-    load === "ordered 6" ? index % (WIDTH * HEIGHT) : random(WIDTH * HEIGHT),
-  );
-  if (load === "PXMULTI") return makeMulti(pixels, random);
-  if (load === "PB") return makeBinary(places, random);
-  const lines = places.map((place) => {
-    const at = `PX ${place % WIDTH} ${Math.floor(place / WIDTH)}`;
-    if (load === "PX get") return `${at}\n`;
-    const alpha =
-      { "shuffled 8, ff": "ff", "shuffled 8, blended": hex(random(256), 2) }[load as string] ?? "";
-    return `${at} ${hex(random(0x100_0000), 6)}${alpha}\n`;
-  });
-  return new TextEncoder().encode(lines.join(""));
-}
-
-function makeBinary(places: readonly number[], random: (limit: number) => number): Uint8Array {
-  const bytes = new Uint8Array(places.length * 10);
-  const view = new DataView(bytes.buffer);
-  places.forEach((place, index) => {
-    bytes.set([0x50, 0x42], index * 10);
-    view.setUint16(index * 10 + 2, place % WIDTH, true);
-    view.setUint16(index * 10 + 4, Math.floor(place / WIDTH), true);
-    view.setUint32(index * 10 + 6, (0xff00_0000 | random(0x100_0000)) >>> 0, true);
-  });
-  return bytes;
-}
-
-/** Rows of PXMULTI, each a command. */
-function makeMulti(pixels: number, random: (limit: number) => number): Uint8Array {
-  const commands: Uint8Array[] = [];
-  for (let sent = 0; sent < pixels; sent += WIDTH) {
-    const count = Math.min(WIDTH, pixels - sent);
-    const bytes = new Uint8Array(15 + count * 4);
-    const view = new DataView(bytes.buffer);
-    bytes.set(new TextEncoder().encode("PXMULTI"));
-    view.setUint16(9, (sent / WIDTH) % HEIGHT, true);
-    view.setUint32(11, count, true);
-    for (let index = 0; index < count; index += 1) view.setUint32(15 + index * 4, random(0x100_0000), true);
-    commands.push(bytes);
-  }
-  return Buffer.concat(commands);
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
 }
 
 function median(values: readonly number[]): number {
@@ -137,13 +137,18 @@ function median(values: readonly number[]): number {
 }
 
 if (import.meta.main) {
-  const pixels = Number(process.argv[2] ?? 2_000_000);
+  const [commands = 2_000_000, rounds = 5] = process.argv.slice(2).map(Number);
+  const rows = benchPixelflutParser(await loadKernel(), { commands, rounds });
   console.table(
-    benchPixelflutParser({ pixels, rounds: 5 }).map(({ load, mpxPerSecond, gbitPerSecond, checksum }) => ({
+    rows.map(({ load, plain, kernel }) => ({
       load,
-      "Mpx/s": mpxPerSecond.toFixed(1),
-      "Gbit/s": gbitPerSecond.toFixed(2),
-      checksum,
+      "plain Mpx/s": plain.mpxPerSecond.toFixed(1),
+      "kernel Mpx/s": kernel.mpxPerSecond.toFixed(1),
+      ratio: (kernel.mpxPerSecond / plain.mpxPerSecond).toFixed(2),
+      "kernel Gbit/s": kernel.gbitPerSecond.toFixed(2),
+      checksum:
+        plain.checksum === kernel.checksum ? plain.checksum : `${plain.checksum} IS NOT ${kernel.checksum}`,
     })),
   );
+  process.exitCode = rows.every(({ plain, kernel }) => plain.checksum === kernel.checksum) ? 0 : 1;
 }

@@ -1,0 +1,87 @@
+/**
+ * The limits for players as the operator set them, as far as the system allows: made once at start, for
+ * `admission.ts` in every pixel thread and for HELP.
+ */
+import { readFileSync } from "node:fs";
+import type { ConfigOf } from "#common/options.ts";
+import type { Log } from "#common/log.ts";
+import type { AdmissionRules } from "./admission.ts";
+import type { limitOptions } from "./limit-options.ts";
+
+/** Bytes in a Mbit. */
+const BYTES_PER_MBIT = 125_000;
+/** Descriptors kept for all but players (files, HTTP, those being sent away): a quarter of them, but no more than this. */
+const OTHER_DESCRIPTORS_MAX = 512;
+
+/** The options' values. */
+export type LimitConfig = ConfigOf<typeof limitOptions>;
+
+/**
+ * The rules that hold.
+ *
+ * @param descriptorsMax files that the process may open, perhaps infinity ({@link readDescriptorsMax})
+ * @param log told where they are too few for `--connections-max`
+ */
+export function makeAdmissionRules(options: {
+  readonly config: LimitConfig;
+  readonly descriptorsMax: number;
+  readonly hashSeed: number;
+  readonly log: Log;
+}): AdmissionRules {
+  const { config, descriptorsMax, hashSeed, log } = options;
+  const playersMax = Math.max(
+    1,
+    descriptorsMax - Math.min(OTHER_DESCRIPTORS_MAX, Math.ceil(descriptorsMax / 4)),
+  );
+  if (playersMax < config.connectionsMax) {
+    log.warn(
+      "The system's limit of open files allows fewer connections than --connections-max: raise it with `ulimit -n` or systemd's LimitNOFILE=",
+      { openFiles: descriptorsMax, connectionsMax: config.connectionsMax, connections: playersMax },
+    );
+  }
+  return {
+    limits: {
+      connectionsMax: Math.min(config.connectionsMax, playersMax),
+      connectionsPerPrefix: config.connectionsPerPrefix,
+      bytesPerSecondPerPrefix: config.mbitPerPrefix * BYTES_PER_MBIT,
+      fairShare: config.fairShare,
+      hashSeed,
+    },
+    prefixBits: { v4: config.prefixV4, v6: config.prefixV6 },
+    proxies: config.proxyProtocolFrom,
+    idleMs: config.idleSeconds === 0 ? Number.POSITIVE_INFINITY : config.idleSeconds * 1_000,
+  };
+}
+
+/** What HELP says of the rules, a sentence each. A player learns of a limit on bytes nowhere else. */
+export function describeRules({ limits, prefixBits, idleMs }: AdmissionRules): string[] {
+  const { connectionsMax, connectionsPerPrefix, bytesPerSecondPerPrefix, fairShare } = limits;
+  const sentences = [`${connectionsMax} connections in all.`];
+  if (connectionsPerPrefix > 0) sentences.push(`${connectionsPerPrefix} connections from your address.`);
+  if (bytesPerSecondPerPrefix > 0) {
+    const mbit = Number((bytesPerSecondPerPrefix / BYTES_PER_MBIT).toFixed(6));
+    sentences.push(`${mbit} Mbit/s from your address: what is beyond waits, nothing is lost.`);
+  }
+  const whose = fairShare === "prefix" ? "address" : "connection";
+  sentences.push(`When it gets crowded, every ${whose} gets an equal share.`);
+  sentences.push(`An address here is a /${prefixBits.v4} of IPv4 or a /${prefixBits.v6} of IPv6.`);
+  if (Number.isFinite(idleMs))
+    sentences.push(`Send something every ${idleMs / 1_000} s, or you are disconnected.`);
+  return sentences;
+}
+
+/**
+ * Files that this process may have open at once: the soft limit, which Bun raises to the hard one at its start.
+ * Infinity where it is unlimited or the system does not tell.
+ */
+export function readDescriptorsMax(path = "/proc/self/limits"): number {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    // Only Linux has it (proc(5)); elsewhere what the system refuses is refused when it comes to that.
+    return Number.POSITIVE_INFINITY;
+  }
+  const [, soft] = /^Max open files\s+(\d+)\s/m.exec(text) ?? [];
+  return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+}

@@ -46,20 +46,26 @@ export interface Framebuffer extends SharedFramebuffer {
   readonly counters: readonly CounterSlot[];
 }
 
-/** A black canvas with all counters 0. */
+/** A black canvas with all counters 0. `prepare` gets the memory before anything is written to it. */
 export function createFramebuffer({
   width,
   height,
   threads = THREADS_DEFAULT,
   connectionsMax = CONNECTIONS_DEFAULT,
-}: CanvasSize & Partial<MemorySize>): Framebuffer {
+  prepare,
+}: CanvasSize &
+  Partial<MemorySize> & {
+    readonly prepare?: (memory: WebAssembly.Memory, map: MemoryMap) => void;
+  }): Framebuffer {
   assert(Number.isSafeInteger(width) && width > 0 && Number.isSafeInteger(height) && height > 0);
   const size: MemorySize = { width, height, threads, connectionsMax };
-  const { totalBytes } = mapMemory(size);
+  const map = mapMemory(size);
+  const { totalBytes } = map;
   // The kernel returns addresses as signed numbers.
   assert(totalBytes < 2 ** 31, "the memory is smaller than 2 GiB");
   const pages = Math.ceil(totalBytes / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  prepare?.(memory, map);
   const framebuffer = openFramebuffer({ memory, ...size });
   framebuffer.pixels.fill(OPAQUE);
   return framebuffer;

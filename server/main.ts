@@ -23,6 +23,7 @@ import { declareEncodingMetrics } from "./encoding-metrics.ts";
 import { FeedOutlet } from "./feed-outlet.ts";
 import { TsOutlet } from "./feed-ts.ts";
 import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
+import { adviseHugePages } from "./huge-pages.ts";
 import { createServerApp } from "./http.ts";
 import { declareServerMetrics } from "./metrics.ts";
 import { PixelThreads } from "./pixel-threads.ts";
@@ -103,6 +104,7 @@ async function openThreads(
     height: config.height,
     threads: config.serverThreads,
     connectionsMax: admission.limits.connectionsMax + DENIED_LINGERING_MAX,
+    prepare: (memory, map) => adviseHugePages(memory, map, log),
   });
   const threads = await PixelThreads.open({
     framebuffer,

@@ -22,7 +22,7 @@ import { DeniedSockets } from "./denied-sockets.ts";
 import { EpollAcceptor } from "./epoll-acceptor.ts";
 import { EpollConnections } from "./epoll-connections.ts";
 import type { TurnEnd } from "./epoll-endings.ts";
-import { EpollSet, EVENT_OF_LISTENER, type EpollGroup } from "./epoll-set.ts";
+import { EpollSet, EVENT_OF_LISTENER, EVENT_OF_WAKE, type EpollGroup } from "./epoll-set.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 import { HoldBlocks } from "./hold-blocks.ts";
 import type { ViewerAddress } from "./http-redirect.ts";
@@ -245,7 +245,17 @@ export class EpollReceiver {
   #collect(): void {
     this.#turnsToCollect = COLLECT_TURNS;
     this.#bytesToCollect = COLLECT_BYTES;
-    this.#handle(this.#set.wait(0));
+    const count = this.#set.wait(0);
+    // Meant for a thread that sleeps and has not come to run yet: it sleeps on, so it is to be called again.
+    if (this.#hasWake(count)) this.#options.shares.forgetCall();
+    this.#handle(count);
+  }
+
+  #hasWake(count: number): boolean {
+    for (let index = 0; index < count; index += 1) {
+      if (this.#set.connectionAt(index) === EVENT_OF_WAKE) return true;
+    }
+    return false;
   }
 
   #handle(count: number): void {

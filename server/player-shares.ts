@@ -251,6 +251,14 @@ export class PlayerShares {
     this.#lock.unlock();
   }
 
+  /** A call ({@link isHelpWanted}) was lost before a sleeper heard it: {@link take} may call again. */
+  forgetCall(): void {
+    const { words } = this.#memory;
+    this.#lock.lock();
+    words[WORD_WAKES] = Math.max(0, (words[WORD_WAKES] ?? 0) - 1);
+    this.#lock.unlock();
+  }
+
   /**
    * For a receive path that cannot choose what it reads: charges bytes that were read to the prefix's budget.
    *

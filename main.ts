@@ -70,7 +70,7 @@ export const commands = {
     load: async () => (await import("./edge/main.ts")).main,
   }),
   bench: {
-    summary: "Measures: pixels, viewers, relay, latency. See bench --help.",
+    summary: "Measures: pixels, compare, viewers, relay, latency. See bench --help.",
     options: {},
     run: async (args: readonly string[]) => (await import("./bench/main.ts")).main(args),
   },

@@ -106,7 +106,7 @@ export class PixelThreads {
   }
 
   /**
-   * Waits, blocking, until no thread touches the canvas or a connection: under 2 ms. Players wait until {@link resume}.
+   * Waits, blocking, until no thread touches the canvas or a connection: see {@link ThreadControl}. Players wait until {@link resume}.
    */
   pause(): void {
     this.#control.pause();

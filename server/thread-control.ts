@@ -84,7 +84,8 @@ export class ThreadControl {
   }
 
   /**
-   * Waits, blocking, until every thread is at a safe point: for as long as a read takes to paint, under 2 ms. Throws,
+   * Waits, blocking, until every thread is at a safe point: for as long as a read takes to paint, well under 2 ms, and
+   * longer only where the system has taken the processor from a thread in the middle of one. Throws,
    * with the threads running, where one hangs. Pauses do not nest.
    */
   pause(): void {

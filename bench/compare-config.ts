@@ -10,7 +10,7 @@ export const compareOptions = {
     {
       table: "top",
       description:
-        "A server to compare with: its name and the command that starts it, in which {port} stands for the TCP port of 127.0.0.1 that it is to listen on. May be given several times. Its canvas must have the size of ours.",
+        "A server to compare with: its name and the command that starts it, in which {port} stands for the TCP port of 127.0.0.1 that it is to listen on. May be given several times. It is ready once it has answered SIZE, with the size of our canvas: one that only reads has to answer that too.",
       default: [],
       defaultText: "none",
     },
@@ -21,7 +21,7 @@ export const compareOptions = {
     description: "Starts our server in another way; a command with {port}.",
     valueName: "<command>",
     default: "",
-    defaultText: "this repository's server role alone, with one frame a second",
+    defaultText: "this repository's server role alone, with one frame a second and every limit on",
     pattern: /\{port\}/,
     allowed: "a command with {port}",
   }),

@@ -12,6 +12,7 @@ const OWN_NAME = "ours";
 /**
  * This repository's server role alone. Its encoder cannot be switched off, but it does next to nothing with one frame
  * a second: the peers do not encode, and all of the process's time counts. In a folder of its own it finds no settings.
+ * Limits that are off as shipped are on, so that their work is measured, and beyond what a flood reaches.
  */
 const OWN_COMMAND = `cd {folder} && exec ${[
   process.execPath,
@@ -22,6 +23,9 @@ const OWN_COMMAND = `cd {folder} && exec ${[
   "--server-port=0",
   "--fps=1",
   "--x264-preset=ultrafast",
+  "--connections-per-prefix=10000",
+  "--mbit-per-prefix=1000000",
+  "--idle-seconds=3600",
 ]
   .map((part) => `'${part.replaceAll("'", "'\\''")}'`)
   .join(" ")}`;

@@ -7,16 +7,16 @@
 export interface Clock {
   /** Milliseconds since 1970-01-01T00:00:00Z. May step when the system's clock is set. */
   wallMs(): number;
-  /** Milliseconds since an arbitrary start, the same in all threads. Never steps, never goes back: use it for durations. */
+  /**
+   * Milliseconds since an arbitrary start. Never steps, never goes back: use it for durations. To be compared with
+   * another thread's only where one of both clocks is {@link clockInStep}.
+   */
   monotonicMs(): number;
   /** Calls `callback` once, not before `delayMs` have passed. Returns a function that cancels it. */
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/**
- * The machine's own clock. `performance.now()` begins anew in each thread, hence the thread's beginning: a step of the
- * wall clock between the beginnings of two threads parts their readings by as much.
- */
+/** The machine's own clock, of this thread: `performance.now()` begins anew in each. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.timeOrigin + performance.now(),
@@ -25,6 +25,30 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Both readings of a clock at one moment. Passes through `postMessage`. */
+export interface ClockReading {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** The readings of now, for a thread that is started next: {@link clockInStep}. */
+export function readClock(clock: Clock): ClockReading {
+  return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
+}
+
+/**
+ * The machine's clock in step with that of the thread which started this one: monotonic readings of both are the same
+ * to about a millisecond, however the wall clock was set before or is set later. Only a step in the milliseconds
+ * between the reading and this thread's beginning would part them.
+ *
+ * @param reading of the other thread, right before it started this one
+ * @param beganMs when this thread began, by the wall clock
+ */
+export function clockInStep(reading: ClockReading, beganMs = performance.timeOrigin): Clock {
+  const startMs = reading.monotonicMs + beganMs - reading.wallMs;
+  return { ...systemClock, monotonicMs: () => startMs + performance.now() };
+}
 
 interface Timer {
   readonly dueMs: number;

@@ -90,7 +90,15 @@ describe("parseRange() and isInRanges()", () => {
     ["10.1.2.3/8", "10.9.9.9", true],
     ["0.0.0.0/0", "203.0.113.9", true],
     ["0.0.0.0/0", "2001:db8::1", false],
-    ["::/0", "203.0.113.9", true],
+    ["::/0", "203.0.113.9", false],
+    ["::/80", "203.0.113.9", false],
+    ["::fffe:0:0/95", "203.0.113.9", false],
+    ["::/0", "2001:db8::1", true],
+    ["::ffff:10.0.0.0/104", "10.255.255.255", true],
+    ["::ffff:10.0.0.0/104", "11.0.0.0", false],
+    ["::ffff:0:0/96", "203.0.113.9", true],
+    ["::ffff:0:0/96", "::1", false],
+    ["::ffff:10.1.2.3", "10.1.2.3", true],
     ["2001:db8::/32", "2001:db8:ffff::1", true],
     ["2001:db8::/32", "2001:db9::1", false],
     ["::1", "::1", true],
@@ -106,10 +114,19 @@ describe("parseRange() and isInRanges()", () => {
     expect(isInRanges(address("::1"), [])).toBe(false);
   });
 
-  test.each(["", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8/8", "example.org", "/8"])(
-    "%p is no range",
-    (text) => {
-      expect(parseRange(text)).toBeUndefined();
-    },
-  );
+  test.each([
+    "",
+    "10.0.0.0/33",
+    "::/129",
+    "10.0.0.0/",
+    "10.0.0.0/-1",
+    "10.0.0.0/8/8",
+    "example.org",
+    "/8",
+    "::ffff:10.0.0.0/8",
+    "::ffff:10.0.0.0/95",
+    "::ffff:a00:0/0",
+  ])("%p is no range", (text) => {
+    expect(parseRange(text)).toBeUndefined();
+  });
 });

@@ -3,6 +3,7 @@
  * kept as the IPv6 address that it is mapped to, since a dual-stack socket reports it in either form.
  */
 import { isIPv4, isIPv6 } from "node:net";
+import { AF_INET, AF_INET6 } from "./linux-constants.ts";
 
 // RFC 4291, section 2.5.5.2: IPv4-mapped IPv6 addresses.
 
@@ -15,10 +16,6 @@ const IPV4_BITS = 32;
 /** Groups of an IPv6 address. */
 const GROUPS = 8;
 
-/** Families as Linux numbers them in a sockaddr. */
-const AF_INET = 2;
-const AF_INET6 = 10;
-
 /** How much of an address tells one player from another, in bits. */
 export interface PrefixBits {
   /** 1 to 32. */
@@ -27,11 +24,11 @@ export interface PrefixBits {
   readonly v6: number;
 }
 
-/** A block of addresses. Passes through `postMessage`. */
+/** A block of addresses of one family, that of its first. Passes through `postMessage`. */
 export interface AddressRange {
   /** The first address, {@link ADDRESS_BYTES} long. */
   readonly address: Uint8Array;
-  /** How many leading bits of it count, 0 to 128. */
+  /** How many leading bits of it count: 96 to 128 of an IPv4 address, 0 to 128 of an IPv6 address. */
   readonly bits: number;
 }
 
@@ -69,7 +66,10 @@ export function prefixKey(address: Uint8Array, prefix: PrefixBits): Uint8Array {
   return key;
 }
 
-/** A range from text such as `10.0.0.0/8`, `2001:db8::/32` or a single address; undefined where it is none. */
+/**
+ * A range from text such as `10.0.0.0/8`, `2001:db8::/32` or a single address; undefined where it is none. Of a mapped
+ * address the 96 bits in front of the IPv4 address count too, `::ffff:10.0.0.0/104`: with fewer it is none.
+ */
 export function parseRange(text: string): AddressRange | undefined {
   const [addressText = "", bitsText, ...rest] = text.split("/");
   const address = parseAddress(addressText);
@@ -77,15 +77,18 @@ export function parseRange(text: string): AddressRange | undefined {
   const outsideBits = isIPv4(addressText) ? ADDRESS_BITS - IPV4_BITS : 0;
   if (bitsText === undefined) return { address, bits: ADDRESS_BITS };
   const bits = Number(bitsText) + outsideBits;
-  return /^\d{1,3}$/.test(bitsText) && bits <= ADDRESS_BITS ? { address, bits } : undefined;
+  const bitsMin = isMapped(address) ? ADDRESS_BITS - IPV4_BITS : 0;
+  if (!/^\d{1,3}$/.test(bitsText) || bits < bitsMin || bits > ADDRESS_BITS) return undefined;
+  return { address, bits };
 }
 
-/** True where one of the ranges holds the address. */
+/** True where one of the ranges holds the address: one of IPv6 never holds an IPv4 address, however it is written. */
 export function isInRanges(address: Uint8Array, ranges: readonly AddressRange[]): boolean {
   return ranges.some((range) => isInRange(address, range));
 }
 
 function isInRange(address: Uint8Array, { address: first, bits }: AddressRange): boolean {
+  if (isMapped(address) !== isMapped(first)) return false;
   for (let index = 0; index < ADDRESS_BYTES; index += 1) {
     const differing = (address[index] ?? 0) ^ (first[index] ?? 0);
     if ((differing & maskOf(index, bits)) !== 0) return false;

@@ -1,6 +1,7 @@
 /** The rules that follow from options and system, and what is said of them. */
 import { describe, expect, test } from "bun:test";
 import { silentLog, type Log } from "#common/log.ts";
+import { DENIED_LINGERING_MAX } from "./admission.ts";
 import {
   describeRules,
   makeAdmissionRules,
@@ -24,7 +25,8 @@ const SHIPPED: LimitConfig = {
 };
 
 function make(config: Partial<LimitConfig>, descriptorsMax = Number.POSITIVE_INFINITY, log = silentLog) {
-  return makeAdmissionRules({ config: { ...SHIPPED, ...config }, descriptorsMax, hashSeed: 5, log });
+  const all = { ...SHIPPED, ...config };
+  return makeAdmissionRules({ config: all, descriptorsMax, threads: 2, hashSeed: 5, log });
 }
 
 describe("makeAdmissionRules()", () => {
@@ -40,6 +42,7 @@ describe("makeAdmissionRules()", () => {
       prefixBits: { v4: 32, v6: 64 },
       proxies: [],
       idleMs: Number.POSITIVE_INFINITY,
+      deniedLingeringMax: DENIED_LINGERING_MAX / 2,
     });
   });
 
@@ -64,6 +67,41 @@ describe("makeAdmissionRules()", () => {
     if (warnings > 0)
       expect(warned).toEqual([{ openFiles: descriptorsMax, connectionsMax: 10_000, connections }]);
   });
+});
+
+test.each([
+  [Number.POSITIVE_INFINITY, 64, 0],
+  [20_000, 1, 384],
+  [20_000, 64, 384],
+  [1_024, 2, 192],
+  [600, 3, 112],
+  [8, 2, 2],
+])(
+  "makeAdmissionRules() of %d files and %d threads keeps %d from players and those not let in",
+  (files, threads, kept) => {
+    const config = { ...SHIPPED, connectionsMax: 100_000 };
+    const rules = makeAdmissionRules({ config, descriptorsMax: files, threads, hashSeed: 5, log: silentLog });
+    const deniedMax = threads * rules.deniedLingeringMax;
+    expect(deniedMax).toBeLessThanOrEqual(DENIED_LINGERING_MAX);
+    expect(files - rules.limits.connectionsMax - deniedMax).toBeGreaterThanOrEqual(kept);
+  },
+);
+
+describe("makeAdmissionRules() without --connections-max", () => {
+  test.each([
+    [Number.POSITIVE_INFINITY, 100_000],
+    [1_000_000, 100_000],
+    [20_512, 20_000],
+    [1_024, 768],
+  ])(
+    "of %d files takes what they allow, %d connections, and warns of nothing",
+    (descriptorsMax, connections) => {
+      const warned: unknown[] = [];
+      const log: Log = { ...silentLog, warn: (_, fields) => void warned.push(fields) };
+      const { limits } = make({ connectionsMax: 0 }, descriptorsMax, log);
+      expect([limits.connectionsMax, warned]).toEqual([connections, []]);
+    },
+  );
 });
 
 describe("describeRules()", () => {

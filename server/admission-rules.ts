@@ -5,13 +5,15 @@
 import { readFileSync } from "node:fs";
 import type { ConfigOf } from "#common/options.ts";
 import type { Log } from "#common/log.ts";
-import type { AdmissionRules } from "./admission.ts";
-import type { limitOptions } from "./limit-options.ts";
+import { DENIED_LINGERING_MAX, type AdmissionRules } from "./admission.ts";
+import { CONNECTIONS_MAX, type limitOptions } from "./limit-options.ts";
 
 /** Bytes in a Mbit. */
 const BYTES_PER_MBIT = 125_000;
-/** Descriptors kept for all but players (files, HTTP, those being sent away): a quarter of them, but no more than this. */
+/** Descriptors kept for all but players: a quarter of them, but no more than this. */
 const OTHER_DESCRIPTORS_MAX = 512;
+/** Those not let in may hold so much of that; the rest is for HTTP, files and what each thread needs. */
+const DENIED_PART = 1 / 4;
 
 /** The options' values. */
 export type LimitConfig = ConfigOf<typeof limitOptions>;
@@ -25,14 +27,15 @@ export type LimitConfig = ConfigOf<typeof limitOptions>;
 export function makeAdmissionRules(options: {
   readonly config: LimitConfig;
   readonly descriptorsMax: number;
+  /** Pixel threads. */
+  readonly threads: number;
   readonly hashSeed: number;
   readonly log: Log;
 }): AdmissionRules {
-  const { config, descriptorsMax, hashSeed, log } = options;
-  const playersMax = Math.max(
-    1,
-    descriptorsMax - Math.min(OTHER_DESCRIPTORS_MAX, Math.ceil(descriptorsMax / 4)),
-  );
+  const { config, descriptorsMax, threads, hashSeed, log } = options;
+  const wanted = config.connectionsMax === 0 ? CONNECTIONS_MAX : config.connectionsMax;
+  const others = Math.min(OTHER_DESCRIPTORS_MAX, Math.ceil(descriptorsMax / 4));
+  const playersMax = Math.max(1, descriptorsMax - others);
   if (playersMax < config.connectionsMax) {
     log.warn(
       "The system's limit of open files allows fewer connections than --connections-max: raise it with `ulimit -n` or systemd's LimitNOFILE=",
@@ -41,7 +44,7 @@ export function makeAdmissionRules(options: {
   }
   return {
     limits: {
-      connectionsMax: Math.min(config.connectionsMax, playersMax),
+      connectionsMax: Math.min(wanted, playersMax),
       connectionsPerPrefix: config.connectionsPerPrefix,
       bytesPerSecondPerPrefix: config.mbitPerPrefix * BYTES_PER_MBIT,
       fairShare: config.fairShare,
@@ -50,6 +53,7 @@ export function makeAdmissionRules(options: {
     prefixBits: { v4: config.prefixV4, v6: config.prefixV6 },
     proxies: config.proxyProtocolFrom,
     idleMs: config.idleSeconds === 0 ? Number.POSITIVE_INFINITY : config.idleSeconds * 1_000,
+    deniedLingeringMax: Math.floor(Math.min(DENIED_LINGERING_MAX, others * DENIED_PART) / threads),
   };
 }
 

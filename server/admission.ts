@@ -9,10 +9,10 @@ import { isInRanges, prefixKey, type AddressRange, type PrefixBits } from "./add
 import { NO_PLAYER_LIMITS, type Denial, type PlayerLimits, type PlayerShares } from "./player-shares.ts";
 
 /**
- * Connections that a thread keeps open at most only to have their last line arrive; past it the oldest is closed at
- * once. It also bounds the descriptors that a flood of connections can hold beside those of players.
+ * Connections that are kept open at most only to have their last line arrive, by all threads together. A thread's part
+ * is {@link AdmissionRules.deniedLingeringMax}.
  */
-export const DENIED_LINGERING_MAX = 256;
+export const DENIED_LINGERING_MAX = 128;
 /** How long a connection that was not let in may stay to read why, in milliseconds. */
 export const DENIED_LINGER_MS = 1_000;
 /** How long a load balancer may take for its header, in milliseconds. */
@@ -27,6 +27,11 @@ export interface AdmissionRules {
   readonly proxies: readonly AddressRange[];
   /** How long a player may send nothing, in milliseconds; infinity for as long as it likes. */
   readonly idleMs: number;
+  /**
+   * Connections that one thread keeps open at most only to have their last line arrive; past it the oldest is closed at
+   * once. It bounds the descriptors that a flood of connections can hold beside those of players.
+   */
+  readonly deniedLingeringMax: number;
 }
 
 /** No rule but that there is room. */
@@ -35,6 +40,7 @@ export const OPEN_ADMISSION: AdmissionRules = {
   prefixBits: { v4: 32, v6: 64 },
   proxies: [],
   idleMs: Number.POSITIVE_INFINITY,
+  deniedLingeringMax: DENIED_LINGERING_MAX,
 };
 
 const encoder = new TextEncoder();
@@ -65,6 +71,11 @@ export class Admission {
   /** Who gets equal parts when there is more to read than time ({@link PlayerLimits}). */
   get fairShare(): PlayerLimits["fairShare"] {
     return this.#rules.limits.fairShare;
+  }
+
+  /** How many of those not let in may stay at once to read why ({@link AdmissionRules.deniedLingeringMax}). */
+  get deniedLingeringMax(): number {
+    return this.#rules.deniedLingeringMax;
   }
 
   /** Milliseconds that a player may send nothing, perhaps infinity. */

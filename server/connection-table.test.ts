@@ -43,6 +43,24 @@ describe("ConnectionTable", () => {
     expect(table.ownerOf(0)).toBe(OWNED_BY);
   });
 
+  test("freeLock() gives back the lock of a thread that died in take(), and the record that it had taken", () => {
+    const { table, other, reset } = openTable();
+    table.take(5, reset);
+    table.take(6, reset);
+    table.release(0);
+    table.freeLock(1);
+    const die = (): void => {
+      throw new Error("on purpose");
+    };
+    for (let round = 0; round < 4; round += 1) {
+      expect(() => other.take(7, die)).toThrow("on purpose");
+      table.freeLock(1);
+    }
+    const taken = [table.take(8, reset), table.take(9, reset)];
+    expect(taken.toSorted((one, two) => one - two)).toEqual([0, 2]);
+    expect(table.take(10, reset)).toBe(-1);
+  });
+
   test("claim() loses no event that comes while the thread that armed the connection notes it", async () => {
     const { framebuffer, table, reset } = openTable();
     const rounds = 20_000;

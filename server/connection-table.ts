@@ -83,6 +83,7 @@ export class ConnectionTable {
    */
   take(socket: number, reset: (record: number) => void): number {
     const { words } = this.#memory;
+    // No finally: a thread that throws in here dies, and freeLock() puts right what it has half changed.
     this.#lock.lock();
     let connection = (words[WORD_FREE_RECORDS] ?? 0) - 1;
     if (connection >= 0) {
@@ -151,15 +152,16 @@ export class ConnectionTable {
   }
 
   /**
-   * A thread is gone, and the others do nothing for the moment: gives back its lock, and makes the list of unused
-   * records anew, which it may have left half changed.
+   * A thread is gone: where it had the lock, makes the list of unused records anew, which it may have left half changed,
+   * and gives the lock back. The others may run: none of them begins or ends the use of a record meanwhile.
    */
-  forgetThread(thread: number): void {
-    this.#lock.releaseOf(thread);
+  freeLock(thread: number): void {
+    if (!this.#lock.isHeldBy(thread)) return;
     this.#memory.words[WORD_FREE_RECORDS] = 0;
     for (let connection = 0; connection < this.length; connection += 1) {
       if (this.ownerOf(connection) === OWNER_NONE) this.#free(connection);
     }
+    this.#lock.releaseOf(thread);
   }
 
   #begin(connection: number, socket: number, reset: (record: number) => void): void {

@@ -15,8 +15,13 @@ export const STALL_TOTAL_MS_MAX = 600_000;
 /** How long a peer may keep a connection open that we ended, and how long a browser may take for its request. */
 export const LINGER_MS_MAX = 10_000;
 /**
- * Most bytes that a thread holds for peers which do not read: unsent replies and reads not yet parsed. Past it those
- * who have not caught up for the longest are closed.
+ * A player that has been silent for this long is asked by the system whether it is still there, then once a second; ten
+ * questions without an answer close it. Without this a player that vanished would count as connected for ever.
+ */
+export const KEEP_ALIVE_MS = 60_000;
+/**
+ * Most bytes held for peers which do not read: unsent replies and reads not yet parsed, of one thread here and of all
+ * threads in `receiver-memory.ts`. Past it those who have not caught up for the longest are closed.
  */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 

@@ -42,8 +42,12 @@ export const COUNTER_NAMES = [
   "proxyFailures",
   /** Connections closed because they sent nothing for too long. */
   "idleClosed",
-  /** Connections closed at once because the process had no descriptor for them. */
+  /** Connections closed because the system had no room for them: no descriptor, or none in the epoll set. */
   "refusedConnections",
+  /** Pauses of a connection because its prefix had got more than its fair share, where sockets are paused for that. */
+  "fairSharePauses",
+  /** Connections paused now for their budget or their fair share: goes up and down. */
+  "pausedConnections",
 ] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 /** One value for each counter. */
@@ -93,8 +97,11 @@ export function sumCounters(slots: readonly CounterSlot[]): CounterTotals {
   return Object.fromEntries(COUNTER_NAMES.map((name) => [name, sumCounter(slots, name)])) as CounterTotals;
 }
 
-/** Connections open now. Never negative: `closed` is read first, and a slot counts `accepted` before `closed`. */
+/**
+ * Connections open now. One thread may count a connection as accepted and another as closed, and nothing orders their
+ * stores for a third that reads: the sum is exact once both are seen, and not below 0 before.
+ */
 export function openConnections(slots: readonly CounterSlot[]): number {
   const closed = sumCounter(slots, "closed");
-  return sumCounter(slots, "accepted") - closed;
+  return Math.max(0, sumCounter(slots, "accepted") - closed);
 }

@@ -1,15 +1,15 @@
 /**
  * Accepts players on the listening socket that all threads share. Whoever gets its event accepts a few, so that a flood
  * of connections does not keep pixels waiting, and arms it again. Where the process runs out of descriptors those who
- * knock are let in by a spare one and sent away, rather than left waiting; where the system runs out of memory nobody is
- * accepted for a moment.
+ * knock are let in by a spare one, told so and sent away, rather than left waiting; where the system runs out of memory
+ * nobody is accepted for a moment.
  */
 import { addressOfSockaddr } from "./address-prefix.ts";
 import type { CounterSlot } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ERROR_NAMES } from "./linux-constants.ts";
 import { addressOf, SOCKET_ADDRESS_BYTES, type LinuxSockets } from "./linux-sockets.ts";
-import { SYSTEM_ADDRESS } from "./receiver-memory.ts";
+import { SYSTEM_ADDRESS, SYSTEM_SPARE } from "./receiver-memory.ts";
 
 /** Connections accepted before pixels have their turn. */
 const ACCEPTS_PER_TURN = 32;
@@ -26,6 +26,8 @@ export interface EpollAcceptorOptions {
   readonly counters: CounterSlot;
   /** Takes over an accepted socket. */
   readonly onSocket: (socket: number, address: Uint8Array) => void;
+  /** Sends away an accepted socket that there is no descriptor for, and closes it. */
+  readonly onRefused: (socket: number) => void;
   /** Told of the system's error where it has no room for a connection: once for each time that accepting stops. */
   readonly onExhausted: (code: string) => void;
 }
@@ -35,8 +37,7 @@ export class EpollAcceptor {
   readonly #sockaddr: Uint8Array<ArrayBufferLike>;
   readonly #length: Int32Array<ArrayBufferLike>;
   readonly #address: number;
-  /** A descriptor to be closed where there is no other, to accept one connection more; -1 while there is none. */
-  #spare: number;
+  readonly #spare: SpareDescriptor;
 
   constructor(options: EpollAcceptorOptions) {
     this.#options = options;
@@ -44,7 +45,8 @@ export class EpollAcceptor {
     this.#sockaddr = new Uint8Array(buffer, options.systemOffset + SYSTEM_ADDRESS, SOCKET_ADDRESS_BYTES);
     this.#length = new Int32Array(buffer, options.systemOffset + SYSTEM_ADDRESS + SOCKET_ADDRESS_BYTES, 1);
     this.#address = addressOf(this.#sockaddr);
-    this.#spare = options.sockets.createEvent();
+    this.#spare = new SpareDescriptor(options);
+    this.#spare.open();
   }
 
   /**
@@ -79,19 +81,19 @@ export class EpollAcceptor {
 
   /** Sends connections away that there is no descriptor for. */
   #refuse(): void {
-    const { sockets, counters } = this.#options;
-    for (let count = 0; count < ACCEPTS_PER_TURN && this.#spare >= 0; count += 1) {
-      sockets.close(this.#spare);
+    const { counters, onRefused } = this.#options;
+    for (let count = 0; count < ACCEPTS_PER_TURN && this.#spare.isOpen; count += 1) {
+      this.#spare.close();
       const socket = this.#acceptOne();
       if (socket >= 0) {
-        sockets.close(socket);
+        onRefused(socket);
         counters.add("refusedConnections", 1);
       }
-      this.#spare = sockets.createEvent();
+      this.#spare.open();
       if (socket === -EAGAIN) return;
     }
     // Somebody else took the descriptor: there may be one again by now.
-    if (this.#spare < 0) this.#spare = sockets.createEvent();
+    this.#spare.open();
   }
 
   #acceptOne(): number {
@@ -101,6 +103,40 @@ export class EpollAcceptor {
       this.#address,
       this.#address + SOCKET_ADDRESS_BYTES,
     );
+  }
+}
+
+/**
+ * A descriptor to be closed where there is no other, to accept one connection more. Its number is in the thread's area
+ * of the shared memory, so that somebody can close it where the thread is gone.
+ */
+export class SpareDescriptor {
+  readonly #sockets: LinuxSockets;
+  /** The descriptor + 1. */
+  readonly #word: Int32Array<ArrayBufferLike>;
+
+  constructor({
+    sockets,
+    framebuffer,
+    systemOffset,
+  }: Pick<EpollAcceptorOptions, "sockets" | "framebuffer" | "systemOffset">) {
+    this.#sockets = sockets;
+    this.#word = new Int32Array(framebuffer.memory.buffer, systemOffset + SYSTEM_SPARE, 1);
+  }
+
+  get isOpen(): boolean {
+    return this.#word[0] !== 0;
+  }
+
+  /** Opens it where it is not, if the system has one. */
+  open(): void {
+    if (!this.isOpen) this.#word[0] = Math.max(0, this.#sockets.createEvent() + 1);
+  }
+
+  close(): void {
+    const descriptor = (this.#word[0] ?? 0) - 1;
+    this.#word[0] = 0;
+    if (descriptor >= 0) this.#sockets.close(descriptor);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Who is let in on the receive path of Linux, load balancers' headers, and players who say nothing. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { parseAddress, parseRange } from "./address-prefix.ts";
 import {
@@ -9,8 +9,11 @@ import {
   PROXY_HEADER_MS_MAX,
   type AdmissionRules,
 } from "./admission.ts";
-import { EpollRig, type EpollRigOptions } from "./epoll-rig.ts";
-import { EAGAIN } from "./linux-constants.ts";
+import { ConnectionTable } from "./connection-table.ts";
+import { EpollRig, type EpollRigOptions, type RigPlayer } from "./epoll-rig.ts";
+import { EAGAIN, ENOSPC, EPOLL_CTL_ADD } from "./linux-constants.ts";
+import { THREADS_MAX } from "./memory-layout.ts";
+import { PlayerShares } from "./player-shares.ts";
 
 const PROXY = address("10.0.0.1");
 const PLAYER = address("192.0.2.7");
@@ -18,7 +21,10 @@ const OTHER = address("192.0.2.8");
 const HEADER = "PROXY TCP4 192.0.2.7 10.0.0.1 1000 1234\r\n";
 
 let rig: EpollRig | undefined;
-afterEach(() => rig?.close());
+afterEach(() => {
+  rig?.close();
+  rig = undefined;
+});
 
 function openRig(rules: Partial<AdmissionRules>, options: EpollRigOptions = {}): EpollRig {
   rig = new EpollRig({ ...options, admission: { ...OPEN_ADMISSION, ...rules } });
@@ -37,6 +43,9 @@ function proxies() {
 }
 
 const onePerPrefix = { ...OPEN_ADMISSION.limits, connectionsPerPrefix: 1 };
+const full = { ...OPEN_ADMISSION.limits, connectionsMax: 1 };
+/** As often is read what those send who are not let in. */
+const DRAIN_MS_MAX = 10;
 
 describe.if(process.platform === "linux")("EpollReceiver", () => {
   test("tells those who are not let in why, and lets them read it", () => {
@@ -52,7 +61,7 @@ describe.if(process.platform === "linux")("EpollReceiver", () => {
     third.send("SIZE\n");
     expect(third.receive()).toBe("SIZE 64 48\n");
     expect(own.counted()).toMatchObject({ accepted: 3, closed: 1, deniedPrefix: 1 });
-    // Until then its socket is open: it takes bytes, and nobody reads them.
+    // Until then its socket is open.
     expect(second.put("x")).toBe(1);
     clock.advance(DENIED_LINGER_MS);
     own.drain();
@@ -60,13 +69,101 @@ describe.if(process.platform === "linux")("EpollReceiver", () => {
   });
 
   test("keeps so many sockets of those who are not let in and no more", () => {
-    const own = openRig({ limits: { ...OPEN_ADMISSION.limits, connectionsMax: 1 } });
+    for (const deniedLingeringMax of [DENIED_LINGERING_MAX, 7, 0]) {
+      const own = openRig({ limits: full, deniedLingeringMax });
+      own.connect(PLAYER);
+      const denied = Array.from({ length: DENIED_LINGERING_MAX + 3 }, () => own.connect(OTHER));
+      const open = denied.filter((player) => player.put("x") === 1);
+      expect(open.length).toBe(deniedLingeringMax);
+      expect(open).toEqual(denied.slice(denied.length - open.length));
+      for (const player of denied) expect(player.receive()).toContain("ERR too many connections");
+      expect(own.counted()).toMatchObject({ accepted: 1, deniedAll: denied.length });
+      own.close();
+      rig = undefined;
+    }
+  });
+
+  test("reads and drops what those send who are not let in, and is done with them at their FIN", () => {
+    const clock = new FakeClock();
+    const own = openRig({ limits: full }, { clock });
     own.connect(PLAYER);
-    const denied = Array.from({ length: DENIED_LINGERING_MAX + 3 }, () => own.connect(OTHER));
-    const open = denied.filter((player) => player.put("x") === 1);
-    expect(open.length).toBe(DENIED_LINGERING_MAX);
-    expect(open.at(-1)).toBe(denied.at(-1));
-    expect(own.counted()).toMatchObject({ accepted: 1, deniedAll: denied.length });
+    const [flood, brief] = [own.connect(OTHER), own.connect(OTHER)];
+    const chunk = "PX 1 1 ffffff\n".repeat(5_000);
+    let sent = 0;
+    for (let round = 0; round < DENIED_LINGER_MS / DRAIN_MS_MAX - 1; round += 1) {
+      sent += flood.send(chunk);
+      if (round === 1) brief.finish();
+      clock.advance(DRAIN_MS_MAX);
+    }
+    // Far more than the sockets hold.
+    expect(sent).toBeGreaterThan(4 * 1_024 * 1_024);
+    own.drain();
+    expect([flood.put("x"), brief.put("x")]).toEqual([1, 0]);
+    own.drain();
+    clock.advance(DRAIN_MS_MAX);
+    own.drain();
+    expect(flood.receive()).toBe("ERR too many connections to this server (limit 1)\n");
+    expect(flood.receive()).toBe(0);
+    expect(own.counted()).toMatchObject({ receivedBytes: 0, pixels: 0 });
+  });
+
+  test("reads once more before it closes somebody not let in", () => {
+    const own = openRig({ limits: full, deniedLingeringMax: 1 });
+    own.connect(PLAYER);
+    const first = own.connect(OTHER);
+    first.put("SIZE\n");
+    own.connect(OTHER);
+    expect(first.receive()).toContain("ERR too many connections");
+    // A socket closed with unread bytes says ECONNRESET here.
+    expect(first.receive()).toBe(0);
+  });
+
+  test("tells players, counts them and says so where the system does not take their sockets into the set", () => {
+    const codes: string[] = [];
+    const own = openRig({ proxies: proxies() }, { onExhausted: (code) => void codes.push(code) });
+    const { sockets } = own;
+    const refuse = (_epoll: number, operation: number): number => (operation === EPOLL_CTL_ADD ? -ENOSPC : 0);
+    const refusing = spyOn(sockets, "controlEpoll").mockImplementation(refuse);
+    for (const from of [PLAYER, PROXY]) {
+      const player = own.connect(from);
+      expect(player.receive()).toContain("ERR too many connections to this server");
+      expect(player.receive()).toBe(0);
+    }
+    refusing.mockRestore();
+    expect(codes).toEqual(["ENOSPC", "ENOSPC"]);
+    expect(own.counted()).toMatchObject({ accepted: 1, closed: 1, refusedConnections: 2 });
+    expect(own.shares.connections()).toBe(0);
+    const player = own.connect(PLAYER);
+    player.send("SIZE\n");
+    expect(player.receive()).toBe("SIZE 64 48\n");
+  });
+
+  test("tells players and counts them for whom there is a place and no record", () => {
+    const own = openRig({}, { connectionsMax: 2 });
+    const others = new ConnectionTable(own.framebuffer, THREADS_MAX);
+    while (others.take(-1, () => {}) >= 0);
+    const player = own.connect(PLAYER);
+    expect(player.receive()).toBe("ERR too many connections to this server (limit 2)\n");
+    expect(own.counted()).toMatchObject({ accepted: 0, deniedAll: 1 });
+    expect(own.shares.connections()).toBe(0);
+  });
+
+  test("has a record for whoever gets a place that has just been given back", () => {
+    const own = openRig({ limits: full }, { connectionsMax: 1 });
+    const first = own.connect(PLAYER);
+    const { leave } = PlayerShares.prototype;
+    let next: RigPlayer | undefined;
+    const leaving = spyOn(PlayerShares.prototype, "leave").mockImplementation(function (
+      this: PlayerShares,
+      prefix,
+    ) {
+      leave.call(this, prefix);
+      next ??= own.connect(OTHER);
+    });
+    first.close();
+    leaving.mockRestore();
+    next?.send("SIZE\n");
+    expect(next?.receive()).toBe("SIZE 64 48\n");
   });
 
   test("reads a load balancer's header, however it is cut", () => {

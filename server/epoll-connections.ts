@@ -14,7 +14,7 @@ import type { HoldBlocks } from "./hold-blocks.ts";
 import type { ViewerAddress } from "./http-redirect.ts";
 import type { Kernel } from "./kernel.ts";
 import { PHASE_CLOSING, PHASE_HTTP, PHASE_OPEN, READ_BYTES_MAX, STATE_PHASE } from "./kernel/layout.ts";
-import { EAGAIN, EINTR } from "./linux-constants.ts";
+import { EAGAIN } from "./linux-constants.ts";
 import type { LinuxSockets } from "./linux-sockets.ts";
 import {
   FLAG_HAS_PEER_FINISHED,
@@ -22,14 +22,13 @@ import {
   FLAG_IS_ENDING,
   FLAG_IS_HUNG_UP,
   FLAG_IS_PROXY,
-  RECORD_ADDRESS,
   RECORD_FLAGS,
   RECORD_HEARD_MS,
   RECORD_PREFIX,
   RECORD_READ_BYTES,
   RECORD_SOCKET,
-  RECORD_STALLED_MS,
 } from "./receiver-memory.ts";
+import { SocketFailures } from "./socket-failures.ts";
 
 const PHASE_WORD = STATE_PHASE / 4;
 
@@ -57,6 +56,7 @@ export class EpollConnections {
   readonly #kernel: Kernel;
   readonly #table: ConnectionTable;
   readonly #held: HeldReplies;
+  readonly #failures: SocketFailures;
   readonly #endings: EpollEndings;
   readonly #openings: EpollOpenings;
   readonly #counters: CounterSlot;
@@ -69,14 +69,17 @@ export class EpollConnections {
 
   constructor(options: EpollConnectionsOptions) {
     const { sockets, kernel, table, hold, counters, admission, bytes, base, onClosed } = options;
-    const held = new HeldReplies({ sockets, table, hold, counters, evict: (other) => this.abort(other) });
+    const failures = new SocketFailures(table);
+    const evict = (other: number): void => this.abort(other);
+    const held = new HeldReplies({ sockets, table, hold, failures, counters, evict });
     const endings = new EpollEndings({ sockets, kernel, table, held, counters, bytes, base });
     this.#sockets = sockets;
     this.#kernel = kernel;
     this.#table = table;
     this.#held = held;
+    this.#failures = failures;
     this.#endings = endings;
-    this.#openings = new EpollOpenings({ ...options, held, endings });
+    this.#openings = new EpollOpenings({ ...options, endings });
     this.#counters = counters;
     this.#admission = admission;
     this.#bytes = bytes;
@@ -91,7 +94,6 @@ export class EpollConnections {
     const at = this.#table.wordOf(connection);
     this.#table.words[at + RECORD_PREFIX] = prefix;
     this.#table.words[at + RECORD_READ_BYTES] = READ_BYTES_MAX;
-    this.#bytes.set(address, (at + RECORD_ADDRESS) * 4);
     this.#noteHeard(connection, nowMs);
     if (!this.#admission.isProxy(address)) {
       this.#counters.add("accepted", 1);
@@ -162,6 +164,7 @@ export class EpollConnections {
     const socket = words[at + RECORD_SOCKET] ?? -1;
     const count = this.#sockets.receive(socket, this.#base + this.#readOffset, limit);
     if (count <= 0) return this.#endRead(connection, count, nowMs);
+    this.#failures.clear(connection);
     this.receivedBytes = count;
     if (this.#hasIdleLimit) this.#noteHeard(connection, nowMs);
     const end = this.#readOffset + count;
@@ -178,9 +181,11 @@ export class EpollConnections {
   /** A read that brought no bytes. */
   #endRead(connection: number, count: number, nowMs: number): TurnEnd {
     if (count === 0) return this.#finishPeer(connection, nowMs);
-    if (count === -EINTR) return "again";
-    const isHungUp = this.#endings.hasFlag(connection, FLAG_IS_HUNG_UP);
-    return count === -EAGAIN && !isHungUp ? "read" : this.#endings.reset(connection);
+    const isOver =
+      count === -EAGAIN
+        ? this.#endings.hasFlag(connection, FLAG_IS_HUNG_UP)
+        : this.#failures.isEnd(connection, count);
+    return isOver ? this.#endings.reset(connection) : "read";
   }
 
   /** The peer sent FIN: it has all replies, and gets ours. An incomplete command is dropped. */
@@ -190,7 +195,8 @@ export class EpollConnections {
     if (endings.hasFlag(connection, FLAG_IS_ENDING)) return endings.close(connection);
     if (endings.hasFlag(connection, FLAG_IS_BROWSER)) return this.#openings.answerBrowser(connection, nowMs);
     // A balancer that only looks whether we are there says nothing at all.
-    const isCutHeader = endings.hasFlag(connection, FLAG_IS_PROXY) && this.#held.restOf(connection) > 0;
+    const isCutHeader =
+      endings.hasFlag(connection, FLAG_IS_PROXY) && this.#openings.hasHeaderBegun(connection);
     return isCutHeader ? this.#openings.failHeader(connection, nowMs) : endings.close(connection);
   }
 
@@ -255,7 +261,7 @@ export class EpollConnections {
     if (this.#endings.hasFlag(connection, FLAG_IS_ENDING)) return this.#endings.finish(connection, nowMs);
     const turnEnd = this.#receiveRest(connection, nowMs);
     if (turnEnd !== "again") return turnEnd;
-    this.#table.doubles[this.#table.doubleOf(connection) + RECORD_STALLED_MS] = 0;
+    this.#held.settle(connection);
     this.#noteHeard(connection, nowMs);
     return "again";
   }

@@ -76,6 +76,7 @@ export class EpollEndings {
   /** Sends FIN and drops what still comes, for a while: closing at once could lose replies on their way. */
   finish(connection: number, nowMs: number, lingerMs = LINGER_MS_MAX): TurnEnd {
     if (this.hasFlag(connection, FLAG_HAS_PEER_FINISHED)) return this.close(connection);
+    this.#options.held.settle(connection);
     this.setDeadline(connection, nowMs + lingerMs);
     this.#table.words[this.#table.wordOf(connection) + RECORD_READ_BYTES] = READ_BYTES_MAX;
     this.#options.sockets.finish(this.socketOf(connection));

@@ -111,12 +111,21 @@ test.if(process.platform === "linux")(
     const served = players.filter((player) => player.text === "SIZE 64 48\n");
     expect(served.length).toBeGreaterThan(10);
     expect(served.length).toBeLessThan(DESCRIPTORS - 10);
+    const others = players.filter((player) => !served.includes(player));
+    await until(() => others.every((player) => player.isClosed), "the others are sent away");
+    expect(new Set(others.map(({ text }) => text))).toEqual(
+      new Set(["ERR too many connections to this server (limit 1000)\n"]),
+    );
     expect(await server.counted()).toMatchObject({
       accepted: served.length,
       closed: 0,
       refusedConnections: DESCRIPTORS - served.length,
     });
-    expect(server.warnings.length).toBeGreaterThan(0);
+    // A thread's warning comes by a message, after the players are told.
+    await until(async () => {
+      await server.counted();
+      return server.warnings.length > 0;
+    }, "a warning");
     expect(server.warnings.length).toBeLessThanOrEqual(2);
     expect(server.warnings[0]).toMatchObject({ reason: "EMFILE" });
 

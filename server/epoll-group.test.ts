@@ -1,16 +1,42 @@
 /** What the main thread does for the receive path of Linux: after a thread's death, and at the end. */
-import { afterEach, describe, expect, test } from "bun:test";
-import { StartError } from "#common/errors.ts";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { SpillwayError, StartError } from "#common/errors.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import { OwnedEpollGroup } from "./epoll-group.ts";
 import { EpollRig } from "./epoll-rig.ts";
 import { EpollSet } from "./epoll-set.ts";
-import { EAGAIN } from "./linux-constants.ts";
+import { EAGAIN, EMFILE, ENOSPC, EPOLL_CTL_ADD } from "./linux-constants.ts";
+import { LinuxSockets } from "./linux-sockets.ts";
 import { openReceiverMemory, OWNER_NONE, WORD_HOLD_LOCK, WORD_TABLE_LOCK } from "./receiver-memory.ts";
 import { SharedLock } from "./shared-lock.ts";
 
 let rig: EpollRig | undefined;
-afterEach(() => rig?.close());
+afterEach(() => {
+  rig?.close();
+  rig = undefined;
+});
+
+/** Descriptors that this process has open. */
+function openFiles(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** Has the system take so many more descriptors into a set, and no others. */
+function refuse(sockets: LinuxSockets, taken: number): { mockRestore(): void } {
+  let left = taken;
+  // Called on the instance, in place of the method.
+  const { controlEpoll } = sockets;
+  return spyOn(sockets, "controlEpoll").mockImplementation(function (
+    this: LinuxSockets,
+    epoll,
+    operation,
+    ...rest
+  ) {
+    if (operation !== EPOLL_CTL_ADD || left-- > 0) return controlEpoll.call(this, epoll, operation, ...rest);
+    return -ENOSPC;
+  });
+}
 
 /** Thread 1 lives; what thread 0 does before its death is done by its parts, one by one. */
 function openRig(): { own: EpollRig; dead: ConnectionTable; deadSet: EpollSet } {
@@ -79,17 +105,63 @@ describe.if(process.platform === "linux")("OwnedEpollGroup.forgetThread()", () =
     expect(dead.seize(0)).toBe(true);
     const { words } = openReceiverMemory(own.framebuffer.memory.buffer, own.framebuffer.map.receiverOffset);
     for (const word of [WORD_TABLE_LOCK, WORD_HOLD_LOCK]) new SharedLock(words, word, 0).lock();
+    own.group.freeLocks(0);
+    // The others run meanwhile.
+    const other = own.connect();
+    other.send("SIZE\n");
+    expect(other.receive()).toBe("SIZE 64 48\n");
+    other.close();
     own.group.forgetThread(0);
     expect(own.counted().heldBytes).toBe(0);
     for (let round = 0; round < 3; round += 1) {
       const players = Array.from({ length: 64 }, () => own.connect());
-      for (const other of players) other.close();
+      for (const each of players) each.close();
     }
-    expect(own.counted()).toMatchObject({ accepted: 193, closed: 193, deniedAll: 0 });
+    expect(own.counted()).toMatchObject({ accepted: 194, closed: 194, deniedAll: 0 });
   });
 });
 
 describe.if(process.platform === "linux")("OwnedEpollGroup", () => {
+  test("leaves no descriptor behind, whatever its threads had open", () => {
+    const before = openFiles();
+    const own = new EpollRig({ threads: 3, connectionsMax: 1 });
+    const players = Array.from({ length: 4 }, () => own.connect());
+    expect(openFiles()).toBeGreaterThan(before + 3 + 2 * players.length);
+    // Whoever takes a dead thread's place has a spare descriptor of its own.
+    const withSpares = openFiles();
+    own.group.forgetThread(1);
+    own.group.forgetThread(2);
+    expect(openFiles()).toBe(withSpares - 2);
+    own.close();
+    expect(openFiles()).toBe(before);
+  });
+
+  test.each<[string, (sockets: LinuxSockets) => { mockRestore(): void }]>([
+    ["eventfd: EMFILE", (sockets) => spyOn(sockets, "createEvent").mockReturnValue(-EMFILE)],
+    [
+      "epoll_create1: EMFILE",
+      (sockets) =>
+        spyOn(sockets, "createEpoll").mockImplementation(() => {
+          throw new SpillwayError("EMFILE", "epoll_create1: EMFILE");
+        }),
+    ],
+    ["epoll_ctl: ENOSPC", (sockets) => refuse(sockets, 0)],
+    ["epoll_ctl: ENOSPC", (sockets) => refuse(sockets, 1)],
+  ])("does not start where the system fails with %s, and closes what it opened", (reason, fail) => {
+    rig = new EpollRig();
+    const { framebuffer, shares } = rig;
+    const before = openFiles();
+    const failing = fail(LinuxSockets.prototype);
+    const open = (): OwnedEpollGroup =>
+      new OwnedEpollGroup({ framebuffer, hostname: "127.0.0.1", port: 0, shares });
+    try {
+      expect(open).toThrow(new StartError("no-epoll-set", `Cannot receive players by epoll: ${reason}`));
+    } finally {
+      failing.mockRestore();
+    }
+    expect(openFiles()).toBe(before);
+  });
+
   test("names the option where it cannot bind", () => {
     rig = new EpollRig();
     const { framebuffer, group, shares } = rig;

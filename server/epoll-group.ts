@@ -3,14 +3,18 @@
  * thread leaves behind that died, and closes everything once all threads have ended. A descriptor belongs to the whole
  * process, so none goes with the thread that used it.
  */
+import { describeError, SpillwayError, StartError } from "#common/errors.ts";
 import { bindOrExplain } from "#common/listen.ts";
+import { KEEP_ALIVE_MS } from "./connection.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import { DeniedSockets } from "./denied-sockets.ts";
+import { SpareDescriptor } from "./epoll-acceptor.ts";
 import { EpollSet, type EpollGroup } from "./epoll-set.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 import { HoldBlocks } from "./hold-blocks.ts";
+import { ERROR_NAMES } from "./linux-constants.ts";
 import { LinuxSockets } from "./linux-sockets.ts";
-import { THREADS_MAX } from "./memory-layout.ts";
+import { THREADS_MAX, type ThreadArea } from "./memory-layout.ts";
 import type { PlayerShares } from "./player-shares.ts";
 import type { ReceivePath, ReceivePlan } from "./receive-path.ts";
 import {
@@ -29,8 +33,6 @@ import {
 
 /** Connections that wait for a thread to accept them; the system may allow fewer (`net.core.somaxconn`). */
 const BACKLOG = 4_096;
-/** See `listen-receiver.ts`. */
-const KEEP_ALIVE_MS = 60_000;
 
 export interface OpenEpollGroupOptions {
   readonly framebuffer: Framebuffer;
@@ -66,9 +68,19 @@ export class OwnedEpollGroup implements ReceivePath {
     const listener = bindOrExplain({ option: "pixelflut-port", port, hostname }, () =>
       sockets.listen({ hostname, port, backlog: BACKLOG, idleMs: KEEP_ALIVE_MS }),
     );
-    this.port = sockets.localPort(listener);
-    this.group = { epoll: sockets.createEpoll(), wake: sockets.createEvent(), listener };
-    this.#setOf(0).addGroup();
+    const opened = [listener];
+    try {
+      this.port = sockets.localPort(listener);
+      const epoll = sockets.createEpoll();
+      opened.push(epoll);
+      const wake = orThrow("eventfd", sockets.createEvent());
+      opened.push(wake);
+      this.group = { epoll, wake, listener };
+      orThrow("epoll_ctl", this.#setOf(0).addGroup());
+    } catch (error) {
+      for (const descriptor of opened) sockets.close(descriptor);
+      throw new StartError("no-epoll-set", `Cannot receive players by epoll: ${describeError(error)}`);
+    }
   }
 
   plan(): ReceivePlan {
@@ -83,13 +95,17 @@ export class OwnedEpollGroup implements ReceivePath {
     this.#sockets.wake(this.group.wake);
   }
 
+  freeLocks(thread: number): void {
+    this.#shares.forgetThread(thread);
+    this.#table.freeLock(thread);
+    this.#hold.freeLock(thread);
+  }
+
   /**
    * A thread is gone, and all others are at a safe point: closes the connections that it was serving, and arms those
    * again whose events it may have taken. The connections of the others go on.
    */
   forgetThread(thread: number): void {
-    this.#shares.forgetThread(thread);
-    this.#table.forgetThread(thread);
     this.#hold.forgetThread(thread, this.#chains());
     // The area of the thread that is gone is free to be used.
     const set = this.#setOf(thread);
@@ -101,7 +117,7 @@ export class OwnedEpollGroup implements ReceivePath {
       if (isItsOwn || isBetween) this.#close(connection, thread);
       else if (owner === OWNER_ARMED) this.#arm(set, connection);
     }
-    this.#deniedOf(thread).close();
+    this.#closeAside(thread);
     set.armListener();
     this.wake();
   }
@@ -111,7 +127,7 @@ export class OwnedEpollGroup implements ReceivePath {
     for (let connection = 0; connection < this.#table.length; connection += 1) {
       if (this.#table.ownerOf(connection) !== OWNER_NONE) this.#close(connection, 0);
     }
-    for (let thread = 0; thread < this.#framebuffer.threads; thread += 1) this.#deniedOf(thread).close();
+    for (let thread = 0; thread < this.#framebuffer.threads; thread += 1) this.#closeAside(thread);
     const { epoll, wake, listener } = this.group;
     for (const descriptor of [listener, wake, epoll]) this.#sockets.close(descriptor);
   }
@@ -123,6 +139,7 @@ export class OwnedEpollGroup implements ReceivePath {
     const socket = words[at + RECORD_SOCKET] ?? -1;
     if (socket >= 0) this.#sockets.close(socket);
     const counters = this.#framebuffer.counters[thread];
+    this.#hold.stalled.leave(connection);
     for (const chain of [at + RECORD_UNSENT, at + RECORD_REST]) {
       counters?.add("heldBytes", -this.#hold.lengthOf(chain));
       this.#hold.clear(chain);
@@ -131,8 +148,8 @@ export class OwnedEpollGroup implements ReceivePath {
     if (socket >= 0 && isPlayer) counters?.add("closed", 1);
     this.#shares.drop(connection);
     const prefix = words[at + RECORD_PREFIX] ?? -1;
-    if (prefix >= 0) this.#shares.leave(prefix);
     this.#table.release(connection);
+    if (prefix >= 0) this.#shares.leave(prefix);
   }
 
   #arm(set: EpollSet, connection: number): void {
@@ -154,16 +171,29 @@ export class OwnedEpollGroup implements ReceivePath {
 
   #setOf(thread: number): EpollSet {
     const framebuffer = this.#framebuffer;
-    return new EpollSet(this.#sockets, this.group, { framebuffer, systemOffset: this.#systemOf(thread) });
+    const { systemOffset } = this.#areaOf(thread);
+    return new EpollSet(this.#sockets, this.group, { framebuffer, systemOffset });
   }
 
-  #deniedOf(thread: number): DeniedSockets {
-    return new DeniedSockets(this.#sockets, this.#framebuffer, this.#systemOf(thread));
+  /** Closes what a thread that is gone had open beside connections. */
+  #closeAside(thread: number): void {
+    const sockets = this.#sockets;
+    const framebuffer = this.#framebuffer;
+    const area = this.#areaOf(thread);
+    new DeniedSockets({ sockets, framebuffer, area, lingeringMax: 0 }).close();
+    new SpareDescriptor({ sockets, framebuffer, systemOffset: area.systemOffset }).close();
   }
 
-  #systemOf(thread: number): number {
+  #areaOf(thread: number): ThreadArea {
     const area = this.#framebuffer.map.threadAreas[thread];
     if (area === undefined) throw new RangeError(`The memory has no area for thread ${thread}`);
-    return area.systemOffset;
+    return area;
   }
+}
+
+/** A result of the system's that is no error. */
+function orThrow(what: string, result: number): number {
+  if (result >= 0) return result;
+  const name = ERROR_NAMES[-result] ?? `error ${-result}`;
+  throw new SpillwayError(name, `${what}: ${name}`);
 }

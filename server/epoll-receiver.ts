@@ -28,10 +28,12 @@ import { HoldBlocks } from "./hold-blocks.ts";
 import type { ViewerAddress } from "./http-redirect.ts";
 import type { Kernel } from "./kernel.ts";
 import { READ_BYTES_MAX } from "./kernel/layout.ts";
+import { ERROR_NAMES } from "./linux-constants.ts";
 import { addressOf, type LinuxSockets } from "./linux-sockets.ts";
 import { readCost, type PlayerShares } from "./player-shares.ts";
 import {
   FLAG_IS_HUNG_UP,
+  FLAG_IS_PROXY,
   openReceiverMemory,
   RECORD_FLAGS,
   RECORD_PREFIX,
@@ -42,6 +44,9 @@ import { SafePoint } from "./thread-control.ts";
 
 /** How often connections with a deadline are looked at, by one of the threads. */
 const DEADLINE_CHECK_MS = 1_000;
+/** Looked at and closed for it in one turn, at most: a pause waits no longer for that than for a read. */
+const DEADLINES_PER_TURN = 256;
+const EXPIRED_PER_TURN = 32;
 /** While there is always something to read, events are collected after so many turns or bytes, whichever is first. */
 const COLLECT_TURNS = 16;
 const COLLECT_BYTES = 2 * READ_BYTES_MAX;
@@ -62,7 +67,7 @@ export interface EpollReceiverOptions {
   readonly viewers: ViewerAddress;
   /** Told of an exception in a connection's turn: our mistake. That connection is closed. */
   readonly onFault: (error: Error) => void;
-  /** Told of the system's error where it has no room for connections, ten times a second while that lasts. */
+  /** Told of the system's error where it has no room for connections, perhaps often while that lasts. */
   readonly onExhausted: (code: string) => void;
   /** Default: all that there are. */
   readonly holdBlocksMax?: number;
@@ -81,6 +86,8 @@ export class EpollReceiver {
   readonly #words: Int32Array<ArrayBufferLike>;
   #hasToEnd = false;
   #nextCheckMs = 0;
+  /** The connection whose deadline this thread looks at next; -1 where it has come to the end. */
+  #checkedNext = -1;
   /** When this thread has to arm the listener, if it has to. */
   #listenerDueMs = Number.POSITIVE_INFINITY;
   #turnsToCollect = COLLECT_TURNS;
@@ -99,7 +106,8 @@ export class EpollReceiver {
     this.#words = openReceiverMemory(memory.buffer, map.receiverOffset).words;
     this.#set = new EpollSet(sockets, group, { framebuffer, systemOffset });
     this.#safePoint = new SafePoint(framebuffer, thread);
-    this.#denied = new DeniedSockets(sockets, framebuffer, systemOffset);
+    const { deniedLingeringMax: lingeringMax } = options.admission;
+    this.#denied = new DeniedSockets({ sockets, framebuffer, area, lingeringMax });
     this.#connections = new EpollConnections({
       ...options,
       table,
@@ -110,8 +118,10 @@ export class EpollReceiver {
     });
     const { listener } = group;
     const onSocket = (socket: number, address: Uint8Array): void => this.adopt(socket, address);
-    const accepting = { sockets, listener, framebuffer, systemOffset, counters, onSocket, onExhausted };
-    this.#acceptor = new EpollAcceptor(accepting);
+    const onRefused = (socket: number): void =>
+      this.#denied.dismiss(socket, options.admission.replyTo("all"));
+    const accepting = { sockets, listener, framebuffer, systemOffset, counters };
+    this.#acceptor = new EpollAcceptor({ ...accepting, onSocket, onRefused, onExhausted });
   }
 
   /** Serves players until the thread is told to end. Blocks. */
@@ -137,7 +147,7 @@ export class EpollReceiver {
 
   /** Takes over a connected socket, nonblocking. `address` is the peer's, 16 bytes. */
   adopt(socket: number, address: Uint8Array): void {
-    const { admission, shares, kernel, clock } = this.#options;
+    const { admission, shares, kernel, clock, counters } = this.#options;
     const nowMs = clock.monotonicMs();
     const outcome = admission.admit(address);
     if (typeof outcome === "string") {
@@ -146,22 +156,26 @@ export class EpollReceiver {
     }
     const connection = this.#table.take(socket, kernel.resetRecord);
     if (connection < 0) {
-      // A place was given back before its record was.
+      // Places and records are as many; a thread that died may have left fewer records.
       shares.leave(outcome);
+      counters.add("deniedAll", 1);
       this.#denied.send(socket, admission.replyTo("all"), nowMs);
       return;
     }
     this.#connections.open(connection, outcome, address, nowMs);
     this.#table.beginArming(connection);
     const result = this.#set.add(socket, connection, this.#table.generationOf(connection));
-    this.#endArming(connection, result);
+    this.#table.endArming(connection);
+    if (result < 0 && this.#table.seize(connection)) this.#turnAway(connection, -result, nowMs);
   }
 
   /** One turn, or a wait of at most `waitMs` for something to do. Returns false where nothing came. */
   step(waitMs: number): boolean {
     const { shares, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (nowMs >= this.#nextCheckMs) this.#checkDeadlines(nowMs);
+    if (nowMs >= this.#nextCheckMs) this.#beginCheck(nowMs);
+    if (this.#checkedNext >= 0) this.#checkDeadlines(nowMs);
+    if (nowMs >= this.#denied.dueAtMs) this.#denied.drain(nowMs);
     if (nowMs >= this.#listenerDueMs) this.#armListener();
     const connection = shares.take(nowMs);
     if (connection < 0) return this.#wait(nowMs, waitMs);
@@ -212,33 +226,48 @@ export class EpollReceiver {
     this.#endArming(connection, result);
   }
 
-  /** A connection that the system does not take into the set (no memory, too many watched) is closed. */
+  /** A connection that the set does not know any more is of no use. */
   #endArming(connection: number, result: number): void {
     this.#table.endArming(connection);
     if (result < 0 && this.#table.seize(connection)) this.#connections.abort(connection);
   }
 
-  /** Gives back all that a connection had beside its socket. */
+  /** Sends a new connection away that the system does not take into the set: no memory, or too many are watched. */
+  #turnAway(connection: number, errno: number, nowMs: number): void {
+    const { admission, counters, onExhausted } = this.#options;
+    const { words } = this.#table;
+    const at = this.#table.wordOf(connection);
+    const socket = words[at + RECORD_SOCKET] ?? -1;
+    // It lives on with those not let in.
+    words[at + RECORD_SOCKET] = -1;
+    if (((words[at + RECORD_FLAGS] ?? 0) & FLAG_IS_PROXY) === 0) counters.add("closed", 1);
+    counters.add("refusedConnections", 1);
+    this.#release(connection);
+    this.#denied.send(socket, admission.replyTo("all"), nowMs);
+    onExhausted(ERROR_NAMES[errno] ?? String(errno));
+  }
+
+  /** Gives back all that a connection had beside its socket: the record first, so that each place has one. */
   #release(connection: number): void {
-    const at = this.#table.wordOf(connection) + RECORD_PREFIX;
-    const prefix = this.#table.words[at] ?? -1;
-    // Before it leaves: whoever puts things right after this thread must not have it leave again.
-    this.#table.words[at] = -1;
-    if (prefix >= 0) this.#options.shares.leave(prefix);
+    const prefix = this.#table.words[this.#table.wordOf(connection) + RECORD_PREFIX] ?? -1;
     this.#table.release(connection);
+    if (prefix >= 0) this.#options.shares.leave(prefix);
   }
 
   /** Sleeps until there is something to do. Returns false where nothing came. */
   #wait(nowMs: number, waitMs: number): boolean {
     const { shares } = this.#options;
     if (!shares.sleep(nowMs)) return true;
-    const dueMs = Math.min(waitMs, shares.dueMs(nowMs), this.#listenerDueMs - nowMs);
+    const isChecking = this.#checkedNext >= 0;
+    const restMs = isChecking ? 0 : waitMs;
+    const dueAtMs = Math.min(this.#listenerDueMs, this.#denied.dueAtMs);
+    const dueMs = Math.min(restMs, shares.dueMs(nowMs), dueAtMs - nowMs);
     this.#safePoint.leave();
     const count = this.#set.wait(Math.ceil(Math.max(0, dueMs)));
     this.#hasToEnd = !this.#safePoint.enter();
     shares.wake();
     if (!this.#hasToEnd) this.#handle(count);
-    return count > 0;
+    return count > 0 || isChecking;
   }
 
   /** Looks for events while there is other work. */
@@ -291,18 +320,29 @@ export class EpollReceiver {
     this.#set.armListener();
   }
 
-  /** Once a second one thread closes connections that have overstayed. Those being served are seen in their turn. */
-  #checkDeadlines(nowMs: number): void {
+  /** Once a second one thread begins to look for connections that have overstayed. */
+  #beginCheck(nowMs: number): void {
     this.#nextCheckMs = nowMs + DEADLINE_CHECK_MS;
-    this.#denied.checkDeadlines(nowMs);
     const second = Math.floor(nowMs / DEADLINE_CHECK_MS) | 0;
     const before = Atomics.load(this.#words, WORD_DEADLINE_SECOND);
     if (second === before) return;
     if (Atomics.compareExchange(this.#words, WORD_DEADLINE_SECOND, before, second) !== before) return;
-    for (let connection = 0; connection < this.#table.length; connection += 1) {
-      if (this.#connections.isExpired(connection, nowMs) && this.#table.seize(connection))
-        this.#expire(connection, nowMs);
+    // Where it has not come to the end in a second, it goes on from there.
+    if (this.#checkedNext < 0) this.#checkedNext = 0;
+  }
+
+  /** Closes connections that have overstayed, some in each turn. Those being served are seen in their own turn. */
+  #checkDeadlines(nowMs: number): void {
+    const { length } = this.#table;
+    const end = Math.min(this.#checkedNext + DEADLINES_PER_TURN, length);
+    let expired = 0;
+    let connection = this.#checkedNext;
+    for (; connection < end && expired < EXPIRED_PER_TURN; connection += 1) {
+      if (!this.#connections.isExpired(connection, nowMs) || !this.#table.seize(connection)) continue;
+      this.#expire(connection, nowMs);
+      expired += 1;
     }
+    this.#checkedNext = connection < length ? connection : -1;
   }
 
   /** A connection that this thread has just taken for its deadline, which may have changed until then. */

@@ -3,6 +3,7 @@
  * it. Everything is armed for one event (EPOLLONESHOT), so whoever gets the event has the connection to itself until it
  * is armed again; arming again tells at once what has come in between. See `epoll-receiver.ts`.
  */
+import assert from "node:assert/strict";
 import type { Framebuffer } from "./framebuffer.ts";
 import {
   EPOLL_CTL_ADD,
@@ -99,14 +100,17 @@ export class EpollSet {
   }
 
   /** To be told when somebody connects. */
-  armListener(): number {
-    return this.#control(EPOLL_CTL_MOD, this.#group.listener, LISTENER_EVENTS, EVENT_OF_LISTENER, 0);
+  armListener(): void {
+    const result = this.#control(EPOLL_CTL_MOD, this.#group.listener, LISTENER_EVENTS, EVENT_OF_LISTENER, 0);
+    // Changing what is in the set takes no memory.
+    assert(result === 0, "the listener is in the set");
   }
 
-  /** Puts the group's own descriptors into a new set. */
-  addGroup(): void {
-    this.#control(EPOLL_CTL_ADD, this.#group.listener, LISTENER_EVENTS, EVENT_OF_LISTENER, 0);
-    this.#control(EPOLL_CTL_ADD, this.#group.wake, EPOLLIN | EPOLLET, EVENT_OF_WAKE, 0);
+  /** Puts the group's own descriptors into a new set. Returns 0 or -errno. */
+  addGroup(): number {
+    const { listener, wake } = this.#group;
+    const result = this.#control(EPOLL_CTL_ADD, listener, LISTENER_EVENTS, EVENT_OF_LISTENER, 0);
+    return result < 0 ? result : this.#control(EPOLL_CTL_ADD, wake, EPOLLIN | EPOLLET, EVENT_OF_WAKE, 0);
   }
 
   /** Wakes one thread that waits for events, or the next that does. */

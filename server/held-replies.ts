@@ -8,10 +8,9 @@ import { STALL_MS_MAX, STALL_TOTAL_MS_MAX } from "./connection.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import type { CounterSlot } from "./counters.ts";
 import type { HoldBlocks } from "./hold-blocks.ts";
-import type { LinuxSockets } from "./linux-sockets.ts";
 import { EAGAIN } from "./linux-constants.ts";
+import type { LinuxSockets } from "./linux-sockets.ts";
 import {
-  OWNER_ARMED,
   RECORD_DEADLINE_MS,
   RECORD_READ_BYTES,
   RECORD_REST,
@@ -19,11 +18,10 @@ import {
   RECORD_STALLED_MS,
   RECORD_UNSENT,
 } from "./receiver-memory.ts";
+import type { SocketFailures } from "./socket-failures.ts";
 
 /** After a stall a peer is read in pieces that double from here, so that little is left over at the next one. */
 const READ_BYTES_AFTER_STALL = 4_096;
-/** Attempts to get a stalled connection away from other threads before the one that needs room goes itself. */
-const EVICTIONS_TRIED_MAX = 4;
 
 /** How sending went. */
 export type Sending =
@@ -38,6 +36,7 @@ export interface HeldRepliesOptions {
   readonly sockets: LinuxSockets;
   readonly table: ConnectionTable;
   readonly hold: HoldBlocks;
+  readonly failures: SocketFailures;
   readonly counters: CounterSlot;
   /** Closes a connection that this thread owns and no queue knows. */
   readonly evict: (connection: number) => void;
@@ -48,13 +47,16 @@ export class HeldReplies {
   readonly #sockets: LinuxSockets;
   readonly #table: ConnectionTable;
   readonly #hold: HoldBlocks;
+  readonly #failures: SocketFailures;
   readonly #counters: CounterSlot;
   readonly #evict: (connection: number) => void;
+  readonly #seize = (connection: number): boolean => this.#table.seize(connection);
 
-  constructor({ sockets, table, hold, counters, evict }: HeldRepliesOptions) {
+  constructor({ sockets, table, hold, failures, counters, evict }: HeldRepliesOptions) {
     this.#sockets = sockets;
     this.#table = table;
     this.#hold = hold;
+    this.#failures = failures;
     this.#counters = counters;
     this.#evict = evict;
   }
@@ -69,7 +71,8 @@ export class HeldReplies {
     const socket = this.#table.words[this.#table.wordOf(connection) + RECORD_SOCKET] ?? -1;
     const taken = this.#sockets.send(socket, address, length);
     if (taken === -EAGAIN) return 0;
-    if (taken < 0) return -1;
+    if (taken < 0) return this.#failures.isEnd(connection, taken) ? -1 : 0;
+    this.#failures.clear(connection);
     this.#counters.add("sentBytes", taken);
     return taken;
   }
@@ -93,6 +96,7 @@ export class HeldReplies {
     this.#counters.add("stalls", 1);
     if (this.#table.doubles[atDouble + RECORD_STALLED_MS] === 0) {
       this.#table.doubles[atDouble + RECORD_STALLED_MS] = nowMs;
+      this.#hold.stalled.join(connection);
     }
     this.#table.words[at + RECORD_READ_BYTES] = READ_BYTES_AFTER_STALL;
     this.#watch(connection, nowMs);
@@ -121,6 +125,14 @@ export class HeldReplies {
     return "sent";
   }
 
+  /** The peer has taken all that there was, or is closed: it stalls no longer. */
+  settle(connection: number): void {
+    const at = this.#table.doubleOf(connection) + RECORD_STALLED_MS;
+    if (this.#table.doubles[at] === 0) return;
+    this.#table.doubles[at] = 0;
+    this.#hold.stalled.leave(connection);
+  }
+
   /** Bytes that were read and wait to be parsed, those that lie side by side; 0 where there are none. */
   restOf(connection: number): number {
     const chain = this.#table.wordOf(connection) + RECORD_REST;
@@ -141,13 +153,9 @@ export class HeldReplies {
     this.#hold.clear(chain);
   }
 
-  /** Collects what is no rest of a read: the beginning of a connection. False where there is no room. */
-  collect(connection: number, address: number, length: number): boolean {
-    return this.#append(connection, this.#table.wordOf(connection) + RECORD_REST, address, length);
-  }
-
   /** Gives back what a connection holds that is closed. */
   forget(connection: number): void {
+    this.settle(connection);
     const at = this.#table.wordOf(connection);
     const unsent = this.#hold.lengthOf(at + RECORD_UNSENT);
     if (unsent > 0) this.#counters.add("heldBytes", -unsent);
@@ -176,28 +184,10 @@ export class HeldReplies {
 
   /** Closes the connection that has stalled for the longest. False where that is the one in need itself. */
   #makeRoom(needy: number): boolean {
-    for (let attempt = 0; attempt < EVICTIONS_TRIED_MAX; attempt += 1) {
-      const oldest = this.#findLongestStalled(needy);
-      if (oldest === needy) return false;
-      if (!this.#table.seize(oldest)) continue;
-      this.#counters.add("droppedStalled", 1);
-      this.#evict(oldest);
-      return true;
-    }
-    return false;
-  }
-
-  #findLongestStalled(needy: number): number {
-    let found = needy;
-    // 0 is that of a connection which collects its beginning: it has waited for nobody.
-    const ownMs = this.#table.doubles[this.#table.doubleOf(needy) + RECORD_STALLED_MS] ?? 0;
-    let sinceMs = ownMs === 0 ? Number.POSITIVE_INFINITY : ownMs;
-    for (let other = 0; other < this.#table.length; other += 1) {
-      const stalledMs = this.#table.doubles[this.#table.doubleOf(other) + RECORD_STALLED_MS] ?? 0;
-      if (stalledMs === 0 || stalledMs >= sinceMs || this.#table.ownerOf(other) !== OWNER_ARMED) continue;
-      found = other;
-      sinceMs = stalledMs;
-    }
-    return found;
+    const longest = this.#hold.stalled.seizeLongest(needy, this.#seize);
+    if (longest < 0) return false;
+    this.#counters.add("droppedStalled", 1);
+    this.#evict(longest);
+    return true;
   }
 }

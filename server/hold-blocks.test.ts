@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
 import { HoldBlocks } from "./hold-blocks.ts";
 import { seededRandom } from "./pixelflut-properties.ts";
-import { HOLD_BLOCK_BYTES, openReceiverMemory, WORD_HOLD_LOCK } from "./receiver-memory.ts";
+import { HOLD_BLOCK_BYTES, openReceiverMemory, WORD_FREE_BLOCKS, WORD_HOLD_LOCK } from "./receiver-memory.ts";
 import { SharedLock } from "./shared-lock.ts";
 
 /** What a chain gets at once at most: two reads. */
@@ -98,4 +98,25 @@ describe("HoldBlocks", () => {
     expect(hold.append(third, address, 1)).toBe(false);
     expect(takeFirst(kept).length + takeFirst(kept).length).toBe(2 * HOLD_BLOCK_BYTES);
   });
+});
+
+test("HoldBlocks.freeLock() gives blocks from no list that is half changed, and no more than there are", () => {
+  const { framebuffer, hold, chains, address, takeFirst, source } = openRig(4);
+  const [kept = 0, freed = 0, next = 0] = chains;
+  source.fill(7, 0, 2 * HOLD_BLOCK_BYTES);
+  expect(hold.append(kept, address, HOLD_BLOCK_BYTES)).toBe(true);
+  expect(hold.append(freed, address, 2 * HOLD_BLOCK_BYTES)).toBe(true);
+  hold.clear(freed);
+  const { words } = openReceiverMemory(framebuffer.memory.buffer, framebuffer.map.receiverOffset);
+  // Another thread dies in the middle: the list begins with a block in use.
+  new SharedLock(words, WORD_HOLD_LOCK, 1).lock();
+  words[WORD_FREE_BLOCKS] = 1;
+  hold.freeLock(1);
+  source.fill(8, 0, HOLD_BLOCK_BYTES);
+  expect(hold.append(next, address, HOLD_BLOCK_BYTES)).toBe(true);
+  expect(hold.append(freed, address, 1)).toBe(false);
+  hold.forgetThread(1, chains);
+  expect(hold.held).toBe(2);
+  expect(hold.append(freed, address, 2 * HOLD_BLOCK_BYTES)).toBe(true);
+  expect(takeFirst(kept)).toEqual(new Uint8Array(HOLD_BLOCK_BYTES).fill(7));
 });

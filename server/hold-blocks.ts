@@ -15,6 +15,7 @@ import {
   type ReceiverMemory,
 } from "./receiver-memory.ts";
 import { SharedLock } from "./shared-lock.ts";
+import { StalledPeers } from "./stalled-peers.ts";
 
 /** The three words of a chain. */
 const CHAIN_LINK = 0;
@@ -26,6 +27,8 @@ const CHAIN_LENGTH = 2;
  * owns the connection. Plain arguments, as everywhere around reads.
  */
 export class HoldBlocks {
+  /** Whose connections have chains, in the order of stalling. */
+  readonly stalled: StalledPeers;
   readonly #words: Int32Array<ArrayBufferLike>;
   readonly #bytes: Uint8Array<ArrayBufferLike>;
   readonly #memory: ReceiverMemory;
@@ -40,6 +43,7 @@ export class HoldBlocks {
     this.#memory = openReceiverMemory(memory.buffer, map.receiverOffset);
     this.#lock = new SharedLock(this.#memory.words, WORD_HOLD_LOCK, thread);
     this.#blocksMax = blocksMax;
+    this.stalled = new StalledPeers(framebuffer, this.#lock);
   }
 
   /** Blocks in use. */
@@ -106,8 +110,21 @@ export class HoldBlocks {
   }
 
   /**
-   * A thread is gone, and the others do nothing for the moment: gives back its lock, and makes the list of free blocks
-   * anew, which it may have left half changed.
+   * A thread is gone, the others run: where it had the lock, gives that back with no block on the list of free ones,
+   * which it may have left half changed. They are to be had again after {@link forgetThread}, until which whoever has
+   * stalled longest may not be found.
+   */
+  freeLock(thread: number): void {
+    if (!this.#lock.isHeldBy(thread)) return;
+    const { words } = this.#memory;
+    words[WORD_FREE_BLOCKS] = 0;
+    Atomics.store(words, WORD_BLOCKS_HELD, words[WORD_BLOCKS_USED] ?? 0);
+    this.#lock.releaseOf(thread);
+  }
+
+  /**
+   * A thread is gone, and the others do nothing for the moment: gives back its lock, and makes the lists of free blocks
+   * and of stalled peers anew, which it may have left half changed.
    *
    * @param chains all chains of connections in use
    */
@@ -126,6 +143,7 @@ export class HoldBlocks {
       words[WORD_FREE_BLOCKS] = link;
     }
     Atomics.store(words, WORD_BLOCKS_HELD, inUse.size);
+    this.stalled.rebuild();
   }
 
   /** Takes a chain of free blocks and returns its link, or -1 where there are too few. */

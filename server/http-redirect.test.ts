@@ -1,6 +1,6 @@
 /** Browsers on the players' port: where they are sent, and what must not get into that address. */
 import { describe, expect, test } from "bun:test";
-import { HttpRedirect } from "./http-redirect.ts";
+import { HttpRedirect, REDIRECT_STATE_BYTES } from "./http-redirect.ts";
 
 const encoder = new TextEncoder();
 
@@ -44,6 +44,20 @@ describe("HttpRedirect sends a browser to the viewer page", () => {
     ["a header without an end", `/ HTTP/1.1\r\n${"X: y\r\n".repeat(11_000)}`, fallback],
   ])("%s", (_, request, location) => {
     expect(locationOf(request)).toBe(location);
+  });
+
+  test("state that another goes on with, at any cut", () => {
+    const viewers = { url: "", port: 8081 };
+    const request = encoder.encode("/ HTTP/1.1\r\nX: y\r\nHost: canvas.example:1234\r\nHost: b\r\n\r\n");
+    for (let cut = 0; cut < request.length; cut += 1) {
+      const state = new Uint8Array(new SharedArrayBuffer(REDIRECT_STATE_BYTES));
+      new HttpRedirect({ viewers, localAddress: "", state }).receive(request.subarray(0, cut));
+      const other = new HttpRedirect({ viewers, localAddress: "", state });
+      expect(other.isComplete).toBe(false);
+      other.receive(request.subarray(cut));
+      expect(other.isComplete).toBe(true);
+      expect(new TextDecoder().decode(other.response())).toContain("http://canvas.example:8081/\r\n");
+    }
   });
 
   test("the edge's port, whichever it is", () => {

@@ -5,8 +5,8 @@
  */
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { errorCode, SpillwayError } from "#common/errors.ts";
+import { basename, dirname, join } from "node:path";
+import { SpillwayError } from "#common/errors.ts";
 
 /** Sources, and the file that the compiler begins with. */
 const SOURCE_FOLDER = join(import.meta.dir, "kernel");
@@ -16,8 +16,6 @@ const BUILD_FOLDER = join(SOURCE_FOLDER, "build");
 /** `sh run.sh` installs it. */
 const COMPILER = join(import.meta.dir, "../node_modules/assemblyscript/bin/asc.js");
 const COMPILER_MS_MAX = 120_000;
-/** A folder that this user may not write. */
-const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS"]);
 
 /**
  * The memory is the host's, shared, of any size; the kernel's own data begin behind its first kilobyte. Nothing of a
@@ -55,7 +53,7 @@ async function hashSources(): Promise<string> {
   return hash.update(compiler).update(COMPILER_OPTIONS.join(" ")).digest("hex").slice(0, 16);
 }
 
-/** Compiles, and keeps the result at `path` where the folder can be written. */
+/** Compiles, and keeps the result at `path` where that can be done. */
 async function compile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   const folder = await mkdtemp(join(tmpdir(), "spillway-kernel-"));
   const output = join(folder, "kernel.wasm");
@@ -69,24 +67,31 @@ async function compile(path: string): Promise<Uint8Array<ArrayBuffer>> {
     if (status !== 0)
       throw new SpillwayError("kernel-build", `Cannot build the Pixelflut kernel: ${complaint.trim()}`);
     const bytes = await Bun.file(output).bytes();
-    await keep(path, bytes);
+    await keepBuild(path, bytes);
     return bytes;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** In one step, since other processes may build and read at the same time; what was built from older sources goes. */
-async function keep(path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * Keeps a build at `path`, in one step, since other processes may build and read at the same time; what was built from
+ * older sources goes from the folder. Where anything of it fails, the next start builds again.
+ */
+export async function keepBuild(path: string, bytes: Uint8Array): Promise<void> {
+  const folder = dirname(path);
+  const partPath = `${path}.${process.pid}`;
   try {
-    await mkdir(BUILD_FOLDER, { recursive: true });
-    const older = (await readdir(BUILD_FOLDER)).filter((name) => name.endsWith(".wasm"));
-    await Bun.write(`${path}.${process.pid}`, bytes);
-    await rename(`${path}.${process.pid}`, path);
-    for (const name of older) await rm(join(BUILD_FOLDER, name), { force: true });
-  } catch (error) {
-    // An installation that only root may write: every start builds again.
-    if (!UNWRITABLE.has(errorCode(error) ?? "")) throw error;
+    await mkdir(folder, { recursive: true });
+    const present = (await readdir(folder)).filter((name) => name.endsWith(".wasm"));
+    await Bun.write(partPath, bytes);
+    await rename(partPath, path);
+    // Another process may have kept the same build meanwhile.
+    const older = present.filter((name) => name !== basename(path));
+    for (const name of older) await rm(join(folder, name), { force: true });
+  } catch {
+    // An installation that only root may write, a full disk: the build at hand is good all the same.
+    await rm(partPath, { force: true }).catch(() => undefined);
   }
 }
 

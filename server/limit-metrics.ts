@@ -16,6 +16,11 @@ const COUNTER_SERIES: readonly {
     help: "Reads after which a prefix of addresses had to wait because of --mbit-per-prefix.",
   },
   {
+    counter: "fairSharePauses",
+    name: "spillway_server_fair_share_pauses_total",
+    help: "Pauses of a connection because its prefix had got more than its fair share; only with --receive listen, elsewhere connections wait in a queue.",
+  },
+  {
     counter: "proxiedConnections",
     name: "spillway_server_proxied_connections_total",
     help: "Connections whose player's address a load balancer told by the PROXY protocol.",
@@ -32,15 +37,23 @@ const COUNTER_SERIES: readonly {
   },
 ];
 
+/** What {@link PlayerShares} knows of now. */
+export interface LimitGauges {
+  /** Prefixes that have connections. */
+  prefixes(): number;
+  /** Connections queued to be read. */
+  waiting(): number;
+}
+
 export interface LimitMetricsOptions {
   readonly registry: Registry;
   readonly framebuffer: Framebuffer;
-  /** Prefixes that have connections now. */
-  readonly prefixes: () => number;
+  /** The players' places. */
+  readonly shares: LimitGauges;
 }
 
 /** Declares the series. */
-export function declareLimitMetrics({ registry, framebuffer, prefixes }: LimitMetricsOptions): void {
+export function declareLimitMetrics({ registry, framebuffer, shares }: LimitMetricsOptions): void {
   const sum = (counter: CounterName): number => sumCounter(framebuffer.counters, counter);
   for (const { counter, name, help } of COUNTER_SERIES) {
     observedCounter({ registry, name, help, read: () => sum(counter) });
@@ -48,7 +61,7 @@ export function declareLimitMetrics({ registry, framebuffer, prefixes }: LimitMe
   observedCounter({
     registry,
     name: "spillway_server_denied_connections_total",
-    help: "Connections not let in: the prefix has as many as allowed, there are as many in all, or no descriptor is left.",
+    help: "Connections not let in: the prefix has as many as allowed, there are as many in all, or the system has no room for more.",
     label: "cause",
     read: () => ({
       prefix: sum("deniedPrefix"),
@@ -60,6 +73,12 @@ export function declareLimitMetrics({ registry, framebuffer, prefixes }: LimitMe
     registry,
     name: "spillway_server_prefixes",
     help: "Prefixes of addresses (--prefix-v4, --prefix-v6) that players are connected from now.",
-    read: prefixes,
+    read: () => shares.prefixes(),
+  });
+  observedGauge({
+    registry,
+    name: "spillway_server_waiting_connections",
+    help: "Connections that wait for their turn, their fair share or their budget to be read.",
+    read: () => shares.waiting() + sum("pausedConnections"),
   });
 }

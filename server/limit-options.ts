@@ -3,16 +3,17 @@ import { choice, decimal, integer, list, ValueError, type OptionSet } from "#com
 import { parseRange, type AddressRange } from "./address-prefix.ts";
 
 /** Highest `--connections-max`: about 2 kB of address space each. */
-const CONNECTIONS_MAX = 100_000;
-const RANGE_ALLOWED = "an IP address, or a block such as 10.0.0.0/8 or 2001:db8::/32";
+export const CONNECTIONS_MAX = 100_000;
+const RANGE_ALLOWED =
+  "an IP address, or a block such as 10.0.0.0/8 or 2001:db8::/32; at least 96 bits of a mapped address such as ::ffff:10.0.0.0/104";
 
 export const limitOptions = {
   "connections-max": integer({
     table: "server",
     description:
-      "Players' connections at once, in all. Further ones are told so and closed. Where the system allows fewer open files, it is lowered to what they allow, with a warning.",
+      "Players' connections at once, in all. Further ones are told so and closed. Where the system allows fewer open files, it is lowered to what they allow, with a warning. 0: as many as they allow.",
     default: 10_000,
-    min: 1,
+    min: 0,
     max: CONNECTIONS_MAX,
   }),
   "connections-per-prefix": integer({

@@ -38,32 +38,47 @@ export const EPOLLRDHUP = 0x2000;
 export const EPOLLONESHOT = 1 << 30;
 export const EPOLLET = 1 << 31;
 
-export const RLIMIT_NOFILE = 7;
 export const CLOCK_MONOTONIC = 1;
 export const MADV_HUGEPAGE = 14;
 export const AI_PASSIVE = 0x1;
 export const AI_NUMERICSERV = 0x400;
 
 export const EINTR = 4;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const ENFILE = 23;
 export const EMFILE = 24;
+export const ENOSPC = 28;
+export const EPIPE = 32;
+export const ENOTSOCK = 88;
+export const ENETDOWN = 100;
+export const ENETUNREACH = 101;
+export const ENETRESET = 102;
+export const ECONNABORTED = 103;
+export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ENOTCONN = 107;
+export const ESHUTDOWN = 108;
+export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
+export const EHOSTDOWN = 112;
+export const EHOSTUNREACH = 113;
 
 /** Names of errors that a person may read. */
 export const ERROR_NAMES: Readonly<Record<number, string>> = {
   1: "EPERM",
-  9: "EBADF",
+  [EBADF]: "EBADF",
   [ENOMEM]: "ENOMEM",
   13: "EACCES",
   22: "EINVAL",
   [ENFILE]: "ENFILE",
   [EMFILE]: "EMFILE",
+  [ENOSPC]: "ENOSPC",
   97: "EAFNOSUPPORT",
   98: "EADDRINUSE",
   99: "EADDRNOTAVAIL",
-  103: "ECONNABORTED",
-  104: "ECONNRESET",
+  [ECONNABORTED]: "ECONNABORTED",
+  [ECONNRESET]: "ECONNRESET",
   [ENOBUFS]: "ENOBUFS",
 };

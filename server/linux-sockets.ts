@@ -22,7 +22,6 @@ import {
   IPV6_V6ONLY,
   MADV_HUGEPAGE,
   MSG_NOSIGNAL,
-  RLIMIT_NOFILE,
   SHUT_WR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -77,7 +76,6 @@ const FUNCTIONS = {
   eventfd: { args: [i32, i32], returns: i32 },
   getaddrinfo: { args: [cstring, cstring, u64_fast, u64_fast], returns: i32 },
   freeaddrinfo: { args: [u64], returns: FFIType.void },
-  getrlimit: { args: [i32, u64_fast], returns: i32 },
   madvise: { args: [u64_fast, u64_fast, i32], returns: i32 },
 } as const;
 
@@ -260,13 +258,6 @@ export class LinuxSockets {
       "socketpair",
     );
     return [this.#scratch.getInt32(STRUCTURE_AT, true), this.#scratch.getInt32(STRUCTURE_AT + 4, true)];
-  }
-
-  /** How many descriptors this process may have open. Infinity where there is no limit. */
-  openFilesMax(): number {
-    this.#check(this.#symbols.getrlimit(RLIMIT_NOFILE, this.#scratchAddress + STRUCTURE_AT), "getrlimit");
-    const limit = this.#scratch.getBigUint64(STRUCTURE_AT, true);
-    return limit > 2n ** 53n ? Number.POSITIVE_INFINITY : Number(limit);
   }
 
   /** Asks for huge pages in `[address, address + length)`, a multiple of the page size each. False where refused. */

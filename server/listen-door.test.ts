@@ -2,13 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { parseRange } from "./address-prefix.ts";
-import {
-  Admission,
-  DENIED_LINGER_MS,
-  DENIED_LINGERING_MAX,
-  OPEN_ADMISSION,
-  PROXY_HEADER_MS_MAX,
-} from "./admission.ts";
+import { Admission, DENIED_LINGER_MS, OPEN_ADMISSION, PROXY_HEADER_MS_MAX } from "./admission.ts";
 import { sumCounters } from "./counters.ts";
 import type { Peer } from "./connection.ts";
 import { createFramebuffer } from "./framebuffer.ts";
@@ -20,6 +14,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const PLAYER = "203.0.113.7";
 const PROXY = "10.0.0.1";
+const DENIED_LINGERING_MAX = 5;
 const HEADER = `PROXY TCP4 ${PLAYER} 10.0.0.9 40000 1234\r\n`;
 
 /** Notes what is asked of a socket. */
@@ -49,7 +44,12 @@ function createRig(limits: Partial<PlayerLimits> = {}) {
   const [counters] = framebuffer.counters;
   const range = parseRange("10.0.0.0/8");
   if (counters === undefined || range === undefined) throw new Error("Both are there");
-  const rules = { ...OPEN_ADMISSION, limits: { ...OPEN_ADMISSION.limits, ...limits }, proxies: [range] };
+  const rules = {
+    ...OPEN_ADMISSION,
+    limits: { ...OPEN_ADMISSION.limits, ...limits },
+    proxies: [range],
+    deniedLingeringMax: DENIED_LINGERING_MAX,
+  };
   const shares = new PlayerShares(framebuffer, 0, rules.limits);
   const clock = new FakeClock();
   const opened: { readonly prefix: number; readonly events: string[] }[] = [];

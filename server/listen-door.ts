@@ -32,7 +32,8 @@ export class ListenDoor {
 
   constructor(options: ListenDoorOptions) {
     this.#options = options;
-    this.#denied = new DeniedPeers(options.monotonicMs);
+    const { admission, monotonicMs } = options;
+    this.#denied = new DeniedPeers({ monotonicMs, lingeringMax: admission?.deniedLingeringMax ?? 0 });
   }
 
   /** A socket was accepted. @param remoteAddress as Bun has it; none where the peer is gone already */

@@ -47,14 +47,17 @@ export class ListenPath implements ReceivePath {
   /** Threads of this path come to read messages. */
   wake(): void {}
 
+  freeLocks(thread: number): void {
+    this.#options.shares.forgetThread(thread);
+  }
+
   /** A thread's connections are closed with it; nobody else writes its counters any more. */
   forgetThread(thread: number): void {
     const { framebuffer, shares } = this.#options;
-    shares.forgetThread(thread);
     shares.leaveAllOf(thread);
     const slot = framebuffer.counters[thread];
     slot?.add("closed", slot.read("accepted") - slot.read("closed"));
-    slot?.add("heldBytes", -slot.read("heldBytes"));
+    for (const name of ["heldBytes", "pausedConnections"] as const) slot?.add(name, -slot.read(name));
   }
 
   close(): void {}

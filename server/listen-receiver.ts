@@ -3,8 +3,9 @@
  * every system. The kernel deals connections to threads by hash.
  */
 import type { Socket } from "bun";
+import type { Clock } from "#common/clock.ts";
 import { errorCode } from "#common/errors.ts";
-import { Connection, type ConnectionContext, type Peer } from "./connection.ts";
+import { Connection, KEEP_ALIVE_MS, type ConnectionContext, type Peer } from "./connection.ts";
 import { ListenDoor, type ListenPlayer } from "./listen-door.ts";
 import type { ParserState } from "./pixelflut-parser.ts";
 import { ReceivePacer } from "./receive-pacer.ts";
@@ -12,12 +13,6 @@ import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 /** How often connections with a deadline are looked at. */
 const DEADLINE_CHECK_MS = 1_000;
-
-/**
- * A player that has been silent for this long is asked by the kernel whether it is still there, then once a second; ten
- * questions without an answer close it. Without this a player that vanished would count as connected for ever.
- */
-const KEEP_ALIVE_MS = 60_000;
 
 /** Codes of the system's errors, such as `ECONNRESET`. Node's and Bun's own, such as `ERR_INVALID_THIS`, are none. */
 const SYSTEM_CODE = /^E[A-Z]+$/;
@@ -27,8 +22,15 @@ const SHARED_PORT = { reusePort: true };
 
 /** Opens the port. Throws what `Bun.listen` throws where it cannot. */
 export function openListenReceiver<State extends ParserState>(options: ReceiverOptions<State>): Receiver {
-  const { parser, counters, clock, admission, safePoint, onFault } = options;
-  const context = contextOf(options);
+  const { parser, counters, admission, onFault } = options;
+  const guarded = guardBy(options.safePoint);
+  const clock: Clock = {
+    wallMs: () => options.clock.wallMs(),
+    monotonicMs: () => options.clock.monotonicMs(),
+    after: (delayMs, callback) => options.clock.after(delayMs, guarded(callback)),
+  };
+  const nextRound = (callback: () => void): void => void setImmediate(guarded(callback));
+  const context = contextOf({ ...options, clock }, nextRound);
   const door = new ListenDoor({
     admission,
     counters,
@@ -41,31 +43,17 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
     ...SHARED_PORT,
     allowHalfOpen: true,
     socket: {
-      open(socket) {
+      open: guarded((socket) => {
         // Replies are batched per read already: waiting for more would only delay them.
         socket.setNoDelay(true);
         socket.setKeepAlive(true, KEEP_ALIVE_MS);
         socket.data = door.enter(peerOf(socket), socket.remoteAddress);
-      },
-      data(socket, bytes) {
-        safePoint?.enter();
-        try {
-          socket.data.handler.receive(bytes);
-        } finally {
-          safePoint?.leave();
-        }
-      },
-      drain(socket) {
-        safePoint?.enter();
-        try {
-          socket.data.handler.drain();
-        } finally {
-          safePoint?.leave();
-        }
-      },
-      end: (socket) => socket.data.handler.finish(),
-      close: (socket) => door.leave(socket.data),
-      error(socket, error) {
+      }),
+      data: guarded((socket, bytes) => socket.data.handler.receive(bytes)),
+      drain: guarded((socket) => socket.data.handler.drain()),
+      end: guarded((socket) => socket.data.handler.finish()),
+      close: guarded((socket) => door.leave(socket.data)),
+      error: guarded((socket, error) => {
         // Whatever was being answered: nobody else may get it.
         parser.replies.clear();
         // Errors of the network arrive here as well as at `close`; what has no system code was thrown by us.
@@ -73,7 +61,7 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
         counters.add("faults", 1);
         onFault(error);
         socket.terminate();
-      },
+      }),
     },
   });
   const checkDeadlines = (): void => {
@@ -85,15 +73,34 @@ export function openListenReceiver<State extends ParserState>(options: ReceiverO
   let cancel = clock.after(DEADLINE_CHECK_MS, checkDeadlines);
   return {
     port: listener.port,
-    close() {
+    close: guarded(() => {
       cancel();
       context.pacer?.close();
       listener.stop(true);
-    },
+    }),
   };
 }
 
-function contextOf<State extends ParserState>(options: ReceiverOptions<State>): ConnectionContext<State> {
+/** Has callbacks touch nothing while all threads have to pause. One may run within another: a socket closes in a read. */
+function guardBy(safePoint: ReceiverOptions<ParserState>["safePoint"]) {
+  let depth = 0;
+  return <Args extends readonly unknown[]>(callback: (...args: Args) => void) =>
+    (...args: Args): void => {
+      if (depth === 0) safePoint?.enter();
+      depth += 1;
+      try {
+        callback(...args);
+      } finally {
+        depth -= 1;
+        if (depth === 0) safePoint?.leave();
+      }
+    };
+}
+
+function contextOf<State extends ParserState>(
+  options: ReceiverOptions<State>,
+  nextRound: (callback: () => void) => void,
+): ConnectionContext<State> {
   const { parser, counters, clock, viewers, admission } = options;
   const context = {
     parser,
@@ -107,7 +114,7 @@ function contextOf<State extends ParserState>(options: ReceiverOptions<State>): 
   const { shares, fairShare, idleMs, idleReply } = admission;
   return {
     ...context,
-    pacer: new ReceivePacer({ shares, fairShare, clock }),
+    pacer: new ReceivePacer({ shares, fairShare, clock, counters, nextRound }),
     ...(Number.isFinite(idleMs) ? { idle: { ms: idleMs, reply: idleReply } } : {}),
   };
 }

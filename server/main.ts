@@ -14,7 +14,6 @@ import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
-import { DENIED_LINGERING_MAX } from "./admission.ts";
 import { describeRules, makeAdmissionRules, readDescriptorsMax } from "./admission-rules.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
@@ -44,7 +43,7 @@ export async function main({
   log,
   onListening,
 }: RoleContext<ServerConfig>): Promise<void> {
-  const { framebuffer, threads } = await openThreads(config, log);
+  const { framebuffer, threads, hasHugePages } = await openThreads(config, log);
   lifecycle.onClose("pixel threads", () => threads.close());
 
   const mp4 = new FeedOutlet({ log });
@@ -84,6 +83,7 @@ export async function main({
     canvas: `${config.width}x${config.height}`,
     threads: threads.listening,
     receive: threads.receive,
+    hugePages: hasHugePages,
   });
   onListening(ports);
 }
@@ -92,19 +92,27 @@ export async function main({
 async function openThreads(
   config: ServerConfig,
   log: Log,
-): Promise<{ readonly framebuffer: Framebuffer; readonly threads: PixelThreads }> {
+): Promise<{
+  readonly framebuffer: Framebuffer;
+  readonly threads: PixelThreads;
+  readonly hasHugePages: boolean;
+}> {
   const admission = makeAdmissionRules({
     config,
     descriptorsMax: readDescriptorsMax(),
+    threads: config.serverThreads,
     hashSeed: randomInt(HASH_SEED_MAX),
     log,
   });
+  let hasHugePages = false;
   const framebuffer = createFramebuffer({
     width: config.width,
     height: config.height,
     threads: config.serverThreads,
-    connectionsMax: admission.limits.connectionsMax + DENIED_LINGERING_MAX,
-    prepare: (memory, map) => adviseHugePages(memory, map, log),
+    connectionsMax: admission.limits.connectionsMax,
+    prepare(memory, map) {
+      hasHugePages = adviseHugePages(memory, map, log);
+    },
   });
   const threads = await PixelThreads.open({
     framebuffer,
@@ -127,7 +135,7 @@ async function openThreads(
     log,
     clock: systemClock,
   });
-  return { framebuffer, threads };
+  return { framebuffer, threads, hasHugePages };
 }
 
 function openEncoding(options: {

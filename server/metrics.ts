@@ -3,7 +3,7 @@ import type { Registry } from "prom-client";
 import { observedCounter, observedGauge } from "#common/metrics.ts";
 import { openConnections, sumCounter, type CounterName } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
-import { declareLimitMetrics } from "./limit-metrics.ts";
+import { declareLimitMetrics, type LimitGauges } from "./limit-metrics.ts";
 
 /** Counters by the series that shows them. */
 const COUNTER_SERIES: readonly {
@@ -77,14 +77,14 @@ export interface ServerMetricsOptions {
   readonly threads: {
     readonly listening: number;
     readonly restarts: number;
-    readonly shares: { prefixes(): number };
+    readonly shares: LimitGauges;
   };
 }
 
 /** Declares the series. */
 export function declareServerMetrics({ registry, framebuffer, threads }: ServerMetricsOptions): void {
   const { counters } = framebuffer;
-  declareLimitMetrics({ registry, framebuffer, prefixes: () => threads.shares.prefixes() });
+  declareLimitMetrics({ registry, framebuffer, shares: threads.shares });
   for (const { counter, name, help } of COUNTER_SERIES) {
     observedCounter({
       registry,

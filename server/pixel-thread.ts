@@ -2,7 +2,7 @@
  * A pixel thread: a worker that receives players on the shared port and paints into the shared framebuffer. It is
  * started and ended by `pixel-threads.ts`.
  */
-import { systemClock } from "#common/clock.ts";
+import { clockInStep } from "#common/clock.ts";
 import { describeError, errorCode } from "#common/errors.ts";
 import { Admission } from "./admission.ts";
 import type { CounterSlot } from "./counters.ts";
@@ -17,6 +17,7 @@ import { PlayerShares } from "./player-shares.ts";
 import type { Receiver } from "./receiver.ts";
 import { SafePoint } from "./thread-control.ts";
 import { REPORT_MS, type ThreadOrder, type ThreadReport, type ThreadStart } from "./thread-messages.ts";
+import { giveWay } from "./thread-priority.ts";
 
 declare const self: Worker;
 
@@ -29,6 +30,7 @@ self.addEventListener("message", ({ data }: MessageEvent<ThreadOrder>) => {
 });
 
 function start(order: ThreadStart): void {
+  giveWay();
   const framebuffer = openFramebuffer(order.framebuffer);
   const counters = framebuffer.counters[order.index];
   if (counters === undefined) throw new RangeError(`There is no counter slot ${order.index}`);
@@ -87,7 +89,8 @@ function listen({
       port,
       parser: new KernelParser({ module, framebuffer, thread, protocol }),
       counters,
-      clock: systemClock,
+      // Budgets of prefixes are shared by all threads, and with them their time.
+      clock: clockInStep(order.clock),
       viewers,
       admission: new Admission(shares, order.admission),
       safePoint: new SafePoint(framebuffer, thread),

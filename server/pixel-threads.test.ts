@@ -1,91 +1,23 @@
 /** Real threads and real sockets, in every receive path: a sample of what the tests of their parts prove in process. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { connect, type Socket } from "node:net";
-import { systemClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
-import { silentLog } from "#common/log.ts";
-import { openConnections, sumCounters } from "./counters.ts";
-import { createFramebuffer, OPAQUE, type Framebuffer } from "./framebuffer.ts";
-import { PixelThreads, type PixelThreadsOptions } from "./pixel-threads.ts";
+import { openConnections } from "./counters.ts";
+import { OPAQUE } from "./framebuffer.ts";
 import { loadPixelflutCases } from "./pixelflut-cases.ts";
-import type { ProtocolOptions } from "./pixelflut-parser.ts";
 import { seededRandom } from "./pixelflut-properties.ts";
 import { encodeHelp } from "./pixelflut-replies.ts";
+import { Client, openRig, until, type ThreadsRig } from "./pixel-threads-rig.ts";
 import type { ReceiveName } from "./receive-path.ts";
 
-const WAIT_MS_MAX = 8_000;
 /** Longer cases are sent one byte a segment only where a segment is a call, in `epoll-cases.test.ts`. */
 const BYTEWISE_MAX = 250;
-
-/** Waits until `condition` holds; fails the test where it never does. */
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadlineMs = performance.now() + WAIT_MS_MAX;
-  for (let looks = 0; !condition(); looks += 1) {
-    if (performance.now() > deadlineMs) throw new Error(`Waited in vain: ${what}`);
-    // Most things come at once.
-    await (looks < 100 ? new Promise(setImmediate) : Bun.sleep(1));
-  }
-}
 
 /** The receive paths of this system. */
 const PATHS: readonly ReceiveName[] = process.platform === "linux" ? ["epoll", "listen"] : ["listen"];
 
-interface Rig {
-  readonly framebuffer: Framebuffer;
-  readonly threads: PixelThreads;
-  readonly counted: () => ReturnType<typeof sumCounters>;
-}
-
-async function openRig(
-  options: Partial<PixelThreadsOptions> & { alpha?: ProtocolOptions["alpha"] } = {},
-): Promise<Rig> {
-  const framebuffer = createFramebuffer({ width: 640, height: 480, threads: 4, connectionsMax: 2_000 });
-  const threads = await PixelThreads.open({
-    framebuffer,
-    count: 2,
-    hostname: "::",
-    port: 0,
-    protocol: { alpha: options.alpha ?? "blend", outsideGets: "silent", isStrict: false },
-    viewers: { url: "", port: 8081 },
-    log: silentLog,
-    clock: systemClock,
-    ...options,
-  });
-  return { framebuffer, threads, counted: () => sumCounters(framebuffer.counters) };
-}
-
-/** A player. */
-class Client {
-  readonly socket: Socket;
-  text = "";
-  isClosed = false;
-
-  constructor(port: number, host: string) {
-    this.socket = connect({ port, host, noDelay: true, allowHalfOpen: true });
-    this.socket.setEncoding("latin1");
-    this.socket.on("data", (text: string) => void (this.text += text));
-    this.socket.on("error", () => this.socket.destroy());
-    this.socket.on("end", () => this.socket.end());
-    this.socket.on("close", () => (this.isClosed = true));
-  }
-
-  static async open(port: number, host = "127.0.0.1"): Promise<Client> {
-    const client = new Client(port, host);
-    await until(() => !client.socket.connecting, "connect");
-    return client;
-  }
-
-  /** Sends the rest and FIN, and waits for the server to close. */
-  async end(bytes: string | Uint8Array = ""): Promise<string> {
-    this.socket.end(bytes);
-    await until(() => this.isClosed, "the server closes");
-    return this.text;
-  }
-}
-
 describe.each(PATHS)("PixelThreads, %s", (receive) => {
-  let blending: Rig;
-  let ignoring: Rig;
+  let blending: ThreadsRig;
+  let ignoring: ThreadsRig;
 
   beforeAll(async () => {
     [blending, ignoring] = await Promise.all([openRig({ receive }), openRig({ receive, alpha: "ignore" })]);
@@ -310,75 +242,3 @@ describe.each(PATHS)("PixelThreads, %s", (receive) => {
     await until(() => clients.every((client) => client.isClosed), "a paused thread ends too");
   });
 });
-
-test("PixelThreads that listen replace a thread that dies, and forget its connections", async () => {
-  // A thread that throws once, some moments after it listens: the counter remembers that it did.
-  const source = `
-    import { openFramebuffer } from ${JSON.stringify(new URL("./framebuffer.ts", import.meta.url).pathname)};
-    import ${JSON.stringify(new URL("./pixel-thread.ts", import.meta.url).pathname)};
-    self.addEventListener("message", ({ data }) => {
-      if (data.type !== "start") return;
-      const slot = openFramebuffer(data.framebuffer).counters[data.index];
-      slot.add("heldBytes", 7);
-      const timer = setInterval(() => {
-        if (slot.read("faults") > 0) clearInterval(timer);
-        else if (slot.read("gets") > 0) { slot.add("faults", 1); throw new Error("on purpose"); }
-      }, 1);
-    });`;
-  const entry = new URL(URL.createObjectURL(new Blob([source], { type: "application/typescript" })));
-  const { framebuffer, threads } = await openRig({ count: 1, entry, receive: "listen" });
-  const client = await Client.open(threads.port);
-  client.socket.write("PX 0 0\n");
-  await until(() => threads.listening === 0, "the thread dies");
-  expect(openConnections(framebuffer.counters)).toBe(0);
-  expect(sumCounters(framebuffer.counters).heldBytes).toBe(0);
-  await until(() => threads.listening === 1, "another takes its place");
-  expect(threads.restarts).toBe(1);
-  const again = await Client.open(threads.port);
-  expect(await again.end("SIZE\n")).toBe("SIZE 640 480\n");
-  client.socket.destroy();
-  await threads.close();
-});
-
-test.if(process.platform === "linux")(
-  "PixelThreads on epoll replace a thread that dies, and go on with the connections of all",
-  async () => {
-    // A thread that throws the first time that it looks for something to do after a get.
-    const source = `
-      import { CounterSlot } from ${JSON.stringify(new URL("./counters.ts", import.meta.url).pathname)};
-      import { EpollSet } from ${JSON.stringify(new URL("./epoll-set.ts", import.meta.url).pathname)};
-      import ${JSON.stringify(new URL("./pixel-thread.ts", import.meta.url).pathname)};
-      const { add } = CounterSlot.prototype;
-      const { wait } = EpollSet.prototype;
-      let slot;
-      CounterSlot.prototype.add = function (name, amount) {
-        slot = this;
-        add.call(this, name, amount);
-      };
-      EpollSet.prototype.wait = function (timeoutMs) {
-        if (slot?.read("gets") > 0 && slot.read("faults") === 0) {
-          slot.add("faults", 1);
-          throw new Error("on purpose");
-        }
-        return wait.call(this, timeoutMs);
-      };`;
-    const entry = new URL(URL.createObjectURL(new Blob([source], { type: "application/typescript" })));
-    const { framebuffer, threads, counted } = await openRig({ entry, receive: "epoll" });
-    const clients = await Promise.all(Array.from({ length: 20 }, () => Client.open(threads.port)));
-    for (const client of clients) client.socket.write("PX 0 0\n");
-    await until(() => clients.every((client) => client.text !== ""), "all are served");
-    await until(
-      () => threads.restarts > 0 && threads.listening === 2,
-      "a thread dies, another takes its place",
-    );
-    for (const client of clients) client.socket.write("SIZE\n");
-    await until(
-      () => clients.every((client) => client.text.endsWith("SIZE 640 480\n")),
-      "all are served again",
-    );
-    expect(counted()).toMatchObject({ accepted: 20, closed: 0 });
-    for (const client of clients) client.socket.destroy();
-    await until(() => openConnections(framebuffer.counters) === 0, "all are closed");
-    await threads.close();
-  },
-);

@@ -2,7 +2,7 @@
  * The pixel threads as the server's main thread sees them: opens the port, starts them, replaces one that dies, pauses
  * and ends them. What they count is in the framebuffer.
  */
-import type { Clock } from "#common/clock.ts";
+import { readClock, type Clock } from "#common/clock.ts";
 import type { Log } from "#common/log.ts";
 import { OPEN_ADMISSION, type AdmissionRules } from "./admission.ts";
 import { OwnedEpollGroup } from "./epoll-group.ts";
@@ -139,6 +139,7 @@ export class PixelThreads {
       protocol,
       viewers,
       admission: this.#admission,
+      clock: readClock(clock),
     };
     const thread = await startPixelWorker({ order, entry, log, clock });
     this.#port = thread.port;
@@ -162,8 +163,7 @@ export class PixelThreads {
 
   /** Puts right what a thread left behind, while the others touch nothing. */
   #forgetThread(index: number): void {
-    // At once: threads that wait for a lock which the dead one had never come to a safe point.
-    this.shares.forgetThread(index);
+    this.#path.freeLocks(index);
     const isPaused = this.#control.isPaused;
     try {
       if (!isPaused) this.#control.pause();

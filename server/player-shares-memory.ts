@@ -14,9 +14,9 @@ export const WORD_WAITING = 18;
 /** Prefixes in the heap of those that may be served, and in that of those which wait for their budget. */
 export const WORD_READY_SIZE = 19;
 export const WORD_DUE_SIZE = 20;
-/** Threads that sleep, and those of them that somebody has promised to wake. */
+/** Threads that sleep; and 1 while somebody has called one of them and nobody has heard it. */
 export const WORD_SLEEPERS = 21;
-export const WORD_WAKES = 22;
+export const WORD_IS_CALLED = 22;
 /** Prefix records ever used. */
 export const WORD_RECORDS_USED = 23;
 /** Prefixes without connections, least recently used first: these records may be used again. Links. */

@@ -24,11 +24,11 @@ import {
   CONNECTION_IS_RUNNING,
   openSharesMemory,
   WORD_CONNECTIONS,
+  WORD_IS_CALLED,
   WORD_LOCK,
   WORD_PREFIXES,
   WORD_SLEEPERS,
   WORD_WAITING,
-  WORD_WAKES,
   type SharesMemory,
 } from "./player-shares-memory.ts";
 import { PrefixTable } from "./prefix-table.ts";
@@ -177,8 +177,9 @@ export class PlayerShares {
   }
 
   /**
-   * True where {@link take} left something to read and a thread sleeps that nobody has called yet: whoever sees this
-   * must wake one (any: it calls {@link wake}).
+   * True where {@link take} left something to read, threads sleep, and none of them is being called: whoever sees this
+   * must wake one (any: it calls {@link wake}). One call at a time, since two that nobody has heard would be one event
+   * of an eventfd; who is awake takes its turn and calls the next.
    */
   get isHelpWanted(): boolean {
     return this.#isHelpWanted;
@@ -253,9 +254,8 @@ export class PlayerShares {
 
   /** A call ({@link isHelpWanted}) was lost before a sleeper heard it: {@link take} may call again. */
   forgetCall(): void {
-    const { words } = this.#memory;
     this.#lock.lock();
-    words[WORD_WAKES] = Math.max(0, (words[WORD_WAKES] ?? 0) - 1);
+    this.#memory.words[WORD_IS_CALLED] = 0;
     this.#lock.unlock();
   }
 
@@ -299,6 +299,8 @@ export class PlayerShares {
       this.#queues.rebuild();
     } else this.#lock.lock();
     this.#setAsleep(thread, 0);
+    // It may have died between its call and what makes it heard.
+    this.#memory.words[WORD_IS_CALLED] = 0;
     if (isHalfChanged) this.#lock.releaseOf(thread);
     else this.#lock.unlock();
   }
@@ -344,9 +346,8 @@ export class PlayerShares {
 
   #callSleeper(): void {
     const { words } = this.#memory;
-    const wakes = words[WORD_WAKES] ?? 0;
-    if ((words[WORD_SLEEPERS] ?? 0) <= wakes) return;
-    words[WORD_WAKES] = wakes + 1;
+    if (words[WORD_SLEEPERS] === 0 || words[WORD_IS_CALLED] === 1) return;
+    words[WORD_IS_CALLED] = 1;
     this.#isHelpWanted = true;
   }
 
@@ -356,7 +357,7 @@ export class PlayerShares {
     if (before === value) return;
     sleeping[thread] = value;
     words[WORD_SLEEPERS] = (words[WORD_SLEEPERS] ?? 0) + value - before;
-    // Whoever wakes first counts as the one that was called.
-    if (value === 0) words[WORD_WAKES] = Math.max(0, (words[WORD_WAKES] ?? 0) - 1);
+    // Whoever wakes first counts as the one that was called: an event too many only wakes somebody in vain.
+    if (value === 0) words[WORD_IS_CALLED] = 0;
   }
 }

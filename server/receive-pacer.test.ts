@@ -25,6 +25,8 @@ class FloodingPeer implements PacedPeer {
 function createRig(limits: Partial<PlayerLimits> = {}) {
   const framebuffer = createFramebuffer({ width: 2, height: 2 });
   const all = { ...NO_PLAYER_LIMITS, ...limits };
+  const [counters] = framebuffer.counters;
+  if (counters === undefined) throw new Error("A framebuffer has counters");
   const shares = new PlayerShares(framebuffer, 0, all);
   const clock = new FakeClock();
   let rounds: (() => void)[] = [];
@@ -32,6 +34,7 @@ function createRig(limits: Partial<PlayerLimits> = {}) {
     shares,
     fairShare: all.fairShare,
     clock,
+    counters,
     nextRound: (callback) => void rounds.push(callback),
   });
   const peers: FloodingPeer[] = [];
@@ -52,7 +55,7 @@ function createRig(limits: Partial<PlayerLimits> = {}) {
     rounds = [];
     for (const callback of due) callback();
   };
-  return { pacer, clock, add, round, peers, waitingRounds: () => rounds.length };
+  return { pacer, clock, counters, add, round, peers, waitingRounds: () => rounds.length };
 }
 
 function sum(peers: readonly FloodingPeer[]): number {
@@ -132,6 +135,43 @@ describe("ReceivePacer", () => {
     expect(late?.isPaused).toBe(true);
     clock.advance(2_000);
     expect(late?.isPaused).toBe(false);
+  });
+
+  test("counts who waits now, and how often somebody had to for a fair share", () => {
+    const { add, round, counters, pacer, peers } = createRig();
+    const waiting = (): number => peers.filter(({ isPaused }) => isPaused).length;
+    let pauses = 0;
+    const many = add(0, 20, 10_000);
+    for (const peer of many) {
+      const pace = peer.pace.bind(peer);
+      peer.pace = (isPaused) => {
+        pauses += isPaused ? 1 : 0;
+        pace(isPaused);
+      };
+    }
+    const [single] = add(1, 1, 10_000);
+    for (let count = 0; count < 50; count += 1) {
+      round();
+      expect(counters.read("pausedConnections")).toBe(waiting());
+    }
+    expect(waiting()).toBeGreaterThan(0);
+    expect(counters.read("fairSharePauses")).toBe(pauses);
+    expect(counters.read("throttledReads")).toBe(0);
+    const paused = many.find(({ isPaused }) => isPaused);
+    if (paused === undefined || single === undefined) throw new Error("Both were added");
+    const before = counters.read("pausedConnections");
+    pacer.leave(0, paused);
+    pacer.leave(1, single);
+    expect(counters.read("pausedConnections")).toBe(before - 1);
+    pacer.close();
+    expect(counters.read("pausedConnections")).toBe(0);
+  });
+
+  test("counts no pause for a budget as one for a fair share", () => {
+    const { add, round, counters } = createRig({ bytesPerSecondPerPrefix: 1_000_000 });
+    add(0, 3, 2_000_000);
+    round();
+    expect([counters.read("pausedConnections"), counters.read("fairSharePauses")]).toEqual([3, 0]);
   });
 
   test("close() ends its timers", () => {

@@ -10,6 +10,7 @@
  * many connections open may first receive one read on each of them.
  */
 import type { Clock } from "#common/clock.ts";
+import type { CounterSlot } from "./counters.ts";
 import { readCost, type PlayerShares } from "./player-shares.ts";
 
 /** A budget is looked at again after no less than this, in milliseconds: pausing costs two calls of the system. */
@@ -40,6 +41,8 @@ export interface ReceivePacerOptions {
   readonly shares: PlayerShares;
   readonly fairShare: "prefix" | "connection";
   readonly clock: Clock;
+  /** Where this thread counts. */
+  readonly counters: CounterSlot;
   /** Calls back after the event loop has looked at its sockets once more. Default: `setImmediate`. */
   readonly nextRound?: (callback: () => void) => void;
 }
@@ -75,7 +78,7 @@ export class ReceivePacer {
     const group = this.#groups.get(prefix);
     if (group === undefined) return;
     group.open.delete(peer);
-    group.paused.delete(peer);
+    if (group.paused.delete(peer)) this.#options.counters.add("pausedConnections", -1);
     if (group.open.size + group.paused.size > 0) return;
     this.#groups.delete(prefix);
     this.#cancels.get(group)?.();
@@ -86,7 +89,7 @@ export class ReceivePacer {
   received(prefix: number, peer: PacedPeer, bytes: number, replyBytes: number): void {
     const group = this.#groups.get(prefix);
     if (group === undefined) return;
-    const { shares, clock, fairShare } = this.#options;
+    const { shares, clock, counters, fairShare } = this.#options;
     const waitMs = shares.charge(prefix, bytes, clock.monotonicMs());
     if (waitMs > 0) {
       this.#limit(group, waitMs);
@@ -98,7 +101,7 @@ export class ReceivePacer {
     group.debt += cost;
     this.#quantum = Math.max(this.#quantum, cost);
     this.#wasRead = true;
-    if (group.debt > this.#quantum) this.#pause(group, peer);
+    if (group.debt > this.#quantum && this.#pause(group, peer)) counters.add("fairSharePauses", 1);
     this.#callRound();
   }
 
@@ -106,6 +109,8 @@ export class ReceivePacer {
   close(): void {
     for (const cancel of this.#cancels.values()) cancel();
     this.#cancels.clear();
+    for (const { paused } of this.#groups.values())
+      this.#options.counters.add("pausedConnections", -paused.size);
     this.#groups.clear();
   }
 
@@ -156,10 +161,13 @@ export class ReceivePacer {
     else this.#quantum = 0;
   }
 
-  #pause(group: Group, peer: PacedPeer): void {
-    if (!group.open.delete(peer)) return;
+  /** False where the connection waits already, or is no longer slowed down. */
+  #pause(group: Group, peer: PacedPeer): boolean {
+    if (!group.open.delete(peer)) return false;
     group.paused.add(peer);
+    this.#options.counters.add("pausedConnections", 1);
     peer.pace(true);
+    return true;
   }
 
   #resume(group: Group, count: number): void {
@@ -169,6 +177,7 @@ export class ReceivePacer {
       left -= 1;
       group.paused.delete(peer);
       group.open.add(peer);
+      this.#options.counters.add("pausedConnections", -1);
       peer.pace(false);
     }
   }

@@ -24,7 +24,12 @@ export interface ReceivePath {
   listensOn(port: number): void;
   /** Threads were told to end: has those that sleep notice. */
   wake(): void;
-  /** A thread is gone, and all others are at a safe point: puts right what it left behind. */
+  /**
+   * A thread is gone: gives back the locks that it had, with what they guard put right. The others run, and those that
+   * wait for one of these locks do not come to a safe point before.
+   */
+  freeLocks(thread: number): void;
+  /** Later all others are at a safe point: puts right what else the thread left behind. */
   forgetThread(thread: number): void;
   /** All threads are gone. */
   close(): void;

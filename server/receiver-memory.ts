@@ -1,10 +1,12 @@
 /**
  * Where the receive path of Linux keeps its state in the shared memory, so that any thread can serve any connection
  * next: its fields of a connection's record, a header, and blocks for bytes that wait. All of it is right when it is
- * zero, so nobody has to set it up: links are indexes + 1. See `connection-table.ts` and `hold-blocks.ts`.
+ * zero, so nobody has to set it up: links are indexes + 1. See `connection-table.ts`, `hold-blocks.ts` and
+ * `stalled-peers.ts`.
  */
 import { DENIED_LINGERING_MAX } from "./admission.ts";
-import { STATE_HOST } from "./kernel/layout.ts";
+import { HELD_BYTES_MAX } from "./connection.ts";
+import { STATE_HOST, STATE_TAIL } from "./kernel/layout.ts";
 
 // Fields of a record, in 32-bit words from its beginning.
 const FIRST_WORD = STATE_HOST / 4;
@@ -21,12 +23,23 @@ export const RECORD_FLAGS = FIRST_WORD + 4;
 export const RECORD_READ_BYTES = FIRST_WORD + 5;
 /** Link to the next unused record. */
 export const RECORD_NEXT_FREE = FIRST_WORD + 6;
+/** Bytes of a load balancer's header that lie at RECORD_OPENING_BYTE. */
+export const RECORD_OPENING_LENGTH = FIRST_WORD + 7;
 /** Replies that the peer has not taken, in hold blocks: a link, where they begin in that block, their length. */
 export const RECORD_UNSENT = FIRST_WORD + 8;
-/** What was read and not yet parsed, or the request of a browser: the same three words. */
-export const RECORD_REST = FIRST_WORD + 12;
-/** The peer's address, 16 bytes: an IPv4 address is mapped into IPv6. */
-export const RECORD_ADDRESS = FIRST_WORD + 16;
+/** What was read and not yet parsed: the same three words. */
+export const RECORD_REST = FIRST_WORD + 11;
+/** Links to who stalled before and behind this one; the last has STALLED_END behind it, 0 is who does not stall. */
+export const RECORD_STALLED_BEFORE = FIRST_WORD + 14;
+export const RECORD_STALLED_BEHIND = FIRST_WORD + 15;
+/** Calls on the socket in a row that failed without saying that it is of no more use. */
+export const RECORD_FAILURES = FIRST_WORD + 20;
+
+/**
+ * What comes instead of commands, from this byte of a record on: a load balancer's header, or what is known of a
+ * browser's request. The kernel keeps no tail before the one is over, nor once the other has begun.
+ */
+export const RECORD_OPENING_BYTE = STATE_TAIL;
 
 // Fields in 64-bit words from the record's beginning.
 const FIRST_DOUBLE = STATE_HOST / 8;
@@ -55,7 +68,7 @@ export const ARMED_BY = 1_024;
 export const FLAG_IS_ENDING = 1;
 /** The peer sent FIN. */
 export const FLAG_HAS_PEER_FINISHED = 2;
-/** A browser, whose request is collected. */
+/** A browser, whose request is read. */
 export const FLAG_IS_BROWSER = 4;
 /** The last event was EPOLLERR or EPOLLHUP. */
 export const FLAG_IS_HUNG_UP = 8;
@@ -74,13 +87,20 @@ export const WORD_FREE_BLOCKS = 48;
 /** Hold blocks ever used, and in use now. */
 export const WORD_BLOCKS_USED = 49;
 export const WORD_BLOCKS_HELD = 50;
+/** Links to who has stalled longest and who stalled last, under the same lock. */
+export const WORD_STALLED_FIRST = 51;
+export const WORD_STALLED_LAST = 52;
 const HEADER_BYTES = 256;
 
+/** In place of a link: who stalled last has nobody behind it. */
+export const STALLED_END = -1;
+
 // A thread's system area, in bytes: the events that the set returns and the one that is passed to it; the address of a
-// socket and its length; sockets of those not let in, as a ring: the place of the first, how many, and for each
-// descriptor and deadline.
+// socket and its length; a descriptor to spare, plus 1; sockets of those not let in, as a ring: the place of the first,
+// how many, and for each descriptor and deadline.
 export const SYSTEM_EVENTS = 0;
 export const SYSTEM_ADDRESS = 1_536;
+export const SYSTEM_SPARE = 1_728;
 export const SYSTEM_DENIED_FIRST = 2_048;
 export const SYSTEM_DENIED_COUNT = 2_052;
 export const SYSTEM_DENIED_SOCKETS = 2_112;
@@ -88,8 +108,8 @@ export const SYSTEM_DENIED_DEADLINES = SYSTEM_DENIED_SOCKETS + 4 * DENIED_LINGER
 
 /** A hold block: most replies that wait fit into a few. */
 export const HOLD_BLOCK_BYTES = 16_384;
-/** All hold blocks together bound what is kept for peers which take no replies: 64 MiB. */
-export const HOLD_BLOCKS = 4_096;
+/** All hold blocks together bound what is kept for peers which take no replies. */
+export const HOLD_BLOCKS = HELD_BYTES_MAX / HOLD_BLOCK_BYTES;
 
 /** Views of the region. */
 export interface ReceiverMemory {

@@ -21,7 +21,7 @@ export interface ReceiverOptions<State extends ParserState> {
   /** Who may play. Without it everybody may, at once. */
   readonly admission?: Admission;
   /** Where this thread waits while all have to pause. Without it, it never does. */
-  readonly safePoint?: SafePoint;
+  readonly safePoint?: Pick<SafePoint, "enter" | "leave">;
   /** Told of an exception in a connection's handler: our mistake. That connection is closed. */
   readonly onFault: (error: Error) => void;
 }

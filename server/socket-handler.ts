@@ -2,7 +2,7 @@
  * What happens to a socket of `listen-receiver.ts` before, or instead of, its becoming a player's connection
  * (`connection.ts`): somebody not let in is told why, a load balancer tells whose connection it is.
  */
-import { DENIED_LINGER_MS, DENIED_LINGERING_MAX, PROXY_HEADER_MS_MAX, PROXY_REPLY } from "./admission.ts";
+import { DENIED_LINGER_MS, PROXY_HEADER_MS_MAX, PROXY_REPLY } from "./admission.ts";
 import type { Peer } from "./connection.ts";
 import { PROXY_HEADER_BYTES_MAX, readProxyHeader } from "./proxy-protocol.ts";
 
@@ -23,9 +23,12 @@ export class DeniedPeers {
   /** When each is closed, in the order of their coming. */
   readonly #deadlinesMs = new Map<Peer, number>();
   readonly #monotonicMs: () => number;
+  readonly #lingeringMax: number;
 
-  constructor(monotonicMs: () => number) {
-    this.#monotonicMs = monotonicMs;
+  /** @param options `lingeringMax`: most that stay at once; past it the oldest is closed */
+  constructor(options: { readonly monotonicMs: () => number; readonly lingeringMax: number }) {
+    this.#monotonicMs = options.monotonicMs;
+    this.#lingeringMax = options.lingeringMax;
   }
 
   /**
@@ -37,7 +40,7 @@ export class DeniedPeers {
     peer.finish();
     this.#deadlinesMs.set(peer, this.#monotonicMs() + DENIED_LINGER_MS);
     const [oldest] = this.#deadlinesMs.keys();
-    if (oldest !== undefined && this.#deadlinesMs.size > DENIED_LINGERING_MAX) this.#end(oldest);
+    if (oldest !== undefined && this.#deadlinesMs.size > this.#lingeringMax) this.#end(oldest);
     return {
       receive() {},
       drain() {},

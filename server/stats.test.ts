@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { createRegistry } from "#common/metrics.ts";
+import { openConnections } from "./counters.ts";
 import { createFramebuffer } from "./framebuffer.ts";
 import { declareServerMetrics } from "./metrics.ts";
 import { FiguresReader, readStats } from "./stats.ts";
@@ -24,6 +25,14 @@ test("readStats() sums over threads", () => {
     threads: 2,
     receive: "epoll",
   });
+});
+
+test("openConnections() is never negative, whoever counts what first", () => {
+  const { counters } = createFramebuffer({ width: 20, height: 10 });
+  counters[1]?.add("closed", 1);
+  expect(openConnections(counters)).toBe(0);
+  counters[0]?.add("accepted", 3);
+  expect(openConnections(counters)).toBe(2);
 });
 
 test("FiguresReader.read() gives rates since the reading before", () => {
@@ -50,8 +59,10 @@ test("FiguresReader.read() gives rates since the reading before", () => {
 test("declareServerMetrics() shows the counters by their names", async () => {
   const framebuffer = createFramebuffer({ width: 20, height: 10 });
   const registry = createRegistry();
-  const threads = { listening: 2, restarts: 1, shares: { prefixes: () => 7 } };
+  const threads = { listening: 2, restarts: 1, shares: { prefixes: () => 7, waiting: () => 5 } };
   declareServerMetrics({ registry, framebuffer, threads });
+  framebuffer.counters[2]?.add("pausedConnections", 3);
+  framebuffer.counters[2]?.add("fairSharePauses", 6);
   framebuffer.counters[3]?.add("deniedPrefix", 3);
   framebuffer.counters[3]?.add("pixels", 2 ** 33);
   framebuffer.counters[3]?.add("accepted", 4);
@@ -61,6 +72,8 @@ test("declareServerMetrics() shows the counters by their names", async () => {
     `spillway_server_pixels_total ${2 ** 33}`,
     "spillway_server_received_bytes_total 9",
     "spillway_server_prefixes 7",
+    "spillway_server_waiting_connections 8",
+    "spillway_server_fair_share_pauses_total 6",
     'spillway_server_denied_connections_total{cause="prefix"} 3',
     'spillway_server_denied_connections_total{cause="all"} 0',
     "spillway_server_connections 4",

@@ -2,7 +2,8 @@
  * What the main thread tells the pixel threads through the shared memory, because a thread that receives by
  * `epoll-receiver.ts` never comes to read messages: to pause, to go on, to stop. A pause is a safe point: once
  * {@link ThreadControl.pause} returns, no thread touches the canvas or a connection until {@link ThreadControl.resume}.
- * Threads look for orders between two reads, so the code that paints has no check in it.
+ * Threads look for orders between two reads, or before whatever else they do by `listen-receiver.ts`, so the code that
+ * paints has no check in it.
  */
 import assert from "node:assert/strict";
 import { SpillwayError } from "#common/errors.ts";

@@ -2,6 +2,7 @@
  * What the main thread and a pixel thread say to each other by `postMessage`. A thread that receives by epoll reads
  * only its first message: what it is told later stands in the shared memory (`thread-control.ts`).
  */
+import type { ClockReading } from "#common/clock.ts";
 import type { AdmissionRules } from "./admission.ts";
 import type { SharedFramebuffer } from "./framebuffer.ts";
 import type { ViewerAddress } from "./http-redirect.ts";
@@ -23,6 +24,8 @@ export interface ThreadStart {
   readonly protocol: ProtocolOptions;
   readonly viewers: ViewerAddress;
   readonly admission: AdmissionRules;
+  /** Of the main thread, right before the thread begins. */
+  readonly clock: ClockReading;
 }
 
 /** From a pixel thread. */

@@ -14,6 +14,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   chromium: "chromium",
   ffmpeg: "ffmpeg",
   ffprobe: "ffmpeg",
+  "nc.openbsd": "netcat-openbsd",
+  python3: "python3",
 };
 const UNIT_FOLDERS = ["common", "server", "origin", "edge", "public", "bench"];
 /** Tests here start several processes each, so they run one after another. */

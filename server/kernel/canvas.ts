@@ -42,6 +42,22 @@ export function blendPixel(rgb: u32, below: u32, alpha: u32): u32 {
 }
 
 /**
+ * As {@link blendPixel}, of two pixels: those of `below` in lanes 0 and 1 of 32 bits, the colours over them in lanes 1 and 3, with
+ * alpha.
+ */
+export function blendTwo(over: v128, below: v128): v128 {
+  const zero = i16x8.splat(0);
+  // Channels as 16 bits: r g b a of the one, then of the other.
+  const s = v128.shuffle<u8>(over, zero, 4, 16, 5, 16, 6, 16, 7, 16, 12, 16, 13, 16, 14, 16, 15, 16);
+  const alpha = v128.shuffle<u8>(over, zero, 7, 16, 7, 16, 7, 16, 7, 16, 15, 16, 15, 16, 15, 16, 15, 16);
+  const d = i16x8.extend_low_i8x16_u(below);
+  const rest = i16x8.sub(i16x8.splat(255), alpha);
+  const sums = i16x8.add(i16x8.add(i16x8.mul(s, alpha), i16x8.mul(d, rest)), i16x8.splat(1));
+  const quotients = i16x8.shr_u(i16x8.add(sums, i16x8.shr_u(sums, 8)), 8);
+  return v128.or(i8x16.narrow_i16x8_u(quotients, quotients), i32x4.splat(<i32>OPAQUE));
+}
+
+/**
  * Sets `count` pixels as PXMULTI does, from four bytes each, of which the last means nothing.
  *
  * @param index the first one's place in the canvas, or -1 to count them as outside

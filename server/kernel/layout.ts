@@ -37,9 +37,9 @@ export const STATE_HELP_WINDOW_MS = 40;
 export const STATE_HOST = 64;
 /** Bytes at {@link STATE_HOST}. */
 export const STATE_HOST_BYTES = 192;
-/** The tail: at most LINE_BYTES_MAX + 1 bytes. */
+/** The tail: at most LINE_BYTES_MAX bytes. */
 export const STATE_TAIL = 256;
-export const TAIL_BYTES_MAX = 1025;
+export const TAIL_BYTES_MAX = 1024;
 /** Bytes of a record, a multiple of a cache line. */
 export const STATE_BYTES = 1344;
 

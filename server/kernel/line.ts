@@ -1,15 +1,12 @@
 /** Reads the fields of one text line: words, decimal numbers and colours between runs of blanks. */
 import { NOT_HEX, TABLE_HEX } from "./layout.ts";
+import { MINUS, SPACE, TAB } from "./words.ts";
 
 /** Coordinates stop counting here: far outside any canvas, and no sum with an offset leaves 32 bits. */
 const COORDINATE_SATURATED: i32 = 1 << 29;
 /** Offsets are exact below this; beyond it no coordinate brings a pixel back into a canvas. */
 const OFFSET_EXACT_MAX: i32 = 1 << 28;
 const OFFSET_SATURATED: i32 = 1 << 30;
-
-const TAB: u32 = 0x09;
-const SPACE: u32 = 0x20;
-const MINUS: u32 = 0x2d;
 
 let position: usize = 0;
 let end: usize = 0;

@@ -23,7 +23,8 @@ import {
   STATE_TAIL_LENGTH,
 } from "./layout.ts";
 import { isBlank } from "./line.ts";
-import { runBinary } from "./pixel-lines.ts";
+import { runBinary, runSerial } from "./pixel-lines.ts";
+import { findBehindOdd, isOdd, passOdd, runOdd } from "./odd-lines.ts";
 import { runPixels } from "./pixels.ts";
 import { runShort } from "./short-lines.ts";
 import {
@@ -45,6 +46,7 @@ import {
   width,
 } from "./state.ts";
 import { fillTables } from "./tables.ts";
+import { CARRIAGE_RETURN, LINE_FEED, PB, PX_, PX_MASK } from "./words.ts";
 
 // The loops at the end are exported only so that the compiler leaves them functions of their own: inside a large one their
 // variables lose their registers, and some a third of their speed.
@@ -62,15 +64,15 @@ export {
   runBinary,
   runPixels,
   runShort,
+  runSerial,
+  runOdd,
+  findBehindOdd,
+  isOdd,
 };
 
 const PXMULTI_HEADER_BYTES: usize = 15;
-const LINE_FEED: u32 = 0x0a;
-const CARRIAGE_RETURN: u32 = 0x0d;
 
 // Words as their bytes lie in memory.
-const PB: u32 = 0x4250;
-const PX_: u32 = 0x20_5850;
 const SIZE: u32 = 0x455a_4953;
 const HELP: u32 = 0x504c_4548;
 const HTTP_GET: u32 = 0x2054_4547;
@@ -153,11 +155,18 @@ function runOne(record: usize, from: usize, to: usize): usize {
   if (load<u32>(record, STATE_MULTI_REMAINING)) return runMulti(record, from, to);
   // Behind `to` is readable memory, whose bytes decide nothing where the length says that they are not ours.
   const word = load<u32>(from);
-  if ((word & 0xff_ffff) === PX_) {
-    const behind = runPixels(from, to, load<i32>(record, STATE_OFFSET_X), load<i32>(record, STATE_OFFSET_Y));
+  if ((word & PX_MASK) === PX_) {
+    const behind = runPixels(
+      record,
+      from,
+      to,
+      load<i32>(record, STATE_OFFSET_X),
+      load<i32>(record, STATE_OFFSET_Y),
+    );
     if (behind !== from) return behind;
   } else if ((word & 0xffff) === PB && to - from >= 2) {
-    return runBinary(from, to);
+    const behind = runBinary(from, to);
+    return passOdd(record, behind, to, load<i32>(record, STATE_OFFSET_X), load<i32>(record, STATE_OFFSET_Y));
   } else if (load<u64>(from) << 8 === PXMULTI << 8 && to - from >= 7) {
     return beginMulti(record, from, to);
   } else if (word === HTTP_GET && to - from >= 4 && load<i32>(record, STATE_IS_FRESH)) {

@@ -4,12 +4,9 @@ import { lettersOf, offsetOf, pairsOf, placeOf, shapeOf, wrongLanes } from "./de
 import { TABLE_LENGTHS, TABLE_SHUFFLES } from "./layout.ts";
 import { hexByteAt } from "./line.ts";
 import { blends, canvas, countPixels, height, width } from "./state.ts";
+import { LINE_FEED, PB, PX_, PX_MASK } from "./words.ts";
 
-const PB: u32 = 0x4250;
 const PB_BYTES: usize = 10;
-const PX_: u32 = 0x20_5850;
-const PX_MASK: u32 = 0xff_ffff;
-const LINE_FEED: u32 = 0x0a;
 
 /**
  * Carries out whole `PB` commands.

@@ -1,12 +1,11 @@
 /** Chooses among the loops for text commands about pixels by how the last ones looked. */
+import { isOdd, passOdd } from "./odd-lines.ts";
 import { runSerial } from "./pixel-lines.ts";
-import { BLOCK_BYTES, runChains, runSame } from "./pixel-pairs.ts";
+import { BLOCK_BYTES, runChains } from "./pixel-chains.ts";
+import { runSame } from "./pixel-same.ts";
 import { runShort } from "./short-lines.ts";
+import { GREY_BYTES_MAX, PX_, PX_MASK, SET_BYTES_MAX } from "./words.ts";
 
-const PX_: u32 = 0x20_5850;
-const PX_MASK: u32 = 0xff_ffff;
-/** No command that sets a pixel is longer here: `PX dddd dddd rrggbbaa` with its LF. */
-const LINE_BYTES_MAX: usize = 22;
 /** Fewer bytes are not worth the beginning of a fast loop. */
 const FAST_BYTES_MIN: usize = 256;
 /** A run of one shape that pays, and how many that do not are tried before the chains have their turn. */
@@ -26,7 +25,7 @@ let tries: i32 = RUN_TRIES;
  *
  * @returns the address of the first command that is not, or is too near to the end to tell
  */
-export function runPixels(from: usize, to: usize, offsetX: i32, offsetY: i32): usize {
+export function runPixels(record: usize, from: usize, to: usize, offsetX: i32, offsetY: i32): usize {
   let at = from;
   while (to - at >= FAST_BYTES_MIN) {
     // The fast loops look only at what stands behind the first `PX `.
@@ -36,24 +35,29 @@ export function runPixels(from: usize, to: usize, offsetX: i32, offsetY: i32): u
     if (tries > 0) {
       at = runSame(at, to, offsetX, offsetY);
       tries = at - start >= RUN_BYTES_MIN ? RUN_TRIES : tries - 1;
-      if (at !== start) continue;
+      if (at !== start) {
+        // What a single odd line has ended goes on behind it.
+        if (isOdd(at)) at = passOdd(record, at, to, offsetX, offsetY);
+        continue;
+      }
     } else {
       const turn = min(to, at + CHAINS_BYTES);
-      at = runChains(at, turn, offsetX, offsetY);
+      at = runChains(record, at, turn, offsetX, offsetY);
       if (turn - at < FAST_BYTES_MIN) {
         tries = 1;
         continue;
       }
       serialBytes = at - start < BLOCK_BYTES ? SERIAL_BYTES_EARLY : SERIAL_BYTES_LATE;
     }
-    const before = min(at + serialBytes, to - LINE_BYTES_MAX);
+    const before = min(at + serialBytes, to - SET_BYTES_MAX);
     at = runSerial(at, before, offsetX, offsetY);
     if (at < before) {
       const stopped = at;
-      at = runShort(at, to, offsetX, offsetY);
+      at = runShort(at, to - GREY_BYTES_MAX, offsetX, offsetY);
+      if (at === stopped) at = passOdd(record, at, to, offsetX, offsetY);
       if (at === stopped) return at;
     }
   }
-  if (to - at > LINE_BYTES_MAX) at = runSerial(at, to - LINE_BYTES_MAX, offsetX, offsetY);
+  if (to - at > SET_BYTES_MAX) at = runSerial(at, to - SET_BYTES_MAX, offsetX, offsetY);
   return at;
 }

@@ -10,9 +10,8 @@ import {
   TABLE_HEX_DIGITS,
 } from "./layout.ts";
 import { sumCounter } from "./state.ts";
+import { LINE_FEED, MINUS, SPACE } from "./words.ts";
 
-const LINE_FEED: u8 = 0x0a;
-const SPACE: u8 = 0x20;
 const ZERO: u32 = 0x30;
 
 let begin: usize = 0;
@@ -59,6 +58,14 @@ export function repliesLength(): usize {
 
 export function clearReplies(): void {
   end = begin;
+}
+
+/** Bytes of replies to the commands of a stretch for which {@link hasRoomForMany} asks: 1 KiB of the shortest gets. */
+const MANY_BYTES: usize = 4096;
+
+/** True while any one reply fits behind those to the commands of a whole block. */
+export function hasRoomForMany(): bool {
+  return capacity - (end - begin) >= <usize>REPLY_BYTES_MAX + MANY_BYTES;
 }
 
 /** True while any one reply fits. */
@@ -130,7 +137,7 @@ export function appendStats(): void {
 
 function appendPx(): void {
   store<u16>(end, 0x5850);
-  store<u8>(end + 2, SPACE);
+  store<u8>(end + 2, <u8>SPACE);
   end += 3;
 }
 
@@ -145,8 +152,8 @@ function hexDigits(byte: u32): u16 {
   return load<u16>(<usize>TABLE_HEX_DIGITS + ((<usize>byte) << 1));
 }
 
-function appendByte(byte: u8): void {
-  store<u8>(end, byte);
+function appendByte(byte: u32): void {
+  store<u8>(end, <u8>byte);
   end += 1;
 }
 
@@ -180,8 +187,8 @@ function appendDecimal(value: u64): void {
 
 function appendCanonical(from: usize, to: usize): void {
   let at = from;
-  if (load<u8>(at) === 0x2d) {
-    appendByte(0x2d);
+  if (<u32>load<u8>(at) === MINUS) {
+    appendByte(MINUS);
     at += 1;
   }
   while (at + 1 < to && load<u8>(at) === <u8>ZERO) at += 1;

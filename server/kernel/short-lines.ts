@@ -1,33 +1,27 @@
-/** The loop for gets, `PX x y` as senders write them, and for a grey between them: many in a row are `pixel-pairs.ts`'s. */
+/** The loop for gets, `PX x y` as senders write them, and for a grey between them: many in a row are `pixel-chains.ts`'s. */
 import { OPAQUE, pixelAt } from "./canvas.ts";
 import { offsetOf, pairsOf, placeOf, SHAPE_MASK } from "./decode.ts";
 import { TABLE_SHUFFLES } from "./layout.ts";
 import { hexByteAt } from "./line.ts";
 import { appendGet, hasRoom } from "./replies.ts";
 import { canvas, countGets, countPixels, height, width } from "./state.ts";
-
-const PX_: u32 = 0x20_5850;
-const PX_MASK: u32 = 0xff_ffff;
-const LINE_FEED: u32 = 0x0a;
-const SPACE: u32 = 0x20;
-const ZERO: u32 = 0x30;
-/** No command of this loop is longer: `PX dddd dddd gg` with its LF. */
-const LINE_BYTES_MAX: usize = 16;
+import { LINE_FEED, PX_, PX_MASK, SPACE, ZERO } from "./words.ts";
 
 /**
- * Carries out gets up to and with the first grey, with single spaces and up to four digits a number, inside the canvas; gets also without
- * leading zeros, so that their answer begins with their own bytes.
+ * Carries out gets up to and with the first grey, with single spaces and up to four digits a number, inside the canvas; gets
+ * also without leading zeros, so that their answer begins with their own bytes. They begin before `before`; 16 bytes behind
+ * it must be there, in which the last one may end.
  *
- * @returns the address of the first command that is another or incomplete, or has no room for its reply
+ * @returns the address of the first command that is another, or has no room for its reply, or of the first from `before` on
  */
-export function runShort(from: usize, to: usize, offsetX: i32, offsetY: i32): usize {
+export function runShort(from: usize, before: usize, offsetX: i32, offsetY: i32): usize {
   const offset = offsetOf(offsetX, offsetY);
   const base = canvas;
   const columns = <u32>width;
   const rows = <u32>height;
   let at = from;
   let gets: u32 = 0;
-  while (to - at >= LINE_BYTES_MAX && (load<u32>(at) & PX_MASK) === PX_) {
+  while (at < before && (load<u32>(at) & PX_MASK) === PX_) {
     const text = v128.load(at, 3);
     // Blanks, line ends and what else is not printed: the first two must be the ends of x and y.
     const ends = i8x16.bitmask(i8x16.le_u(text, i8x16.splat(0x20))) & SHAPE_MASK;

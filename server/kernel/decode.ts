@@ -49,6 +49,11 @@ export function offsetOf(x: i32, y: i32): v128 {
 // Two places in one vector: x and y of the first in lanes 0 and 1 of 16 bits, those of the second in lanes 4 and 5. Numbers
 // beyond 16 bits are saturated, which leaves them outside the canvas: no canvas has a side of 32,768.
 
+/** The places of two commands, from {@link pairsOf}, with OFFSET added. */
+export function placesOfTwo(pairsA: v128, pairsB: v128, offset: v128): v128 {
+  return i16x8.narrow_i32x4_s(i32x4.add(placeOf(pairsA), offset), i32x4.add(placeOf(pairsB), offset));
+}
+
 /** What x and y, as numbers without sign, may be at most; the other lanes may be anything. */
 export function limitsOfTwo(): v128 {
   return v128.bitselect(

@@ -9,7 +9,7 @@ import {
   limitsOfTwo,
   offsetOf,
   pairsOf,
-  placeOf,
+  placesOfTwo,
   shapeOf,
   stridesOfTwo,
   wrongLanes,
@@ -56,10 +56,7 @@ export function runSame(from: usize, to: usize, offsetX: i32, offsetY: i32): usi
     const lettersB = lettersOf(digitsB);
     const pairsA = pairsOf(digitsA, lettersA);
     const pairsB = pairsOf(digitsB, lettersB);
-    const places = i16x8.narrow_i32x4_s(
-      i32x4.add(placeOf(pairsA), offset),
-      i32x4.add(placeOf(pairsB), offset),
-    );
+    const places = placesOfTwo(pairsA, pairsB, offset);
     const wrong = v128.or(
       v128.or(wrongLanes(digitsA, lettersA), wrongLanes(digitsB, lettersB)),
       i16x8.sub_sat_u(places, limits),

@@ -130,8 +130,8 @@ export class HeldRequests {
     const end = Math.min(woken.next + SLICE_WAITERS, woken.waiters.length);
     for (; woken.next < end; woken.next++) woken.waiters[woken.next]?.resolve(woken.outcome);
     if (woken.next === woken.waiters.length) this.#woken.shift();
-    // A turn of the event loop, not a microtask: what the answers of this slice still take is of many microtasks.
-    if (this.#woken.length > 0) setImmediate(() => this.#wakeSlice());
+    // A microtask, not a turn of the event loop: in that, those who have their answer ask again before others have theirs.
+    if (this.#woken.length > 0) queueMicrotask(() => this.#wakeSlice());
   }
 
   #sweepAt(dueMs: number): void {

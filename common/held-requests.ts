@@ -28,14 +28,14 @@ export class HeldBudget {
   }
 }
 
-interface Waiter {
+interface Waiter<Outcome> {
   readonly dueMs: number;
-  readonly resolve: (outcome: HeldOutcome) => void;
+  readonly resolve: (outcome: Outcome) => void;
 }
 
-interface Woken {
-  readonly waiters: readonly Waiter[];
-  readonly outcome: HeldOutcome;
+interface Woken<Outcome> {
+  readonly waiters: readonly Waiter<Outcome>[];
+  readonly outcome: Outcome;
   next: number;
 }
 
@@ -44,13 +44,17 @@ export interface HeldRequestsOptions {
   readonly budget: HeldBudget;
 }
 
-/** The waiters of one playlist, by position: numbers that grow as things are published. */
-export class HeldRequests {
+/**
+ * The waiters of one playlist, by position: numbers that grow as things are published.
+ *
+ * @typeParam Ended what waiters may be told by {@link HeldRequests.end}
+ */
+export class HeldRequests<Ended = never> {
   readonly #clock: Clock;
   readonly #budget: HeldBudget;
   /** By position; within one, in the order of arrival. */
-  readonly #waiting = new Map<number, Set<Waiter>>();
-  readonly #woken: Woken[] = [];
+  readonly #waiting = new Map<number, Set<Waiter<HeldOutcome | Ended>>>();
+  readonly #woken: Woken<HeldOutcome | Ended>[] = [];
   #published = Number.NEGATIVE_INFINITY;
   #cancelSweep: (() => void) | undefined;
   #sweepDueMs = Number.POSITIVE_INFINITY;
@@ -64,15 +68,15 @@ export class HeldRequests {
   hold(
     position: number,
     { holdMsMax, signal }: { readonly holdMsMax: number; readonly signal: AbortSignal },
-  ): Promise<HeldOutcome> {
+  ): Promise<HeldOutcome | Ended> {
     if (position <= this.#published) return Promise.resolve("ready");
     if (signal.aborted) return Promise.resolve("gone");
     if (this.#budget.count >= this.#budget.countMax) {
       this.#budget.refused++;
       return Promise.resolve("full");
     }
-    const { promise, resolve } = Promise.withResolvers<HeldOutcome>();
-    const waiter: Waiter = { dueMs: this.#clock.monotonicMs() + holdMsMax, resolve };
+    const { promise, resolve } = Promise.withResolvers<HeldOutcome | Ended>();
+    const waiter = { dueMs: this.#clock.monotonicMs() + holdMsMax, resolve };
     let bucket = this.#waiting.get(position);
     if (bucket === undefined) this.#waiting.set(position, (bucket = new Set()));
     bucket.add(waiter);
@@ -83,16 +87,26 @@ export class HeldRequests {
     return promise;
   }
 
-  /** Wakes everyone who waits for `position` or less. */
+  /** Wakes everyone who waits for `position` or less. One that is lower than the one before wakes nobody. */
   publish(position: number): void {
-    this.#published = Math.max(this.#published, position);
+    this.#published = position;
     for (const waited of this.#waiting.keys()) if (waited <= position) this.#release(waited, "ready");
   }
 
   /** Positions begin anew: whoever waits is told that it will not come. */
   reset(): void {
     this.#published = Number.NEGATIVE_INFINITY;
-    for (const waited of this.#waiting.keys()) this.#release(waited, "gone");
+    this.giveUp(() => true);
+  }
+
+  /** Tells those who wait for a position that `isLost` is true of that it will not come. */
+  giveUp(isLost: (position: number) => boolean): void {
+    for (const waited of this.#waiting.keys()) if (isLost(waited)) this.#release(waited, "gone");
+  }
+
+  /** Tells everyone who waits the same, whatever was asked for. */
+  end(ended: Ended): void {
+    for (const waited of this.#waiting.keys()) this.#release(waited, ended);
   }
 
   /** Ends all waits and the timer. */
@@ -103,14 +117,18 @@ export class HeldRequests {
     this.#sweepDueMs = Number.POSITIVE_INFINITY;
   }
 
-  #leave(position: number, bucket: Set<Waiter>, waiter: Waiter): void {
+  #leave(
+    position: number,
+    bucket: Set<Waiter<HeldOutcome | Ended>>,
+    waiter: Waiter<HeldOutcome | Ended>,
+  ): void {
     if (!bucket.delete(waiter)) return;
     this.#budget.count--;
     if (bucket.size === 0 && this.#waiting.get(position) === bucket) this.#waiting.delete(position);
     waiter.resolve("gone");
   }
 
-  #release(position: number, outcome: HeldOutcome): void {
+  #release(position: number, outcome: HeldOutcome | Ended): void {
     const bucket = this.#waiting.get(position);
     if (bucket === undefined) return;
     this.#waiting.delete(position);
@@ -118,7 +136,7 @@ export class HeldRequests {
     bucket.clear();
   }
 
-  #wake(waiters: readonly Waiter[], outcome: HeldOutcome): void {
+  #wake(waiters: readonly Waiter<HeldOutcome | Ended>[], outcome: HeldOutcome | Ended): void {
     this.#budget.count -= waiters.length;
     this.#woken.push({ waiters, outcome, next: 0 });
     if (this.#woken.length === 1) this.#wakeSlice();
@@ -149,7 +167,7 @@ export class HeldRequests {
     this.#cancelSweep = undefined;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const [position, bucket] of this.#waiting) {
-      const overdue: Waiter[] = [];
+      const overdue: Waiter<HeldOutcome | Ended>[] = [];
       for (const waiter of bucket) {
         if (waiter.dueMs > nowMs) {
           nextMs = Math.min(nextMs, waiter.dueMs);

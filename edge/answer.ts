@@ -2,7 +2,8 @@
  * From a stored answer to what one viewer gets: not modified, a range, compressed, headers only, or all of it,
  * each with its age and with how the cache came by it. The last step of every cached request.
  */
-// RFC 9110 13 (conditional requests), 14 (ranges), 12.5.3 (Accept-Encoding); RFC 9111 5.1 (Age); RFC 9211
+// RFC 9110 13 (conditional requests), 14 (ranges); RFC 9111 5.1 (Age); RFC 9211
+import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { Counters, RequestResult } from "./counters.ts";
@@ -25,12 +26,6 @@ const REPRESENTATION_HEADERS = ["content-type", "content-length", "content-encod
 
 type HeaderRecord = Record<string, string>;
 
-/** One range of bytes, first and last included. */
-interface ByteRange {
-  readonly first: number;
-  readonly last: number;
-}
-
 /** Makes the response to one viewer and counts it. */
 export function answerFrom(options: AnswerOptions): Response {
   const { request, stored, result, counters } = options;
@@ -39,7 +34,7 @@ export function answerFrom(options: AnswerOptions): Response {
   const isGzip = status === 200 && text !== undefined && acceptsGzip(request.headers.get("accept-encoding"));
   const headers = readyHeaders(options, isGzip);
   const condition = status === 200 ? request.headers.get("if-none-match") : null;
-  if (condition !== null && matches(condition, headers.get("etag") ?? "")) return notModified(headers);
+  if (matchesEtag(condition, headers.get("etag") ?? "")) return notModified(headers);
   const range = status === 200 && text === undefined ? request.headers.get("range") : null;
   // Ranges are defined for GET alone (RFC 9110 14.2).
   if (range !== null && request.method !== "HEAD" && mayRange(request, stored)) {
@@ -89,9 +84,9 @@ function answerRange(
     headers.delete("content-length");
     return new Response(null, { status: 416, headers });
   }
-  headers.set("content-range", `bytes ${read.first}-${read.last}/${body.size}`);
-  headers.set("content-length", String(read.last + 1 - read.first));
-  return send(options, { status: 206, headers, body: body.slice(read.first, read.last + 1) });
+  headers.set("content-range", `bytes ${read.start}-${read.end - 1}/${body.size}`);
+  headers.set("content-length", String(read.end - read.start));
+  return send(options, { status: 206, headers, body: body.slice(read.start, read.end) });
 }
 
 function send(
@@ -156,50 +151,12 @@ function cacheStatus(result: RequestResult, ttlSeconds: number): string {
   return result === "collapsed" ? "spillway; fwd=miss; collapsed" : "spillway; fwd=miss; stored";
 }
 
-/** True when a list of encodings allows gzip: named or by `*`, and not with `q=0`. */
-export function acceptsGzip(header: string | null): boolean {
-  if (header === null) return false;
-  let isAllowed = false;
-  for (const item of header.toLowerCase().split(",")) {
-    const match = /^\s*(gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*([\d.]+))?\s*$/.exec(item);
-    if (match === null) continue;
-    const isPositive = match[2] === undefined || Number(match[2]) > 0;
-    if (match[1] !== "*") return isPositive;
-    isAllowed = isPositive;
-  }
-  return isAllowed;
-}
-
 function gzipTag(etag: string): string {
   return etag === "" ? "" : etag.replace(/"$/, '-gzip"');
-}
-
-/** `If-None-Match` by weak comparison (RFC 9110 13.1.2). */
-function matches(header: string, etag: string): boolean {
-  if (etag === "") return false;
-  if (header.trim() === "*") return true;
-  return header.split(",").some((candidate) => candidate.trim().replace(/^W\//, "") === etag);
 }
 
 /** `If-Range` must name this very representation; dates are not compared, so they mean the whole. */
 function mayRange(request: Request, stored: Stored): boolean {
   const condition = request.headers.get("if-range");
   return condition === null || (stored.etag !== "" && condition.trim() === stored.etag);
-}
-
-/** Reads one range. `undefined` for what is to be ignored: another unit, bad syntax, several ranges. */
-export function readRange(header: string, size: number): ByteRange | "unsatisfiable" | undefined {
-  const match = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(header);
-  if (match === null) return undefined;
-  const [, firstText = "", lastText = ""] = match;
-  if (firstText === "" && lastText === "") return undefined;
-  if (firstText === "") {
-    const suffix = Number(lastText);
-    if (suffix === 0 || size === 0) return "unsatisfiable";
-    return { first: Math.max(0, size - suffix), last: size - 1 };
-  }
-  const first = Number(firstText);
-  const last = lastText === "" ? size - 1 : Math.min(Number(lastText), size - 1);
-  if (lastText !== "" && Number(lastText) < first) return undefined;
-  return first >= size ? "unsatisfiable" : { first, last };
 }

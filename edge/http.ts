@@ -3,11 +3,11 @@
  * stream, the page, the API and the node's own paths. Only the paths of the URL contract lead upstream.
  */
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
+import { acceptsGzip } from "#common/http-conditions.ts";
 import type { NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
 import type { Registry } from "prom-client";
-import { acceptsGzip } from "./answer.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { LiveCache } from "./live.ts";
 import type { Streams } from "./streams.ts";

@@ -4,6 +4,7 @@
  * {@link LiveCache.answer}.
  */
 import type { Clock } from "#common/clock.ts";
+import { readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { answerFrom, answerStatus } from "./answer.ts";
@@ -13,7 +14,7 @@ import type { TailAnswer } from "./playlist-tail.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
 import { isFresh, type Stored } from "./stored.ts";
-import { readDirectives, type Target } from "./targets.ts";
+import type { Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -64,7 +65,7 @@ export class LiveCache {
       return this.#shared(request, { path, freshMsMin: kind === "media" ? 0 : SHARED_FRESH_MS_MIN });
     }
     const directives = readDirectives(query);
-    if (directives === "invalid") return this.#refuse(400, "Bad delivery directives");
+    if (directives === "malformed") return this.#refuse(400, "Bad delivery directives");
     const { playlists, viewers } = this.#options;
     const isNoted = viewers.note({
       address: addressOf(),

@@ -217,5 +217,6 @@ describe("a media playlist", () => {
     made.live.publish();
     expect((await stays).status).toBe(200);
     expect(made.origin.count("_HLS_msn")).toBe(1);
+    expect(made.edge.counters.requests.error).toBe(0);
   });
 });

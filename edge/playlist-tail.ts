@@ -1,31 +1,24 @@
 /**
- * One media playlist at its live end: newest version, viewers that wait for the next, and the one held upstream
- * request that brings it. Versions are adopted in one place and wake waiters in slices, so that the first of
- * thousands is not as late as the last.
+ * One media playlist at its live end: the newest version and the viewers that wait for the next, held in
+ * `common/held-playlist.ts`, and the one held upstream request that brings it. Versions are adopted in one place.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2, B.1
 import type { Clock } from "#common/clock.ts";
+import type { Directives } from "#common/delivery-directives.ts";
+import { HeldPlaylist, HOLD_TARGET_DURATIONS, type PlaylistVersion } from "#common/held-playlist.ts";
+import { HeldBudget } from "#common/held-requests.ts";
+import { standingOf, wantedPosition } from "#common/playlist-reach.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { fetchWithRetry } from "./fill.ts";
-import {
-  comparePositions,
-  contains,
-  isTooFar,
-  nextQuery,
-  readPlaylistFacts,
-  type PlaylistFacts,
-} from "./playlist-facts.ts";
+import { compareReach, nextQuery, readPlaylistFacts, type PlaylistFacts } from "./playlist-facts.ts";
 import { ageMsOf, FAILURE_MS, freshMsOf, readStored, type Stored } from "./stored.ts";
 import type { RequestResult } from "./counters.ts";
-import { readTarget, type Directives } from "./targets.ts";
+import { readTarget } from "./targets.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
 
 /** Viewers waiting on one playlist. Past it, 503. */
 const WAITERS_MAX = 20_000;
-/** Waiters woken between two turns of the microtask queue, so that their answers leave in between. */
-const WAKE_SLICE = 64;
-/** Holds and lifetimes in target durations: 6.2.5.2, B.1. */
-const HOLD_TARGETS = 3;
+/** Lifetimes in target durations: B.1. */
 const BLOCKING_FRESH_TARGETS = 6;
 const STALE_TARGETS = 1.5;
 /** Beyond the upstream's own hold, so that its 503 arrives before our timeout. */
@@ -46,16 +39,9 @@ export interface TailAnswer {
   readonly result: RequestResult;
 }
 
-interface Version {
+interface Version extends PlaylistVersion {
   readonly stored: Stored;
   readonly facts: PlaylistFacts;
-}
-
-interface Waiter {
-  readonly directives: Directives;
-  readonly sinceMs: number;
-  readonly part: "miss" | "collapsed";
-  readonly resolve: (answer: TailAnswer) => void;
 }
 
 export interface TailOptions {
@@ -69,8 +55,9 @@ export interface TailOptions {
 /** The live end of one playlist. */
 export class PlaylistTail {
   readonly #options: TailOptions;
-  readonly #waiters = new Set<Waiter>();
-  #newest: Version | undefined;
+  readonly #budget = new HeldBudget(WAITERS_MAX);
+  /** Those who wait are told of a failure by the answer that they get. */
+  readonly #playlist: HeldPlaylist<Version, TailAnswer>;
   #plainFill: Promise<TailAnswer | undefined> | undefined;
   #isHolding = false;
   /** Versions adopted since start. */
@@ -80,10 +67,15 @@ export class PlaylistTail {
 
   constructor(options: TailOptions) {
     this.#options = options;
+    this.#playlist = new HeldPlaylist({
+      clock: options.clock,
+      budget: this.#budget,
+      targetDurationMs: () => this.#newest?.facts.targetDurationMs ?? 0,
+    });
   }
 
   get waiting(): number {
-    return this.#waiters.size;
+    return this.#budget.count;
   }
 
   /** How long the next version takes: a part, or a segment where there are none. `undefined` before the first. */
@@ -98,7 +90,8 @@ export class PlaylistTail {
     if (version === undefined) return undefined;
     const { stored, facts } = version;
     if (directives !== undefined && facts.canBlock) {
-      return contains(facts, directives) ? this.#answer(version, { directives, result: "hit" }) : undefined;
+      const isListed = standingOf(version.reach, directives) === "listed";
+      return isListed ? this.#answer(version, { directives, result: "hit" }) : undefined;
     }
     const isFresh = ageMsOf(stored, this.#nowMs()) < plainFreshMs(facts);
     return isFresh ? this.#answer(version, { directives: undefined, result: "hit" }) : undefined;
@@ -116,12 +109,11 @@ export class PlaylistTail {
       if (isAnswered || answer.status !== 200) return answer;
     }
     if (directives === undefined || version === undefined) return refused(503);
-    if (isTooFar(version.facts, directives) && !this.#isHolding) version = await this.#lookAgain(version);
-    if (contains(version.facts, directives)) {
-      return this.#answer(version, { directives, result: "collapsed" });
-    }
-    if (isTooFar(version.facts, directives)) return refused(400);
-    return this.#wait(directives, signal);
+    const isFar = standingOf(version.reach, directives) === "far";
+    if (isFar && !this.#isHolding) version = await this.#lookAgain(version);
+    const standing = standingOf(version.reach, directives);
+    if (standing === "listed") return this.#answer(version, { directives, result: "collapsed" });
+    return standing === "far" ? refused(400) : this.#wait(directives, signal);
   }
 
   /** Fetches the playlist as it is now, once for all who ask meanwhile; a little staleness beats an error. */
@@ -153,41 +145,38 @@ export class PlaylistTail {
     return this.#newest ?? version;
   }
 
-  #wait(directives: Directives, signal: AbortSignal): Promise<TailAnswer> {
+  async #wait(directives: Directives, signal: AbortSignal): Promise<TailAnswer> {
     const recent = this.#recentFailure();
-    if (recent !== undefined) return Promise.resolve(recent);
-    if (this.#waiters.size >= WAITERS_MAX) return Promise.resolve(refused(503));
-    const { promise, resolve } = Promise.withResolvers<TailAnswer>();
-    const waiter: Waiter = {
-      directives,
-      sinceMs: this.#nowMs(),
-      part: this.#isHolding ? "collapsed" : "miss",
-      resolve,
-    };
-    this.#waiters.add(waiter);
-    signal.addEventListener("abort", () => this.#waiters.delete(waiter), { once: true });
+    if (recent !== undefined) return recent;
+    const result = this.#isHolding ? "collapsed" : "miss";
+    const held = this.#playlist.hold(wantedPosition(directives), signal);
     if (!this.#isHolding) void this.#hold();
-    return promise;
+    const outcome = await held;
+    // Nobody is there to be answered, nor to be counted.
+    if (signal.aborted) return new Promise(() => undefined);
+    if (typeof outcome === "object") return outcome;
+    if (outcome === "full") return refused(503);
+    const version = this.#newest;
+    const isListed = version !== undefined && standingOf(version.reach, directives) === "listed";
+    return isListed ? this.#answer(version, { directives, result }) : errorAnswer(503);
   }
 
   /** Brings version after version while somebody waits. Ends all waiters on failure; never rejects. */
   async #hold(): Promise<void> {
     this.#isHolding = true;
     try {
-      while (this.#waiters.size > 0 && this.#newest !== undefined) {
+      while (this.waiting > 0 && this.#newest !== undefined) {
         const before = this.#versions;
         const { facts } = this.#newest;
         const fetching = this.#fetch(`?${nextQuery(facts)}`);
         // The playlist first: the origin answers in this order, and viewers wait for the playlist most.
         this.#followHint(facts);
         const failure = await fetching;
-        if (failure !== undefined) this.#endAll(failure);
-        else if (this.#versions === before) await this.#pause(this.#newest.facts);
-        this.#endOverdue();
+        if (failure !== undefined) this.#playlist.end(failure);
+        else if (this.#versions === before) await this.#pause(facts);
       }
     } finally {
       this.#isHolding = false;
-      if (this.#newest === undefined) this.#endAll(refused(503));
     }
   }
 
@@ -216,14 +205,14 @@ export class PlaylistTail {
     const startMs = this.#nowMs();
     const facts = this.#newest?.facts;
     const holdMsMax =
-      facts === undefined ? HOLD_MS_UNKNOWN : HOLD_TARGETS * facts.targetDurationMs + HOLD_MARGIN_MS;
+      facts === undefined ? HOLD_MS_UNKNOWN : HOLD_TARGET_DURATIONS * facts.targetDurationMs + HOLD_MARGIN_MS;
     try {
       const answer = await fetchWithRetry({ upstream, clock, path: `${path}${query}`, holdMsMax });
       const stored = readStored(answer);
       if (stored.status !== 200) return { ...errorAnswer(stored.status), stored };
       const facts = readPlaylistFacts(new TextDecoder().decode(answer.body));
       if (facts === undefined) return errorAnswer(502);
-      this.#adopt({ stored, facts }, startMs);
+      this.#adopt({ stored, facts, reach: facts.reach }, startMs);
       return undefined;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
@@ -238,49 +227,17 @@ export class PlaylistTail {
   #adopt(version: Version, askedMs: number): void {
     const current = this.#newest;
     if (current !== undefined) {
-      const order = comparePositions(version.facts, current.facts);
+      const order = compareReach(version.reach, current.reach);
       if (order < 0 && askedMs <= current.stored.receivedMs) return;
       if (order !== 0) this.#versions++;
     } else {
       this.#versions++;
     }
-    this.#newest = version;
-    this.#wake(version);
+    this.#playlist.publish(version);
   }
 
-  #wake(version: Version): void {
-    const ready: Waiter[] = [];
-    for (const waiter of this.#waiters) if (contains(version.facts, waiter.directives)) ready.push(waiter);
-    for (const waiter of ready) this.#waiters.delete(waiter);
-    this.#resolveInSlices(ready, (waiter) =>
-      this.#answer(version, { directives: waiter.directives, result: waiter.part }),
-    );
-  }
-
-  #resolveInSlices(waiters: readonly Waiter[], answer: (waiter: Waiter) => TailAnswer, from = 0): void {
-    for (const waiter of waiters.slice(from, from + WAKE_SLICE)) waiter.resolve(answer(waiter));
-    if (from + WAKE_SLICE < waiters.length) {
-      queueMicrotask(() => this.#resolveInSlices(waiters, answer, from + WAKE_SLICE));
-    }
-  }
-
-  #endAll(answer: TailAnswer): void {
-    const all = [...this.#waiters];
-    this.#waiters.clear();
-    this.#resolveInSlices(all, () => answer);
-  }
-
-  /** Waiters past the longest hold, or whose position an origin that began anew will not reach soon. */
-  #endOverdue(): void {
-    const facts = this.#newest?.facts;
-    if (facts === undefined) return;
-    const nowMs = this.#nowMs();
-    const overdue = [...this.#waiters].filter(
-      (waiter) =>
-        nowMs - waiter.sinceMs > HOLD_TARGETS * facts.targetDurationMs || isTooFar(facts, waiter.directives),
-    );
-    for (const waiter of overdue) this.#waiters.delete(waiter);
-    this.#resolveInSlices(overdue, () => errorAnswer(503));
+  get #newest(): Version | undefined {
+    return this.#playlist.newest;
   }
 
   #pause(facts: PlaylistFacts): Promise<void> {

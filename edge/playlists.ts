@@ -5,9 +5,9 @@
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking reload), B.1 (caching)
 import { LRUCache } from "lru-cache";
+import type { Directives } from "#common/delivery-directives.ts";
 import { FAILURE_MS } from "./stored.ts";
 import { PlaylistTail, type TailAnswer, type TailOptions } from "./playlist-tail.ts";
-import type { Directives } from "./targets.ts";
 
 /** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;

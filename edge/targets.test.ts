@@ -1,6 +1,6 @@
-/** Which paths and directives an edge accepts. */
+/** Which paths an edge accepts. */
 import { describe, expect, test } from "bun:test";
-import { readDirectives, readTarget, splitUrl } from "./targets.ts";
+import { readTarget, splitUrl } from "./targets.ts";
 
 describe("readTarget()", () => {
   const known = [
@@ -45,26 +45,6 @@ describe("readTarget()", () => {
   test.each(foreign)("refuses %j", (path) => {
     expect(readTarget(path)).toBeUndefined();
   });
-});
-
-test("readDirectives() reads what counts and ignores order and the rest", () => {
-  const cases = [
-    ["", undefined],
-    ["session=1&x=_HLS", undefined],
-    ["_HLS_skip=YES", undefined],
-    ["_HLS_msn=12", { msn: 12, part: undefined }],
-    ["_HLS_msn=12&_HLS_part=3", { msn: 12, part: 3 }],
-    ["_HLS_part=3&token=a&_HLS_msn=12&_HLS_skip=v2", { msn: 12, part: 3 }],
-    ["_HLS_part=3", "invalid"],
-    ["_HLS_msn=-1", "invalid"],
-    ["_HLS_msn=1.5", "invalid"],
-    ["_HLS_msn=0x10", "invalid"],
-    ["_HLS_msn=", "invalid"],
-    ["_HLS_msn=1&_HLS_msn=2", "invalid"],
-    ["_HLS_msn=1&_HLS_part=1&_HLS_part=1", "invalid"],
-    ["_HLS_msn=99999999999999999999", "invalid"],
-  ] as const;
-  for (const [query, expected] of cases) expect([query, readDirectives(query)]).toEqual([query, expected]);
 });
 
 test("splitUrl() separates path and query", () => {

@@ -2,7 +2,6 @@
  * Which URLs an edge forwards: the table of the project's URL contract, and nothing else. A request begins here;
  * whatever this does not recognise is answered 404 and never reaches the upstream.
  */
-// draft-pantos-hls-rfc8216bis 6.2.5 (delivery directives)
 
 /** What a path below `/live/` is. */
 export type TargetKind = "multivariant" | "playlist" | "media" | "relay" | "events";
@@ -13,19 +12,9 @@ export interface Target {
   readonly path: string;
 }
 
-/** What a player asks of a playlist by `_HLS_msn` and `_HLS_part`. */
-export interface Directives {
-  /** Media sequence number that the answer must contain. */
-  readonly msn: number;
-  /** Part of that segment, or `undefined` when the request names none. */
-  readonly part: number | undefined;
-}
-
 const NAME = "[A-Za-z0-9_-]{1,64}";
 const LIVE_PATTERN = new RegExp(`^/live/${NAME}/(?:(${NAME})/)?([A-Za-z0-9_.-]{1,96})$`);
 const MEDIA_PATTERN = /^[0-9A-Za-z]{1,32}-(?:init\.mp4|\d{1,15}\.ts|\d{1,15}(?:\.\d{1,6})?\.m4s)$/;
-/** Numbers longer than this cannot be media sequence numbers: they would lose digits. */
-const DECIMAL_PATTERN = /^\d{1,15}$/;
 
 /** Recognises a path of the contract below `/live/`; `undefined` for every other. */
 export function readTarget(path: string): Target | undefined {
@@ -46,22 +35,4 @@ export function splitUrl(url: string): { readonly path: string; readonly query: 
   const mark = url.indexOf("?", start);
   if (mark === -1) return { path: url.slice(start), query: "" };
   return { path: url.slice(start, mark), query: url.slice(mark + 1) };
-}
-
-/**
- * Reads the delivery directives out of a query. Everything else in it is ignored, so that any order and any
- * foreign parameter meets the same playlist. `_HLS_skip` is ignored too: a full playlist is a right answer to it.
- *
- * @returns `undefined` without directives, `"invalid"` for those that deserve 400 (6.2.5.2)
- */
-export function readDirectives(query: string): Directives | "invalid" | undefined {
-  if (!query.includes("_HLS_")) return undefined;
-  const parameters = new URLSearchParams(query);
-  const msn = parameters.getAll("_HLS_msn");
-  const part = parameters.getAll("_HLS_part");
-  if (msn.length === 0 && part.length === 0) return undefined;
-  const isValid =
-    msn.length === 1 && part.length <= 1 && [...msn, ...part].every((value) => DECIMAL_PATTERN.test(value));
-  if (!isValid) return "invalid";
-  return { msn: Number(msn[0]), part: part[0] === undefined ? undefined : Number(part[0]) };
 }

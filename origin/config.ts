@@ -69,8 +69,6 @@ export const WINDOW_BYTES_MAX = 256 * MEBIBYTE;
 
 /** Playlist reloads and hinted parts held at once; past it 503 with Retry-After. */
 export const HELD_REQUESTS_MAX = 20_000;
-/** A request is held for at most this many target durations. */
-export const HOLD_TARGET_DURATIONS = 3;
 
 /** Viewers of the endless `.ts`, and readers of `events`, at once; past it 503 with Retry-After. */
 export const TS_VIEWERS_MAX = 4_000;

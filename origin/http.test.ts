@@ -1,7 +1,6 @@
 /** The origin's URLs as it answers them: statuses, headers, held requests. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
-import { readDirectives } from "./live-answers.ts";
 import { FIRST, open, type Origin, run } from "./origin-fixture.ts";
 
 hls.setOptions({ strictMode: true });
@@ -136,13 +135,5 @@ describe("handing viewers to edges", () => {
         capacityBitsPerSecond: 0,
       },
     ]);
-  });
-});
-
-test("readDirectives() ignores what it does not know", () => {
-  expect(readDirectives(new URLSearchParams("a=1&_HLS_skip=v3"))).toBeUndefined();
-  expect(readDirectives(new URLSearchParams("_HLS_part=3&_HLS_msn=007"))).toEqual({
-    segmentNumber: 7,
-    part: 3,
   });
 });

@@ -3,11 +3,12 @@
  * straight from the socket, past the router; one request costs one look at its URL and headers made before.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives), B.1 (caching)
+import { readDirectives } from "#common/delivery-directives.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { RenditionStream } from "./rendition.ts";
 import { mediaResponse, playlistResponse } from "./responses.ts";
-import type { MediaOutcome, Reload, ReloadDirectives, Track } from "./track.ts";
+import type { MediaOutcome, Reload, Track } from "./track.ts";
 
 /** Kinds of requests, as `spillway_origin_requests_total` counts them. */
 export const REQUEST_KINDS = ["playlist", "part", "segment", "init", "ts", "api", "other"] as const;
@@ -18,8 +19,6 @@ export type RequestCounts = Record<RequestKind, number>;
 export const NO_STORE = { "cache-control": "no-store" };
 /** Headers of 503: ask again in a second. */
 const UNAVAILABLE = { ...NO_STORE, "retry-after": "1" };
-/** `_HLS_msn` and `_HLS_part`: decimal integers, as long as a safe one. */
-const DIRECTIVE_PATTERN = /^\d{1,15}$/;
 /** A rendition's file: two names below the stream's path. */
 const FILE_PATTERN = /^([a-z0-9-]+)\/([\w.-]+)$/;
 
@@ -91,7 +90,7 @@ export function answerFile(
 }
 
 function answerPlaylist(request: Request, track: Track, query: string): Response | Promise<Response> {
-  const directives = query === "" ? undefined : readDirectives(new URLSearchParams(query));
+  const directives = readDirectives(query);
   if (directives === "malformed") {
     return plainResponse(400, "_HLS_msn and _HLS_part are decimal integers, each given once");
   }
@@ -139,17 +138,4 @@ export function plainResponse(status: 400 | 404 | 503, reason: string): Response
       "content-type": "text/plain; charset=utf-8",
     },
   });
-}
-
-/** Delivery directives of a reload; `undefined` without any. Unknown ones are ignored. */
-export function readDirectives(query: URLSearchParams): ReloadDirectives | "malformed" | undefined {
-  const segmentNumbers = query.getAll("_HLS_msn");
-  const parts = query.getAll("_HLS_part");
-  if (segmentNumbers.length === 0 && parts.length === 0) return undefined;
-  const [segmentNumber] = segmentNumbers;
-  const [part] = parts;
-  if (segmentNumber === undefined || segmentNumbers.length > 1 || parts.length > 1) return "malformed";
-  if (!DIRECTIVE_PATTERN.test(segmentNumber)) return "malformed";
-  if (part !== undefined && !DIRECTIVE_PATTERN.test(part)) return "malformed";
-  return { segmentNumber: Number(segmentNumber), part: part === undefined ? undefined : Number(part) };
 }

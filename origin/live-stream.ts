@@ -6,13 +6,14 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
 import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
 import { writeMultivariantPlaylist, type RenditionReport, type Variant } from "#common/formats/playlist.ts";
+import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { secondsToMs } from "#common/units.ts";
 import { CatchUp } from "./catch-up.ts";
-import { CMAF_SEGMENT_SECONDS, HOLD_TARGET_DURATIONS } from "./config.ts";
+import { CMAF_SEGMENT_SECONDS } from "./config.ts";
 import type { RelayTotals } from "./relay.ts";
-import { type RenderedText, renderText } from "./rendered-playlist.ts";
+import { type RenderedText, renderText } from "./rendered-text.ts";
 import { RenditionStream, type StagedChange } from "./rendition.ts";
 import type { SourceHandlers } from "./source.ts";
 
@@ -174,7 +175,7 @@ export class LiveStream implements SourceHandlers {
     if (rendered !== undefined) return rendered;
     const text = this.#writeMultivariant(format, base);
     if (text === undefined) return undefined;
-    rendered = renderText(text);
+    rendered = renderText(() => text);
     this.#multivariants.set(key, rendered);
     return rendered;
   }

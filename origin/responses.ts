@@ -1,8 +1,9 @@
 /** How playlists and media go out: conditions, compression, ranges, and how long caches may keep them. */
-// RFC 9110 (8.8.3 ETag, 12.5.3 Accept-Encoding, 13 conditional requests, 14 ranges), RFC 9111 (caching)
+// RFC 9110 (8.8.3 ETag, 13 conditional requests, 14 ranges), RFC 9111 (caching)
 import { PLAYLIST_CONTENT_TYPE } from "#common/formats/playlist.ts";
+import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
-import type { RenderedText, Representation } from "./rendered-playlist.ts";
+import type { RenderedText, Representation } from "./rendered-text.ts";
 
 /** Names of media carry the run: none is ever used for other bytes. */
 const MEDIA_CACHE_CONTROL = "public, max-age=3600, immutable";
@@ -74,50 +75,4 @@ export function mediaResponse(request: Request, name: string, bytes: Uint8Array<
       ...(range && { "content-range": `bytes ${range.start}-${range.end - 1}/${bytes.length}` }),
     },
   });
-}
-
-let latestAccepted: { readonly header: string | null; readonly isGzip: boolean } | undefined;
-
-/** True if the header allows gzip: by name or `*`, and not with a quality of 0. Most requests have the one before's. */
-export function acceptsGzip(header: string | null): boolean {
-  if (latestAccepted?.header !== header) latestAccepted = { header, isGzip: readAcceptEncoding(header) };
-  return latestAccepted.isGzip;
-}
-
-function readAcceptEncoding(header: string | null): boolean {
-  let wildcard = false;
-  for (const item of (header ?? "").toLowerCase().split(",")) {
-    const [coding = "", ...parameters] = item.split(";").map((part) => part.trim());
-    const isRefused = parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
-    if (coding === "gzip" || coding === "x-gzip") return !isRefused;
-    if (coding === "*") wildcard = !isRefused;
-  }
-  return wildcard;
-}
-
-/** True if one of the tags in `If-None-Match` is `etag`; weak ones compare by their text (13.1.2). */
-export function matchesEtag(header: string | null, etag: string): boolean {
-  if (header === null) return false;
-  return header.split(",").some((tag) => ["*", etag].includes(tag.trim().replace(/^W\//, "")));
-}
-
-/**
- * The bytes that a `Range` header asks for. One range only: a header with several, or one that is malformed, is
- * ignored, as 14.2 allows.
- */
-export function readRange(
-  header: string | null,
-  length: number,
-): { readonly start: number; readonly end: number } | "unsatisfiable" | undefined {
-  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? "");
-  if (match === null) return undefined;
-  const [, first = "", last = ""] = match;
-  if (first === "" && last === "") return undefined;
-  if (first === "") {
-    return Number(last) === 0 ? "unsatisfiable" : { start: Math.max(0, length - Number(last)), end: length };
-  }
-  const start = Number(first);
-  if (last !== "" && Number(last) < start) return undefined;
-  if (start >= length) return "unsatisfiable";
-  return { start, end: last === "" ? length : Math.min(length, Number(last) + 1) };
 }

@@ -6,6 +6,7 @@
 import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import type { Position } from "#common/playlist-reach.ts";
 import { framesToMs } from "#common/units.ts";
 
 /** How the resources of one format are called. Names carry the run, so none is ever used for other bytes. */
@@ -35,12 +36,6 @@ export interface NewPart {
   readonly isIndependent: boolean;
   readonly isLast: boolean;
   readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** Where the newest part stands: sequence number of its segment and index in it. */
-export interface Position {
-  readonly segmentNumber: number;
-  readonly part: number;
 }
 
 /** What {@link SegmentWindow.next} tells. */

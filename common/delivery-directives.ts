@@ -1,0 +1,35 @@
+/** What a player asks of a media playlist in its query: the delivery directives, read alike by origin and edge. */
+// draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives)
+
+/** `_HLS_msn` and `_HLS_part` of a reload. */
+export interface Directives {
+  /** Media sequence number that the answer must contain. */
+  readonly segmentNumber: number;
+  /** Part of that segment, or `undefined` when the request names none. */
+  readonly part: number | undefined;
+}
+
+/** Longer numbers are none of ours: they would lose digits. */
+const DECIMAL_PATTERN = /^\d{1,15}$/;
+
+/**
+ * Reads the delivery directives out of a query. Everything else in it is ignored, so that any order and any foreign
+ * parameter meets the same playlist. `_HLS_skip` is ignored too: a full playlist is a right answer to it.
+ *
+ * @param query without `?`
+ * @returns `undefined` without directives, `"malformed"` for those that deserve 400 (6.2.5.2)
+ */
+export function readDirectives(query: string): Directives | "malformed" | undefined {
+  // Most queries without them are empty, or a token.
+  if (!query.includes("_HLS_")) return undefined;
+  const parameters = new URLSearchParams(query);
+  const segmentNumbers = parameters.getAll("_HLS_msn");
+  const parts = parameters.getAll("_HLS_part");
+  if (segmentNumbers.length === 0 && parts.length === 0) return undefined;
+  const [segmentNumber] = segmentNumbers;
+  const [part] = parts;
+  if (segmentNumber === undefined || segmentNumbers.length > 1 || parts.length > 1) return "malformed";
+  if (!DECIMAL_PATTERN.test(segmentNumber)) return "malformed";
+  if (part !== undefined && !DECIMAL_PATTERN.test(part)) return "malformed";
+  return { segmentNumber: Number(segmentNumber), part: part === undefined ? undefined : Number(part) };
+}

@@ -18,7 +18,8 @@ import {
   readLiveRequest,
   type RequestCounts,
 } from "./live-answers.ts";
-import type { Format, LiveStream } from "./live-stream.ts";
+import type { LiveStream } from "./live-stream.ts";
+import type { Format } from "./multivariant.ts";
 import type { RenditionStream } from "./rendition.ts";
 import { playlistResponse } from "./responses.ts";
 

@@ -2,31 +2,24 @@
  * The stream as a whole: takes what the source tells, hands frames to renditions, and knows whether it is live. Runs
  * begin here; frames that a reconnected source repeats end here.
  */
-import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
 import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
-import { writeMultivariantPlaylist, type RenditionReport, type Variant } from "#common/formats/playlist.ts";
+import type { RenditionReport } from "#common/formats/playlist.ts";
 import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { secondsToMs } from "#common/units.ts";
 import { CatchUp } from "./catch-up.ts";
 import { CMAF_SEGMENT_SECONDS } from "./config.ts";
+import { type Format, Multivariants } from "./multivariant.ts";
 import type { RelayTotals } from "./relay.ts";
-import { type RenderedText, renderText } from "./rendered-text.ts";
-import { RenditionStream, type StagedChange } from "./rendition.ts";
+import type { RenderedText } from "./rendered-text.ts";
+import { RenditionStream } from "./rendition.ts";
 import type { SourceHandlers } from "./source.ts";
+import { Staging } from "./staging.ts";
 
 /** Without a frame for this long the stream is not live: everyone who waited has been told so. */
 const SILENCE_MS_MAX = secondsToMs(HOLD_TARGET_DURATIONS * CMAF_SEGMENT_SECONDS);
-
-/** A rendition that brings nothing delays the playlists of the others by this much at most. */
-const STAGED_SECONDS_MAX = 0.5;
-/** Multivariant playlists kept: one for each edge that viewers were handed to since the last change. */
-const MULTIVARIANTS_MAX = 64;
-
-/** Which of a rendition's two playlists. */
-export type Format = "cmaf" | "ts";
 
 export interface LiveStreamOptions {
   readonly partDurationMs: number;
@@ -44,12 +37,8 @@ export class LiveStream implements SourceHandlers {
   #figures: CanvasFigures | undefined;
   #lastFrameMs: number | undefined;
   readonly #catchUp: CatchUp;
-  #staged: StagedChange[] = [];
-  /** Grows whenever any playlist may have changed. */
-  #revision = 0;
-  /** Rendered multivariant playlists of {@link LiveStream.#renderedRevision}, by format and base. */
-  readonly #multivariants = new LRUCache<string, RenderedText>({ max: MULTIVARIANTS_MAX });
-  #renderedRevision = 0;
+  readonly #staging = new Staging();
+  readonly #multivariants = new Multivariants(() => this.#inOrder());
   /** Of renditions that are no more. */
   readonly #past = { evictedEarly: 0, restarts: 0 };
   readonly relayTotals: RelayTotals = { viewers: 0, sentBytes: 0, skips: 0, droppedViewers: 0 };
@@ -67,7 +56,7 @@ export class LiveStream implements SourceHandlers {
     if (this.#run?.id === run.id && this.#run.startFrame === run.startFrame) return;
     this.#options.log.info("Run begins", { run: run.id, ordinal: run.ordinal, startFrame: run.startFrame });
     for (const stream of this.#renditions.values()) stream.endRun();
-    this.#commit(this.#staged.splice(0));
+    this.#staging.flush();
     this.#run = run;
     this.runs++;
     this.#tracks = new Map();
@@ -80,7 +69,7 @@ export class LiveStream implements SourceHandlers {
       if (!run.renditions.some((rendition) => rendition.name === name)) this.#dropRendition(stream);
     }
     for (const stream of this.#renditions.values()) stream.publish();
-    this.#revision++;
+    this.#multivariants.invalidate();
   }
 
   onFrame(frame: EncodedFrame): void {
@@ -89,16 +78,10 @@ export class LiveStream implements SourceHandlers {
     this.frames++;
     this.#lastFrameMs = this.#options.clock.monotonicMs();
     this.#catchUp.onFrame(frame.number, run.fps);
-    const [oldest] = this.#staged;
-    if (oldest === undefined) return;
-    let level = frame.number - Math.ceil(run.fps * STAGED_SECONDS_MAX);
-    let slowest = Number.POSITIVE_INFINITY;
+    let slowest = frame.number;
     for (const stream of this.#tracks.values()) slowest = Math.min(slowest, stream.nextNumber - 1);
-    level = Math.max(level, slowest);
-    if (oldest.number > level) return;
-    const due = this.#staged.filter((change) => change.number <= level);
-    this.#staged = this.#staged.filter((change) => change.number > level);
-    this.#commit(due);
+    const isChanged = this.#staging.advance({ fps: run.fps, newest: frame.number, slowest });
+    if (isChanged) this.#multivariants.invalidate();
   }
 
   onFigures(figures: CanvasFigures): void {
@@ -159,25 +142,13 @@ export class LiveStream implements SourceHandlers {
 
   /** The full size. */
   get firstRendition(): RenditionStream | undefined {
-    const first = this.#run?.renditions[0];
-    return first === undefined ? undefined : this.#renditions.get(first.name);
+    return this.#inOrder()[0];
   }
 
   /** A multivariant playlist with URIs below `base` (empty, or ending in `/`); `undefined` before anything is listed. */
   multivariant(format: Format, base: string): RenderedText | undefined {
     if (!this.isListed || this.isCatchingUp) return undefined;
-    if (this.#renderedRevision !== this.#revision) {
-      this.#renderedRevision = this.#revision;
-      this.#multivariants.clear();
-    }
-    const key = `${format} ${base}`;
-    let rendered = this.#multivariants.get(key);
-    if (rendered !== undefined) return rendered;
-    const text = this.#writeMultivariant(format, base);
-    if (text === undefined) return undefined;
-    rendered = renderText(() => text);
-    this.#multivariants.set(key, rendered);
-    return rendered;
+    return this.#multivariants.text(format, base);
   }
 
   /** Ends all waits and all viewers. */
@@ -185,17 +156,9 @@ export class LiveStream implements SourceHandlers {
     for (const rendition of this.#renditions.values()) rendition.close();
   }
 
-  #writeMultivariant(format: Format, base: string): string | undefined {
-    const variants: Variant[] = [];
-    for (const { name } of this.#run?.renditions ?? []) {
-      const rendition = this.#renditions.get(name);
-      const file = format === "cmaf" ? "index.m3u8" : "ts.m3u8";
-      const variant = rendition?.variant(`${base}${name}/${file}`, rendition[format]);
-      if (variant !== undefined) variants.push(variant);
-    }
-    return variants.length === 0
-      ? undefined
-      : writeMultivariantPlaylist(variants, { hasParts: format === "cmaf" });
+  /** The renditions of the present run, the full size first. */
+  #inOrder(): RenditionStream[] {
+    return (this.#run?.renditions ?? []).flatMap(({ name }) => this.#renditions.get(name) ?? []);
   }
 
   #addRendition(name: string): RenditionStream {
@@ -207,7 +170,7 @@ export class LiveStream implements SourceHandlers {
       budget,
       relayTotals: this.relayTotals,
       reports: () => this.#reportsFor(name),
-      stage: (change) => void this.#staged.push(change),
+      stage: (change) => this.#staging.add(change),
       isCatchingUp: () => this.isCatchingUp,
     });
     this.#renditions.set(name, rendition);
@@ -219,14 +182,6 @@ export class LiveStream implements SourceHandlers {
     this.#past.evictedEarly += evictedEarlyOf(stream);
     this.#past.restarts += restartsOf(stream);
     stream.close();
-  }
-
-  /** Makes changes and shows them: all at once, so that what playlists report of each other is true. */
-  #commit(changes: readonly StagedChange[]): void {
-    if (changes.length === 0) return;
-    for (const change of changes) change.apply();
-    this.#revision++;
-    for (const change of changes) change.publish();
   }
 
   #reportsFor(name: string): RenditionReport[] {

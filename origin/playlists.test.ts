@@ -6,7 +6,6 @@ import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import type { Run } from "#common/formats/frame.ts";
 import { FIGURES, FIRST, open, type Origin, run, TWO } from "./origin-fixture.ts";
-import { partFramesOf } from "./rendition.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -234,19 +233,6 @@ test("18: one position has one text, whichever rendition's frame came last", asy
     }
   }
   expect(texts.size).toBe(2 * 12);
-});
-
-test.each([
-  [24, 200, 4],
-  [25, 200, 5],
-  [30, 200, 6],
-  [48, 200, 8],
-  [50, 200, 10],
-  [60, 200, 12],
-  [30, 250, 6],
-  [29, 200, 6],
-])("8: partFramesOf() at %d fps and %d ms is %d", (fps, partDurationMs, frames) => {
-  expect(partFramesOf(partDurationMs, fps)).toBe(frames);
 });
 
 describe("blocking reload", () => {

@@ -6,15 +6,15 @@ import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
 import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
-import { avcCodecs, readAvcConfig } from "#common/formats/h264.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
-import type { RenditionReport, Variant } from "#common/formats/playlist.ts";
+import type { RenditionReport } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { MILLISECONDS_PER_SECOND, msToFrames } from "#common/units.ts";
 import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX, WINDOW_SECONDS } from "./config.ts";
+import { partFramesOf } from "./part-frames.ts";
 import { type RelayTotals, TsRelay } from "./relay.ts";
 import { type CutFrame, Segmenter } from "./segmenter.ts";
+import type { StagedChange } from "./staging.ts";
 import { type MediaOutcome, Track } from "./track.ts";
 import type { MediaNames, NewPart } from "./window.ts";
 
@@ -24,13 +24,6 @@ const CMAF_NAMES: MediaNames = {
   part: (run, segmentNumber, part) => `${run.id}-${segmentNumber}.${part}.m4s`,
 };
 const TS_NAMES: MediaNames = { segment: (run, segmentNumber) => `${run.id}-${segmentNumber}.ts` };
-
-/**
- * What containers add to the encoder's peak, in bits per second, and how far a segment may exceed the rate that its
- * buffer model holds over time.
- */
-const CONTAINER_BITS_PER_SECOND = 30_000;
-const PEAK_FACTOR = 1.1;
 
 export interface RenditionOptions {
   readonly name: string;
@@ -43,14 +36,6 @@ export interface RenditionOptions {
   /** Takes a change of a playlist, to be made and shown once all renditions have got as far as `number`. */
   readonly stage: (change: StagedChange) => void;
   readonly isCatchingUp: () => boolean;
-}
-
-/** A change of a playlist that waits for the same one of the other renditions. */
-export interface StagedChange {
-  /** Number of the last frame that it shows. */
-  readonly number: number;
-  readonly apply: () => void;
-  readonly publish: () => void;
 }
 
 /** A frame as MPEG-TS. */
@@ -118,6 +103,11 @@ export class RenditionStream {
     return this.cmaf.window.byteCount + this.ts.window.byteCount;
   }
 
+  /** The run that frames belong to now, and what it says of this rendition; `undefined` between two runs. */
+  get current(): { readonly run: Run; readonly rendition: Rendition } | undefined {
+    return this.#cutting;
+  }
+
   /** The number that is due next. */
   get nextNumber(): number {
     return this.#nextNumber;
@@ -175,26 +165,6 @@ export class RenditionStream {
   publish(): void {
     this.cmaf.publish();
     this.ts.publish();
-  }
-
-  /** How a multivariant playlist describes it, or `undefined` before the first whole segment. */
-  variant(uri: string, track: Track): Variant | undefined {
-    if (this.#cutting === undefined || track.window.newestComplete() === undefined) return undefined;
-    const { run, rendition } = this.#cutting;
-    const config = readAvcConfig(rendition.avcC);
-    if (config === undefined) return undefined;
-    const declared = Math.round(rendition.bitsPerSecondMax * PEAK_FACTOR) + CONTAINER_BITS_PER_SECOND;
-    const { average } = track.window.bitrates();
-    return {
-      uri,
-      // Segments of 1 s have the higher peaks, and packets of MPEG-TS the greater overhead.
-      peakBitsPerSecond: Math.max(declared, this.cmaf.window.bitrates().peak, this.ts.window.bitrates().peak),
-      averageBitsPerSecond: average,
-      codecs: avcCodecs(config),
-      width: rendition.width,
-      height: rendition.height,
-      fps: run.fps,
-    };
   }
 
   /** Where its low-latency playlist stands, for other renditions' playlists. */
@@ -265,19 +235,4 @@ export class RenditionStream {
   #stage(track: Track, number: number, apply: () => void): void {
     this.#options.stage({ number, apply, publish: () => track.publish() });
   }
-}
-
-/**
- * Frames of a part: as near to `partDurationMs` as a divisor of the rate comes, so that every part is as long as the
- * others and no key frame, one a second, stands inside one. Where that is not within half and twice as long (the rate is
- * a prime number), the nearest number of frames.
- */
-export function partFramesOf(partDurationMs: number, fps: number): number {
-  const wanted = msToFrames(partDurationMs, fps);
-  const exact = (partDurationMs * fps) / MILLISECONDS_PER_SECOND;
-  let best = 1;
-  for (let frames = 2; frames <= fps; frames++) {
-    if (fps % frames === 0 && Math.abs(frames - exact) < Math.abs(best - exact)) best = frames;
-  }
-  return best >= wanted / 2 && best <= wanted * 2 ? best : wanted;
 }

@@ -1,0 +1,74 @@
+/**
+ * The multivariant playlists: which renditions there are, and what bit rate each needs. Written once for each edge that
+ * viewers are handed to, and kept until a media playlist changes.
+ */
+// draft-pantos-hls-rfc8216bis-22 4.4.6.2 (EXT-X-STREAM-INF)
+import { LRUCache } from "lru-cache";
+import { avcCodecs, readAvcConfig } from "#common/formats/h264.ts";
+import { writeMultivariantPlaylist, type Variant } from "#common/formats/playlist.ts";
+import type { RenditionStream } from "./rendition.ts";
+import { type RenderedText, renderText } from "./rendered-text.ts";
+
+/** Playlists kept: one for each edge that viewers were handed to since the last change. */
+const MULTIVARIANTS_MAX = 64;
+
+/**
+ * What containers add to the encoder's peak, in bits per second, and how far a segment may exceed the rate that its
+ * buffer model holds over time.
+ */
+const CONTAINER_BITS_PER_SECOND = 30_000;
+const PEAK_FACTOR = 1.1;
+
+/** Which of a rendition's two playlists. */
+export type Format = "cmaf" | "ts";
+
+export class Multivariants {
+  readonly #renditions: () => readonly RenditionStream[];
+  /** By format and base. */
+  readonly #rendered = new LRUCache<string, RenderedText>({ max: MULTIVARIANTS_MAX });
+
+  /** @param renditions those of the present run, the full size first */
+  constructor(renditions: () => readonly RenditionStream[]) {
+    this.#renditions = renditions;
+  }
+
+  /** Says that media playlists may have changed. */
+  invalidate(): void {
+    this.#rendered.clear();
+  }
+
+  /** The playlist with URIs below `base` (empty, or ending in `/`); `undefined` while there is no variant. */
+  text(format: Format, base: string): RenderedText | undefined {
+    const key = `${format} ${base}`;
+    const known = this.#rendered.get(key);
+    if (known !== undefined) return known;
+    const variants = this.#renditions().flatMap(
+      (rendition) => describeVariant(rendition, format, base) ?? [],
+    );
+    if (variants.length === 0) return undefined;
+    const rendered = renderText(() => writeMultivariantPlaylist(variants, { hasParts: format === "cmaf" }));
+    this.#rendered.set(key, rendered);
+    return rendered;
+  }
+}
+
+/** `undefined` before the first whole segment. */
+function describeVariant(stream: RenditionStream, format: Format, base: string): Variant | undefined {
+  const { name, current, cmaf, ts } = stream;
+  const { window } = stream[format];
+  if (current === undefined || window.newestComplete() === undefined) return undefined;
+  const { run, rendition } = current;
+  const config = readAvcConfig(rendition.avcC);
+  if (config === undefined) return undefined;
+  const declared = Math.round(rendition.bitsPerSecondMax * PEAK_FACTOR) + CONTAINER_BITS_PER_SECOND;
+  return {
+    uri: `${base}${name}/${format === "cmaf" ? "index.m3u8" : "ts.m3u8"}`,
+    // Segments of 1 s have the higher peaks, and packets of MPEG-TS the greater overhead.
+    peakBitsPerSecond: Math.max(declared, cmaf.window.bitrates().peak, ts.window.bitrates().peak),
+    averageBitsPerSecond: window.bitrates().average,
+    codecs: avcCodecs(config),
+    width: rendition.width,
+    height: rendition.height,
+    fps: run.fps,
+  };
+}

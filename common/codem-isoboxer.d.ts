@@ -6,7 +6,12 @@ declare module "codem-isoboxer" {
     readonly boxes?: readonly IsoBox[];
     readonly baseMediaDecodeTime?: number;
     readonly data_offset?: number;
-    readonly samples?: readonly { readonly sample_flags: number; readonly sample_size: number }[];
+    readonly samples?: readonly {
+      /** Where the box gives one to each sample. */
+      readonly sample_duration?: number;
+      readonly sample_flags: number;
+      readonly sample_size: number;
+    }[];
   }
 
   export interface IsoFile {

@@ -1,6 +1,6 @@
 /**
  * The only place where one unit of time or size becomes another. Inside, times are milliseconds; playlists and
- * metrics show seconds; MPEG-TS counts 90 kHz ticks; CMAF counts thousandths of a frame.
+ * metrics show seconds; MPEG-TS counts 90 kHz ticks; frames and CMAF count in the timescale of their run.
  */
 // ISO/IEC 13818-1 2.4.3.7 (90 kHz time stamps of 33 bits)
 
@@ -12,7 +12,7 @@ export const TICKS_PER_SECOND = 90_000;
 /** Time stamps of MPEG-TS wrap here. */
 export const TICKS_WRAP = 2 ** 33;
 
-/** CMAF time units in one frame: with `fps * 1000` units a second, every frame rate in whole numbers is exact. */
+/** Media time units in one frame of a canvas: with `fps * 1000` units a second, every whole frame rate is exact. */
 export const MEDIA_UNITS_PER_FRAME = 1000;
 
 /** The time stamp of frame `index` counted from the start of a run, not yet wrapped to 33 bits. */
@@ -23,6 +23,11 @@ export function framesToTicks(index: number, fps: number): number {
 /** Length of `frames` frames, in milliseconds with a fraction. */
 export function framesToMs(frames: number, fps: number): number {
   return (frames * MILLISECONDS_PER_SECOND) / fps;
+}
+
+/** Length of `units`, of which a second has `timescale`, in milliseconds with a fraction. */
+export function unitsToMs(units: number, timescale: number): number {
+  return (units * MILLISECONDS_PER_SECOND) / timescale;
 }
 
 /** The whole number of frames nearest to `durationMs`, at least 1. */

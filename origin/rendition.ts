@@ -5,7 +5,7 @@
 import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
-import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
+import type { EncodedFrame, FrameTimes, Rendition, Run } from "#common/formats/frame.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
@@ -39,7 +39,7 @@ export interface RenditionOptions {
 }
 
 /** A frame as MPEG-TS. */
-interface TsFrame extends CutFrame {
+interface TsFrame extends CutFrame, FrameTimes {
   readonly bytes: Uint8Array;
 }
 
@@ -137,7 +137,7 @@ export class RenditionStream {
     this.#nextNumber = run.startFrame;
     this.#isAligned = false;
     for (const [name, init] of this.#inits) if (!this.cmaf.window.hasRun(init.run)) this.#inits.delete(name);
-    this.#inits.set(`${run.id}-init.mp4`, { run, bytes: writeInitSegment(rendition, run.fps) });
+    this.#inits.set(`${run.id}-init.mp4`, { run, bytes: writeInitSegment(rendition, run) });
   }
 
   /** Takes the next frame. False for one that is known already. */
@@ -198,13 +198,13 @@ export class RenditionStream {
     }
     this.#isAligned ||= frame.isKey && index % run.fps === 0;
     if (!this.#isAligned) return;
-    const { number, isKey, data } = frame;
+    const { number, isKey, data, decodeUnits, durationUnits } = frame;
     const bytes = muxer.muxFrame({ index, isKey, data });
     this.relay.push({ bytes, isKey }, run.fps);
-    ts.push({ number, isKey, bytes });
+    ts.push({ number, isKey, bytes, decodeUnits, durationUnits });
   }
 
-  #cutInto<Frame extends CutFrame>(
+  #cutInto<Frame extends CutFrame & FrameTimes>(
     track: Track,
     grid: Parameters<Track["setGrid"]>[0],
     encode: (frames: readonly Frame[]) => Uint8Array<ArrayBuffer>,
@@ -219,8 +219,8 @@ export class RenditionStream {
         const part: NewPart = {
           run: grid.run,
           segmentNumber,
-          firstFrame: first.number,
-          frames: frames.length,
+          startUnits: first.decodeUnits,
+          durationUnits: frames.reduce((sum, frame) => sum + frame.durationUnits, 0),
           isIndependent: frames.some((frame) => frame.isKey),
           isLast,
           bytes: encode(frames),

@@ -159,7 +159,6 @@ export class Track {
     return writeMediaPlaylist({
       targetDurationSeconds: this.targetDurationSeconds,
       segments: this.window.listed(),
-      fps: grid.run.fps,
       ...(parts && { parts }),
     });
   }
@@ -171,7 +170,8 @@ export class Track {
     const { segmentNumber, part } = next.position;
     const mapUri = next.hasNewInit ? window.names.init?.(next.run) : undefined;
     return {
-      partFrames: grid.partFrames,
+      partUnits: (grid.partFrames * grid.run.timescale) / grid.run.fps,
+      timescale: grid.run.timescale,
       preloadHintUri: window.names.part(next.run, segmentNumber, part),
       ...(mapUri === undefined ? {} : { preloadMapUri: mapUri }),
       reports: reports(),

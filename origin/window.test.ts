@@ -25,8 +25,8 @@ function add(window: SegmentWindow, segmentNumber: number, { run = first, count 
     window.append({
       run,
       segmentNumber,
-      firstFrame: segmentNumber * 60 + part * 30,
-      frames: 30,
+      startUnits: segmentNumber * 60_000 + part * 30_000 - run.startFrame * 1000,
+      durationUnits: 30_000,
       isIndependent: true,
       isLast: part === 1,
       bytes: new Uint8Array(size).fill(segmentNumber + part),
@@ -108,8 +108,8 @@ describe("SegmentWindow", () => {
     window.append({
       run,
       segmentNumber: number,
-      firstFrame: number * 60 + 30,
-      frames: 30,
+      startUnits: number * 60_000 + 30_000 - run.startFrame * 1000,
+      durationUnits: 30_000,
       isIndependent: true,
       isLast: true,
       bytes: new Uint8Array(10),

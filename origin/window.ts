@@ -7,7 +7,7 @@ import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import type { Position } from "#common/playlist-reach.ts";
-import { framesToMs } from "#common/units.ts";
+import { unitsToMs } from "#common/units.ts";
 
 /** How the resources of one format are called. Names carry the run, so none is ever used for other bytes. */
 export interface MediaNames {
@@ -27,12 +27,13 @@ export interface WindowOptions {
   readonly bytesMax: number;
 }
 
-/** A part as the window takes it. */
+/** A part as the window takes it. Its times are in units of the run's timescale. */
 export interface NewPart {
   readonly run: Run;
   readonly segmentNumber: number;
-  readonly firstFrame: number;
-  readonly frames: number;
+  /** From the start of the run. */
+  readonly startUnits: number;
+  readonly durationUnits: number;
   readonly isIndependent: boolean;
   readonly isLast: boolean;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -48,7 +49,7 @@ export interface NextPart {
 
 interface StoredPart {
   readonly uri: string;
-  readonly frames: number;
+  readonly durationUnits: number;
   readonly isIndependent: boolean;
   bytes: Uint8Array<ArrayBuffer>;
 }
@@ -56,9 +57,10 @@ interface StoredPart {
 interface StoredSegment {
   readonly run: Run;
   readonly number: number;
-  readonly firstFrame: number;
+  /** From the start of the run. */
+  readonly startUnits: number;
   readonly parts: StoredPart[];
-  frames: number;
+  durationUnits: number;
   byteCount: number;
   isComplete: boolean;
   /** Broken off by a hole in its run: it never becomes whole, and its successor begins a new list. */
@@ -157,8 +159,7 @@ export class SegmentWindow {
     if (!last.isComplete && last.run.id === run.id && !last.isAbandoned) {
       return nextPart(last, run, { segmentNumber: last.number, part: last.parts.length });
     }
-    const first = Math.floor(run.startFrame / (this.#options.segmentSeconds * run.fps));
-    const segmentNumber = last.run.id === run.id ? last.number + 1 : first;
+    const segmentNumber = last.run.id === run.id ? last.number + 1 : this.#firstNumber(run);
     return nextPart(last, run, { segmentNumber, part: 0 });
   }
 
@@ -169,7 +170,7 @@ export class SegmentWindow {
     let seconds = 0;
     for (const segment of this.#listedStored()) {
       if (!segment.isComplete || segment.isGap) continue;
-      const segmentSeconds = segment.frames / segment.run.fps;
+      const segmentSeconds = segment.durationUnits / segment.run.timescale;
       peak = Math.max(peak, (segment.byteCount * 8) / segmentSeconds);
       bits += segment.byteCount * 8;
       seconds += segmentSeconds;
@@ -193,24 +194,30 @@ export class SegmentWindow {
     const continues = last === undefined || goesOn(last, part);
     // What is listed stays so until the new numbers have a whole segment: a playlist without one ends players.
     if (!continues) this.#listedTo ??= this.#kept.length;
-    const segment = openSegment(part.run, part.segmentNumber, part.firstFrame);
+    const segment = openSegment(part.run, part.segmentNumber, part.startUnits);
     this.#kept.push(segment);
     return segment;
   }
 
   /** The segment that would have followed `last`, had its run gone on. */
   #addGap({ run, number }: StoredSegment): StoredSegment {
-    const frames = this.#options.segmentSeconds * run.fps;
-    const segment = openSegment(run, number + 1, (number + 1) * frames);
-    this.#kept.push({ ...segment, frames, isComplete: true, isGap: true });
+    const durationUnits = this.#options.segmentSeconds * run.timescale;
+    const startUnits = (number + 1 - this.#firstNumber(run)) * durationUnits;
+    const segment = openSegment(run, number + 1, startUnits);
+    this.#kept.push({ ...segment, durationUnits, isComplete: true, isGap: true });
     return segment;
+  }
+
+  /** Number of a run's first segment. */
+  #firstNumber(run: Run): number {
+    return Math.floor(run.startFrame / (this.#options.segmentSeconds * run.fps));
   }
 
   #addPart(segment: StoredSegment, part: NewPart): void {
     const name = this.#options.names.part?.(part.run, segment.number, segment.parts.length);
-    const { bytes, frames, isIndependent } = part;
-    segment.parts.push({ uri: name ?? "", frames, isIndependent, bytes });
-    segment.frames += frames;
+    const { bytes, durationUnits, isIndependent } = part;
+    segment.parts.push({ uri: name ?? "", durationUnits, isIndependent, bytes });
+    segment.durationUnits += durationUnits;
     segment.byteCount += bytes.length;
     this.#byteCount += bytes.length;
     if (name !== undefined) this.#media.set(name, bytes);
@@ -263,17 +270,17 @@ export class SegmentWindow {
   }
 
   #describe(segment: StoredSegment): ListedSegment {
-    const { run, number, firstFrame, frames, isComplete, isGap, parts } = segment;
+    const { run, number, startUnits, durationUnits, isComplete, isGap, parts } = segment;
     const { names } = this.#options;
     const mapUri = names.init?.(run);
     return {
       mediaSequence: number,
       uri: names.segment(run, number),
-      frames,
-      fps: run.fps,
-      startTimeMs: run.startTimeMs + framesToMs(firstFrame - run.startFrame, run.fps),
+      durationUnits,
+      timescale: run.timescale,
+      startTimeMs: run.startTimeMs + unitsToMs(startUnits, run.timescale),
       ordinal: run.ordinal,
-      isFirstOfRun: firstFrame === run.startFrame,
+      isFirstOfRun: startUnits === 0,
       isComplete,
       isGap,
       parts,
@@ -282,13 +289,13 @@ export class SegmentWindow {
   }
 }
 
-function openSegment(run: Run, number: number, firstFrame: number): StoredSegment {
+function openSegment(run: Run, number: number, startUnits: number): StoredSegment {
   return {
     run,
     number,
-    firstFrame,
+    startUnits,
     parts: [],
-    frames: 0,
+    durationUnits: 0,
     byteCount: 0,
     isComplete: false,
     isAbandoned: false,
@@ -300,16 +307,16 @@ function nextPart(last: StoredSegment, run: Run, position: Position): NextPart {
   return { run, position, hasNewInit: last.run.id !== run.id };
 }
 
-/** True where no number is missing between the two, and no frame within one run. */
+/** True where no number is missing between the two, and no time within one run. */
 function goesOn(last: StoredSegment, part: NewPart): boolean {
   if (part.segmentNumber !== last.number + 1 || last.isAbandoned) return false;
   return part.run.id === last.run.id
-    ? part.firstFrame === last.firstFrame + last.frames
+    ? part.startUnits === last.startUnits + last.durationUnits
     : beginsNextRun(last, part);
 }
 
 function beginsNextRun(last: StoredSegment, part: NewPart): boolean {
-  return part.run.ordinal === last.run.ordinal + 1 && part.firstFrame === part.run.startFrame;
+  return part.run.ordinal === last.run.ordinal + 1 && part.startUnits === 0;
 }
 
 /**

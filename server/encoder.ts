@@ -3,7 +3,7 @@
  * encoder's thread, which owns it and closes it.
  */
 import assert from "node:assert/strict";
-import type { EncodedFrame } from "#common/formats/frame.ts";
+import { type EncodedFrame, evenTimes } from "#common/formats/frame.ts";
 import type { Av } from "./encoder-av.ts";
 import type { EncoderJob } from "./encoder-messages.ts";
 import { Picture } from "./encoder-picture.ts";
@@ -55,6 +55,7 @@ export class Encoder {
         trackId: this.#job.renditions[position]?.trackId ?? 0,
         number: this.#job.startFrame + index,
         captureTimeMs,
+        ...evenTimes(index),
         ...rendition.encode(index, isKey),
       };
     });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
-import type { Run } from "#common/formats/frame.ts";
+import { evenTimes, type Run } from "#common/formats/frame.ts";
 import { silentLog } from "#common/log.ts";
 import type { EncoderOrder, EncoderReport } from "./encoder-messages.ts";
 import type { EncoderThread, EncoderThreadEvents } from "./encoder-worker.ts";
@@ -62,7 +62,7 @@ class ScriptedThread implements EncoderThread {
   /** One frame of the only rendition. */
   frame(index: number): void {
     const frame = { trackId: 1, number: this.startFrame + index, captureTimeMs: 0, isKey: index === 0 };
-    const frames = [{ ...frame, data: new Uint8Array(5) }];
+    const frames = [{ ...frame, ...evenTimes(index), data: new Uint8Array(5) }];
     this.report({ type: "frames", frames, isRepeat: false, encodeMs: 1, lagMs: 0 });
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
-import type { EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type EncodedFrame, evenTimescale, type Run } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { CanvasMemory, EncoderJob, EncoderReport } from "./encoder-messages.ts";
@@ -193,7 +193,8 @@ export class Encoding {
       ...plan,
       avcC: configs[index] ?? new Uint8Array(),
     }));
-    const run: Run = { ...this.#start, startTimeMs, fps: this.#options.fps, renditions };
+    const { fps } = this.#options;
+    const run: Run = { ...this.#start, startTimeMs, fps, timescale: evenTimescale(fps), renditions };
     this.#latest.runs++;
     this.#beganMs = this.#options.clock.monotonicMs();
     this.#failure = undefined;

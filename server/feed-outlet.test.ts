@@ -1,7 +1,13 @@
 /** Readers of the feed: history first, live after, slow ones cut off. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { FeedReader } from "#common/formats/feed.ts";
-import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
+import {
+  type CanvasFigures,
+  type EncodedFrame,
+  evenTimes,
+  evenTimescale,
+  type Run,
+} from "#common/formats/frame.ts";
 import { silentLog } from "#common/log.ts";
 import { FeedOutlet, type FeedOutletOptions } from "./feed-outlet.ts";
 
@@ -13,6 +19,7 @@ const RUN: Run = {
   startFrame: 1000 * SEGMENT_FRAMES,
   startTimeMs: 1_795_230_000_000,
   fps: FPS,
+  timescale: evenTimescale(FPS),
   renditions: [
     {
       trackId: 1,
@@ -42,6 +49,7 @@ function frame(index: number, bytes = 100): EncodedFrame {
     number: RUN.startFrame + index,
     captureTimeMs: RUN.startTimeMs + index,
     isKey: index % FPS === 0,
+    ...evenTimes(index),
     data: new Uint8Array(bytes).fill(index),
   };
 }

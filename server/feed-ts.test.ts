@@ -1,6 +1,6 @@
 /** Readers of `/feed.ts` begin with a key frame. */
 import { expect, test } from "bun:test";
-import type { EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type EncodedFrame, evenTimes, evenTimescale, type Run } from "#common/formats/frame.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { silentLog } from "#common/log.ts";
@@ -23,6 +23,7 @@ const RUN: Run = {
   startFrame: 1000,
   startTimeMs: 1_795_230_000_000,
   fps: FPS,
+  timescale: evenTimescale(FPS),
   renditions: [RENDITION, { ...RENDITION, trackId: 2, name: "360p" }],
 };
 
@@ -32,6 +33,7 @@ function frame(index: number, trackId: number): EncodedFrame {
     number: RUN.startFrame + index,
     captureTimeMs: RUN.startTimeMs + index,
     isKey: index % FPS === 0,
+    ...evenTimes(index),
     data: Uint8Array.of(0, 0, 0, 2, index % FPS === 0 ? 0x65 : 0x41, trackId),
   };
 }

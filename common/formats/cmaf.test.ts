@@ -9,7 +9,7 @@ import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
 const run = testsrcRun();
 const [rendition] = run.renditions;
 if (rendition === undefined) throw new Error("the test picture has a rendition");
-const init = writeInitSegment(rendition, run.fps);
+const init = writeInitSegment(rendition, run);
 
 function frames(from: number, to: number): EncodedFrame[] {
   return Array.from({ length: to - from }, (_, number) => testsrcFrame(run, from + number));
@@ -34,7 +34,7 @@ describe("writeInitSegment()", () => {
 
   test("43: carries avcC as it came, chroma extension of High profile included", () => {
     const avcC = Uint8Array.of(...rendition.avcC, 0xfd, 0xf8, 0xf8, 0);
-    const bytes = writeInitSegment({ ...rendition, avcC }, 25);
+    const bytes = writeInitSegment({ ...rendition, avcC }, run);
     const entry = findBoxContent(bytes, ["moov", "trak", "mdia", "minf", "stbl", "stsd"]);
     expect(entry?.toHex()).toContain(avcC.toHex());
   });
@@ -59,8 +59,17 @@ describe("writeChunk()", () => {
   test("42: decode times go on beyond 32 bits", () => {
     const index = 2 ** 32 / 1000 + 704;
     const whole = Math.ceil(index);
-    const chunk = writeChunk([{ ...testsrcFrame(run, 0), number: run.startFrame + whole }], run.startFrame);
+    const chunk = writeChunk([testsrcFrame(run, whole)], run.startFrame);
     expect(parseBuffer(chunk.buffer).fetch("tfdt")?.baseMediaDecodeTime).toBe(whole * 1000);
+  });
+
+  test("42: durations that differ stand beside their frames", () => {
+    const [first, second, third] = frames(0, 3);
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three frames");
+    const uneven = [first, { ...second, durationUnits: 1500 }, { ...third, decodeUnits: 2500 }];
+    const file = parseBuffer(writeChunk(uneven, run.startFrame).buffer);
+    expect(file.fetch("trun")?.samples?.map((sample) => sample.sample_duration)).toEqual([1000, 1500, 1000]);
+    expect(file.fetch("trun")?.data_offset).toBe((file.fetch("moof")?.size ?? 0) + 8);
   });
 
   test("capture time of the first frame stands in prft as NTP time", () => {

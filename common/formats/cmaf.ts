@@ -1,13 +1,13 @@
 /**
  * Writes CMAF for the origin: the initialization segment of a run and the chunks that parts and segments are made of.
- * Decode times count from the start of the run in thousandths of a frame, so every byte is a function of the feed.
+ * Decode times count from the start of the run, so every byte is a function of what the source says.
  */
 // ISO/IEC 23000-19 (CMAF), ISO/IEC 14496-12 8.8 (fragments), 8.16.5 (prft), ISO/IEC 14496-15 5.4.2.1 (avc1)
 import assert from "node:assert";
 import { Box, BoxParser, createFile, FullBox } from "mp4box";
-import type { EncodedFrame, Rendition } from "#common/formats/frame.ts";
+import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
 import { joinBytes, writeBoxes } from "#common/formats/mp4-boxes.ts";
-import { MEDIA_UNITS_PER_FRAME, MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 
 /** Structural brands: CMAF, and `iso6` for `tfdt` and default-base-is-moof. */
 const BRANDS = ["cmfc", "iso6", "mp41"];
@@ -23,6 +23,7 @@ const SAMPLE_IS_NOT_KEY = 0x01010000;
 const TFHD_DEFAULT_BASE_IS_MOOF = 0x020000;
 const TFHD_DEFAULT_DURATION = 0x8;
 const TRUN_DATA_OFFSET = 0x1;
+const TRUN_DURATION = 0x100;
 const TRUN_SIZE_AND_FLAGS = 0x600;
 const MDAT_HEADER_BYTES = 8;
 const MDAT_TYPE = new TextEncoder().encode("mdat");
@@ -34,12 +35,11 @@ const PRFT_IS_CAPTURE_TIME = 24;
 const NTP_EPOCH_SECONDS = 2_208_988_800;
 const NTP_FRACTION = 2 ** 32;
 
-/** `ftyp` and `moov` of one rendition: no samples, durations 0, timescale `fps` frames of 1000 units. */
+/** `ftyp` and `moov` of one rendition: no samples, durations 0, the timescale of its run. */
 export function writeInitSegment(
   rendition: Pick<Rendition, "width" | "height" | "avcC">,
-  fps: number,
+  { fps, timescale }: Pick<Run, "fps" | "timescale">,
 ): Uint8Array<ArrayBuffer> {
-  const timescale = fps * MEDIA_UNITS_PER_FRAME;
   const config = new Box();
   config.type = "avcC";
   // Passed whole: mp4box's own avcC box loses the chroma extension of High profile.
@@ -53,7 +53,7 @@ export function writeInitSegment(
     height: rendition.height,
     timescale,
     name: "canvas",
-    default_sample_duration: MEDIA_UNITS_PER_FRAME,
+    default_sample_duration: Math.round(timescale / fps),
     default_sample_flags: SAMPLE_IS_NOT_KEY,
     description: config,
   });
@@ -78,29 +78,28 @@ function movieOrder(box: Box): number {
 export function writeChunk(frames: readonly EncodedFrame[], startFrame: number): Uint8Array<ArrayBuffer> {
   const first = frames[0];
   assert(first !== undefined, "a chunk has at least one frame");
-  const index = first.number - startFrame;
   const mediaBytes = frames.reduce((sum, frame) => sum + frame.data.length, 0);
   const mdat = new Uint8Array(MDAT_HEADER_BYTES);
   new DataView(mdat.buffer).setUint32(0, MDAT_HEADER_BYTES + mediaBytes);
   mdat.set(MDAT_TYPE, 4);
   // Joined once: the frames are most of it.
   return joinBytes([
-    writeReferenceTime(first.captureTimeMs, index),
-    writeMovieFragment(frames, index),
+    writeReferenceTime(first),
+    writeMovieFragment({ frames, first, index: first.number - startFrame }),
     mdat,
     ...frames.map((frame) => frame.data),
   ]);
 }
 
 /** When the first frame was copied from the canvas. mp4box reads `prft` but has no writer for it. */
-function writeReferenceTime(captureTimeMs: number, index: number): Uint8Array {
+function writeReferenceTime({ captureTimeMs, decodeUnits }: EncodedFrame): Uint8Array {
   const ntpSeconds = captureTimeMs / MILLISECONDS_PER_SECOND + NTP_EPOCH_SECONDS;
   const content = new DataView(new ArrayBuffer(20));
   content.setUint32(0, TRACK_ID);
   // setUint32 takes the value modulo 2^32, which is what the next NTP era (from 2036) asks for.
   content.setUint32(4, Math.floor(ntpSeconds));
   content.setUint32(8, Math.floor((ntpSeconds % 1) * NTP_FRACTION));
-  content.setBigUint64(12, BigInt(index) * BigInt(MEDIA_UNITS_PER_FRAME));
+  content.setBigUint64(12, BigInt(decodeUnits));
   const box = new FullBox();
   box.type = "prft";
   box.version = 1;
@@ -109,7 +108,15 @@ function writeReferenceTime(captureTimeMs: number, index: number): Uint8Array {
   return writeBoxes(box);
 }
 
-function writeMovieFragment(frames: readonly EncodedFrame[], index: number): Uint8Array {
+interface Fragment {
+  readonly frames: readonly EncodedFrame[];
+  readonly first: EncodedFrame;
+  /** Of the first frame, counted from the start of the run. */
+  readonly index: number;
+}
+
+function writeMovieFragment({ frames, first, index }: Fragment): Uint8Array {
+  const { decodeUnits, durationUnits } = first;
   const { box } = BoxParser;
   const moof = new box.moof();
   const mfhd = moof.addBox(new box.mfhd());
@@ -119,13 +126,17 @@ function writeMovieFragment(frames: readonly EncodedFrame[], index: number): Uin
   const tfhd = traf.addBox(new box.tfhd());
   tfhd.flags = TFHD_DEFAULT_BASE_IS_MOOF | TFHD_DEFAULT_DURATION;
   tfhd.track_id = TRACK_ID;
-  tfhd.default_sample_duration = MEDIA_UNITS_PER_FRAME;
+  tfhd.default_sample_duration = durationUnits;
   const tfdt = traf.addBox(new box.tfdt());
   tfdt.version = 1;
-  tfdt.baseMediaDecodeTime = index * MEDIA_UNITS_PER_FRAME;
+  tfdt.baseMediaDecodeTime = decodeUnits;
   const trun = traf.addBox(new box.trun());
   trun.flags = TRUN_DATA_OFFSET | TRUN_SIZE_AND_FLAGS;
   trun.sample_count = frames.length;
+  if (frames.some((frame) => frame.durationUnits !== durationUnits)) {
+    trun.flags |= TRUN_DURATION;
+    trun.sample_duration = frames.map((frame) => frame.durationUnits);
+  }
   trun.sample_size = frames.map((frame) => frame.data.length);
   trun.sample_flags = frames.map((frame) => (frame.isKey ? SAMPLE_IS_KEY : SAMPLE_IS_NOT_KEY));
   trun.data_offset = 0;

@@ -4,7 +4,7 @@
  */
 // ISO/IEC 14496-12 8.8 (fragments), 8.16.5 (ProducerReferenceTimeBox), RFC 5905 6 (NTP timestamp format)
 import { BoxParser, createFile, FullBox, MP4BoxBuffer } from "mp4box";
-import type { EncodedFrame, Run } from "#common/formats/frame.ts";
+import type { EncodedFrame, FrameTimes, Run } from "#common/formats/frame.ts";
 import {
   FeedFormatError,
   findBoxContent,
@@ -29,7 +29,7 @@ const NTP_ERA_SECONDS = 2 ** 32;
 const NTP_FRACTION = 2 ** 32;
 
 /** What `prft` and `moof` say of a frame; its bytes follow in `mdat`. */
-export type FragmentHead = Omit<EncodedFrame, "data"> & { readonly dataBytes: number };
+export type FragmentHead = Omit<EncodedFrame, "data" | keyof FrameTimes> & { readonly dataBytes: number };
 
 /** The whole fragment of one frame. */
 export function writeFragment(run: Run, frame: EncodedFrame): Uint8Array {

@@ -4,7 +4,13 @@
  */
 // ISO/IEC 14496-12 8.2 to 8.8, ISO/IEC 14496-15 5.4.2.1 (AVC sample entry)
 import { Box, createFile, type ISOFile, MP4BoxBuffer } from "mp4box";
-import { framesPerSegment, RENDITIONS_MAX, type Rendition, type Run } from "#common/formats/frame.ts";
+import {
+  evenTimescale,
+  framesPerSegment,
+  RENDITIONS_MAX,
+  type Rendition,
+  type Run,
+} from "#common/formats/frame.ts";
 import { readAvcConfig } from "#common/formats/h264.ts";
 import {
   boxContent,
@@ -28,7 +34,9 @@ const FPS_MAX = 240;
 /** What the box of the run says of a rendition; the rest stands in `moov`. */
 export type RenditionRecord = Pick<Rendition, "trackId" | "name" | "bitsPerSecondMax">;
 /** What the box of the run says. */
-export type RunRecord = Omit<Run, "renditions"> & { readonly renditions: readonly RenditionRecord[] };
+export type RunRecord = Omit<Run, "renditions" | "timescale"> & {
+  readonly renditions: readonly RenditionRecord[];
+};
 
 /** `ftyp` and `moov` of a run, as bytes. The timescale of every track is `run.fps`. */
 export function writeMovie(run: Run): { readonly fileType: Uint8Array; readonly movie: Uint8Array } {
@@ -133,7 +141,7 @@ function readTracks(record: RunRecord, movie: WholeBox): Run {
     );
     return { ...rendition, ...readSampleEntry(trak, movie) };
   });
-  return { ...record, renditions };
+  return { ...record, timescale: evenTimescale(record.fps), renditions };
 }
 
 function readSampleEntry(

@@ -1,7 +1,13 @@
 /** The feed: round trips, cuts at every byte, and refusal of what is no feed. */
 import { describe, expect, test } from "bun:test";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader, FeedReader } from "#common/formats/feed.ts";
-import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
+import {
+  type CanvasFigures,
+  type EncodedFrame,
+  evenTimes,
+  evenTimescale,
+  type Run,
+} from "#common/formats/frame.ts";
 import { FeedFormatError, joinBytes, wrapBox } from "#common/formats/mp4-boxes.ts";
 
 const AVC_C = Uint8Array.fromHex(
@@ -14,6 +20,7 @@ const RUN: Run = {
   startFrame: 60 * 897_615_000,
   startTimeMs: 1_795_230_000_123.25,
   fps: 30,
+  timescale: evenTimescale(30),
   renditions: [
     { trackId: 1, name: "720p", width: 1280, height: 720, bitsPerSecondMax: 6_000_000, avcC: AVC_C },
     { trackId: 2, name: "360p", width: 640, height: 360, bitsPerSecondMax: 800_000, avcC: AVC_C },
@@ -45,6 +52,7 @@ function frame(index: number, trackId = 1): EncodedFrame {
     number: RUN.startFrame + index,
     captureTimeMs: RUN.startTimeMs + (index * 1000) / RUN.fps,
     isKey: index % RUN.fps === 0,
+    ...evenTimes(index),
     data: randomBytes(1 + ((index * 7919) % 3000), index + trackId),
   };
 }

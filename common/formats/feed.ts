@@ -13,7 +13,7 @@ import {
   writeMovie,
   writeRunBox,
 } from "#common/formats/feed-header.ts";
-import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type CanvasFigures, type EncodedFrame, evenTimes, type Run } from "#common/formats/frame.ts";
 import {
   boxContent,
   BoxSplitter,
@@ -130,13 +130,15 @@ export class FeedReader {
   }
 
   #closeFragment(box: WholeBox): void {
+    const run = this.#run;
     const head = this.#head;
-    if (head === undefined) throw new FeedFormatError("mdat without its fragment");
+    if (run === undefined || head === undefined) throw new FeedFormatError("mdat without its fragment");
     this.#head = undefined;
     const data = boxContent(box);
     if (data.length !== head.dataBytes) throw new FeedFormatError("mdat is not as long as its fragment says");
     const { trackId, number, captureTimeMs, isKey } = head;
-    this.#handlers.onFrame({ trackId, number, captureTimeMs, isKey, data });
+    const times = evenTimes(number - run.startFrame);
+    this.#handlers.onFrame({ trackId, number, captureTimeMs, isKey, data, ...times });
   }
 
   /** The pictures do not depend on events: one that cannot be read is counted and left out. */

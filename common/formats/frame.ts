@@ -2,6 +2,7 @@
  * What the encoder makes and the feed carries: the run that frames belong to, its renditions, and the frames.
  * Server, origin and their formats share these shapes.
  */
+import { MEDIA_UNITS_PER_FRAME } from "#common/units.ts";
 
 /**
  * Seconds between the moments at which a run may begin; segments of CMAF have the same length and stand on the same
@@ -38,6 +39,8 @@ export interface Run {
   readonly startTimeMs: number;
   /** Frames per second, a whole number; the rate is constant. */
   readonly fps: number;
+  /** Units a second in which the times of its frames are given. */
+  readonly timescale: number;
   /** At least one, {@link RENDITIONS_MAX} at most; the first is the full size of the canvas, or a whole multiple of it. */
   readonly renditions: readonly Rendition[];
 }
@@ -57,8 +60,15 @@ export interface Rendition {
   readonly avcC: Uint8Array;
 }
 
+/** When a frame is decoded, and for how long it is shown: in units of the run's `timescale`. */
+export interface FrameTimes {
+  /** From the start of the run, whose first frame has 0. */
+  readonly decodeUnits: number;
+  readonly durationUnits: number;
+}
+
 /** One encoded picture of one rendition. */
-export interface EncodedFrame {
+export interface EncodedFrame extends FrameTimes {
   readonly trackId: number;
   /** Counts on by one from the run's `startFrame`, without holes. */
   readonly number: number;
@@ -71,6 +81,16 @@ export interface EncodedFrame {
   readonly isKey: boolean;
   /** NAL units, each behind its length in four bytes (ISO/IEC 14496-15 5.3.4.2). */
   readonly data: Uint8Array;
+}
+
+/** The timescale of a run whose frames all last equally long. */
+export function evenTimescale(fps: number): number {
+  return fps * MEDIA_UNITS_PER_FRAME;
+}
+
+/** The times of frame `index` of such a run, counted from its start. */
+export function evenTimes(index: number): FrameTimes {
+  return { decodeUnits: index * MEDIA_UNITS_PER_FRAME, durationUnits: MEDIA_UNITS_PER_FRAME };
 }
 
 /** Figures of the canvas, carried in the feed once a second. Totals count from the start of the server. */

@@ -14,14 +14,14 @@ hls.setOptions({ strictMode: true });
 function segment(mediaSequence: number, fields: Partial<ListedSegment> = {}): ListedSegment {
   const parts = Array.from({ length: 10 }, (_, part) => ({
     uri: `0a1b2c3d-${mediaSequence}.${part}.m4s`,
-    frames: 6,
+    durationUnits: 6,
     isIndependent: part % 5 === 0,
   }));
   return {
     mediaSequence,
     uri: `0a1b2c3d-${mediaSequence}.m4s`,
-    frames: 60,
-    fps: 30,
+    durationUnits: 60,
+    timescale: 30,
     startTimeMs: Date.UTC(2026, 0, 1) + mediaSequence * 2000,
     ordinal: 3,
     isFirstOfRun: false,
@@ -35,10 +35,10 @@ function segment(mediaSequence: number, fields: Partial<ListedSegment> = {}): Li
 function lowLatency(segments: readonly ListedSegment[], fields: Partial<MediaPlaylist> = {}): string {
   return writeMediaPlaylist({
     targetDurationSeconds: 2,
-    fps: 30,
     segments,
     parts: {
-      partFrames: 6,
+      partUnits: 6,
+      timescale: 30,
       preloadHintUri: "0a1b2c3d-105.2.m4s",
       reports: [{ uri: "../360p/index.m3u8", lastMediaSequence: 105, lastPart: 1 }],
     },
@@ -46,7 +46,7 @@ function lowLatency(segments: readonly ListedSegment[], fields: Partial<MediaPla
   });
 }
 
-const open = segment(105, { isComplete: false, frames: 12, parts: segment(105).parts.slice(0, 2) });
+const open = segment(105, { isComplete: false, durationUnits: 12, parts: segment(105).parts.slice(0, 2) });
 const window = [100, 101, 102, 103, 104].map((number) => segment(number));
 
 describe("writeMediaPlaylist()", () => {
@@ -129,10 +129,9 @@ describe("writeMediaPlaylist()", () => {
     [7, 1],
     [60, 13],
   ])("19, 21: at %d fps and %d frames a part no printed part exceeds the target", (fps, partFrames) => {
-    const parts = [{ uri: "a", frames: partFrames, isIndependent: true }];
-    const text = lowLatency([segment(1, { fps, frames: 2 * fps, parts })], {
-      fps,
-      parts: { partFrames, preloadHintUri: "b", reports: [] },
+    const parts = [{ uri: "a", durationUnits: partFrames, isIndependent: true }];
+    const text = lowLatency([segment(1, { timescale: fps, durationUnits: 2 * fps, parts })], {
+      parts: { partUnits: partFrames, timescale: fps, preloadHintUri: "b", reports: [] },
     });
     const value = (pattern: RegExp): number => Number(pattern.exec(text)?.[1]);
     const target = value(/PART-TARGET=([\d.]+)/);
@@ -144,13 +143,13 @@ describe("writeMediaPlaylist()", () => {
     const listed = [50, 51].map((number) => {
       const { mapUri: _, ...rest } = segment(number, {
         uri: `r-${number}.ts`,
-        frames: 30,
+        durationUnits: 30,
         parts: [],
         startTimeMs: number * 1000 + 33.34,
       });
       return rest;
     });
-    const text = writeMediaPlaylist({ targetDurationSeconds: 1, fps: 30, segments: listed });
+    const text = writeMediaPlaylist({ targetDurationSeconds: 1, segments: listed });
     expect(text).toBe(
       `#EXTM3U
 #EXT-X-VERSION:6

@@ -3,7 +3,6 @@
  * playlists above them. Pure functions of what is listed: two origins with the same newest frame write the same text.
  */
 // draft-pantos-hls-rfc8216bis-22, Apple HLS Authoring Specification
-import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
 
 /** Content type of every playlist (section 4). */
 export const PLAYLIST_CONTENT_TYPE = "application/vnd.apple.mpegurl";
@@ -22,12 +21,11 @@ const VERSION_SEGMENTS = 6;
 /** Asked by strict readers of `EXT-X-GAP`. */
 const VERSION_GAP = 8;
 
-/** One partial segment. */
+/** One partial segment. Its duration is in units of its segment's timescale. */
 export interface ListedPart {
   /** Relative to the playlist. */
   readonly uri: string;
-  /** Duration in frames. */
-  readonly frames: number;
+  readonly durationUnits: number;
   /** True if it contains a key frame. */
   readonly isIndependent: boolean;
 }
@@ -37,9 +35,10 @@ export interface ListedSegment {
   readonly mediaSequence: number;
   /** Relative to the playlist. */
   readonly uri: string;
-  /** Duration in frames; of an open segment, so far. */
-  readonly frames: number;
-  readonly fps: number;
+  /** Duration; of an open segment, so far. */
+  readonly durationUnits: number;
+  /** Units a second of it and of its parts. */
+  readonly timescale: number;
   /** Due time of its first frame on the run's own clock, milliseconds since 1970. */
   readonly startTimeMs: number;
   /** Discontinuity sequence number of its run. */
@@ -65,8 +64,9 @@ export interface RenditionReport {
 
 /** What a media playlist has beyond its segments if it has parts. */
 export interface PartsOptions {
-  /** Longest duration of a part, in frames. */
-  readonly partFrames: number;
+  /** Longest duration of a part, in units of which a second has `timescale`. */
+  readonly partUnits: number;
+  readonly timescale: number;
   /** Name of the next part. */
   readonly preloadHintUri: string;
   /** Initialization segment of the next part, where it is not that of the last one. */
@@ -78,20 +78,19 @@ export interface MediaPlaylist {
   readonly targetDurationSeconds: number;
   /** At least one. */
   readonly segments: readonly ListedSegment[];
-  readonly fps: number;
   /** Absent in a playlist of whole segments. */
   readonly parts?: PartsOptions;
 }
 
 /** The text of a media playlist. Reloads that block are offered by both kinds. */
 export function writeMediaPlaylist(playlist: MediaPlaylist): string {
-  const { segments, parts, fps, targetDurationSeconds } = playlist;
+  const { segments, parts, targetDurationSeconds } = playlist;
   const first = segments[0];
   if (first === undefined) throw new RangeError("a media playlist lists at least one segment");
   const lines = ["#EXTM3U", `#EXT-X-VERSION:${versionOf(playlist)}`];
   lines.push(`#EXT-X-TARGETDURATION:${targetDurationSeconds}`);
   if (parts === undefined) lines.push("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES");
-  else lines.push(...partsHeader(parts.partFrames, fps));
+  else lines.push(...partsHeader(parts));
   lines.push(`#EXT-X-MEDIA-SEQUENCE:${first.mediaSequence}`);
   // A tag in the list counts for its segment: before it stands the number of the run before.
   lines.push(`#EXT-X-DISCONTINUITY-SEQUENCE:${first.ordinal - (first.isFirstOfRun ? 1 : 0)}`);
@@ -114,13 +113,13 @@ function versionOf({ parts, segments }: MediaPlaylist): number {
   return segments.some((segment) => segment.isGap === true) ? VERSION_GAP : VERSION_SEGMENTS;
 }
 
-function partsHeader(partFrames: number, fps: number): string[] {
+function partsHeader({ partUnits, timescale }: PartsOptions): string[] {
   // Rounded up: no part may ever be printed longer than the target.
-  const target = Math.ceil((partFrames * PRINTED_UNITS_PER_SECOND) / fps);
-  const holdBack = printUnits(HOLD_BACK_PARTS * target);
+  const target = Math.ceil((partUnits * PRINTED_UNITS_PER_SECOND) / timescale);
+  const holdBack = printDuration(HOLD_BACK_PARTS * target, PRINTED_UNITS_PER_SECOND);
   return [
     `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=${holdBack}`,
-    `#EXT-X-PART-INF:PART-TARGET=${printUnits(target)}`,
+    `#EXT-X-PART-INF:PART-TARGET=${printDuration(target, PRINTED_UNITS_PER_SECOND)}`,
   ];
 }
 
@@ -129,13 +128,14 @@ function segmentLines(segment: ListedSegment, withParts: boolean): string[] {
   if (withParts) {
     for (const part of segment.parts) {
       const independent = part.isIndependent ? ",INDEPENDENT=YES" : "";
-      lines.push(
-        `#EXT-X-PART:DURATION=${printFrames(part.frames, segment.fps)},URI="${part.uri}"${independent}`,
-      );
+      const duration = printDuration(part.durationUnits, segment.timescale);
+      lines.push(`#EXT-X-PART:DURATION=${duration},URI="${part.uri}"${independent}`);
     }
   }
   if (segment.isGap === true) lines.push("#EXT-X-GAP");
-  if (segment.isComplete) lines.push(`#EXTINF:${printFrames(segment.frames, segment.fps)},`, segment.uri);
+  if (segment.isComplete) {
+    lines.push(`#EXTINF:${printDuration(segment.durationUnits, segment.timescale)},`, segment.uri);
+  }
   return lines;
 }
 
@@ -183,10 +183,7 @@ export function writeMultivariantPlaylist(
   return `${lines.join("\n")}\n`;
 }
 
-function printFrames(frames: number, fps: number): string {
-  return (framesToMs(frames, fps) / MILLISECONDS_PER_SECOND).toFixed(PRINTED_DECIMALS);
-}
-
-function printUnits(units: number): string {
-  return (units / PRINTED_UNITS_PER_SECOND).toFixed(PRINTED_DECIMALS);
+/** In seconds. */
+function printDuration(units: number, timescale: number): string {
+  return (units / timescale).toFixed(PRINTED_DECIMALS);
 }

@@ -7,7 +7,8 @@ import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { silentLog } from "#common/log.ts";
 import { SOURCE_SILENCE_MS_MAX } from "./config.ts";
-import { FeedSource } from "./feed-source.ts";
+import { openFeedSource } from "./feed-source.ts";
+import type { Source } from "./source.ts";
 
 const run = testsrcRun();
 const SECRET = "a secret of some length";
@@ -25,7 +26,7 @@ afterEach(async () => {
 });
 
 interface Reading {
-  readonly source: FeedSource;
+  readonly source: Source;
   readonly heard: string[];
   readonly requests: Headers[];
 }
@@ -34,7 +35,7 @@ interface Reading {
 function read(answers: readonly (() => Response | Promise<Response>)[], clock: Clock = systemClock): Reading {
   const heard: string[] = [];
   const requests: Headers[] = [];
-  const source = new FeedSource({
+  const source = openFeedSource({
     url: "http://canvas/feed.mp4",
     secret: SECRET,
     clock,
@@ -71,7 +72,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await Bun.sleep(1);
 }
 
-describe("FeedSource", () => {
+describe("openFeedSource()", () => {
   test("opens again after an end, garbage, a refusal, and tells frames as they come", async () => {
     const { source, heard, requests } = read([
       () => new Response(feed(0, 2)),

@@ -15,7 +15,7 @@ import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
-import { FeedSource } from "./feed-source.ts";
+import { openFeedSource } from "./feed-source.ts";
 import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
 import { createLiveAnswers, readLiveRequest, REQUEST_KINDS, type RequestCounts } from "./live-answers.ts";
@@ -38,7 +38,7 @@ export async function main({
   const clock = systemClock;
   const budget = new HeldBudget(HELD_REQUESTS_MAX);
   const stream = new LiveStream({ partDurationMs: secondsToMs(config.partDuration), clock, log, budget });
-  const source = new FeedSource({
+  const source = openFeedSource({
     url: config.source,
     secret: config.clusterSecret,
     handlers: stream,

@@ -50,6 +50,16 @@ export function observedGauge<Label extends string>(options: SeriesOptions<Label
   });
 }
 
+type Declare = (name: string, help: string, read: () => number) => void;
+
+/** The same for series without labels, one line each. */
+export function declareOn(registry: Registry): { readonly counter: Declare; readonly gauge: Declare } {
+  return {
+    counter: (name, help, read) => observedCounter({ registry, name, help, read }),
+    gauge: (name, help, read) => observedGauge({ registry, name, help, read }),
+  };
+}
+
 function eachValue(
   values: number | Readonly<Record<string, number>>,
   label: string | undefined,

@@ -1,0 +1,41 @@
+/** Series of the source and of what it brings. */
+import type { Registry } from "prom-client";
+import { declareOn } from "#common/metrics.ts";
+import { msToSeconds } from "#common/units.ts";
+import type { LiveStream } from "./live-stream.ts";
+import type { Source } from "./source.ts";
+
+/** Declares the series. */
+export function declareSourceMetrics(
+  registry: Registry,
+  { source, stream }: { readonly source: Source; readonly stream: LiveStream },
+): void {
+  const { counter, gauge } = declareOn(registry);
+  gauge("spillway_origin_source_connected", "1 while the source is open.", () =>
+    Number(source.status.isConnected),
+  );
+  gauge("spillway_origin_source_silence_seconds", "Time since the last new frame.", () =>
+    msToSeconds(stream.silenceMs()),
+  );
+  counter(
+    "spillway_origin_source_reconnects_total",
+    "Times the source was opened anew.",
+    () => source.status.reconnects,
+  );
+  counter(
+    "spillway_origin_source_received_bytes_total",
+    "Received from the source.",
+    () => source.status.receivedBytes,
+  );
+  counter(
+    "spillway_origin_frames_total",
+    "Frames of all renditions, repeated ones left out.",
+    () => stream.frames,
+  );
+  counter("spillway_origin_runs_total", "Runs of the encoder seen since start.", () => stream.runs);
+  counter(
+    "spillway_origin_unreadable_feeds_total",
+    "Connections to the source that ended because of bytes that are no feed.",
+    () => source.status.unreadable,
+  );
+}

@@ -67,7 +67,7 @@ describe("answers", () => {
     expect((await origin.app.request("http://origin/live/other/index.m3u8")).status).toBe(404);
   });
 
-  test("16: a multivariant playlist lists every rendition", async () => {
+  test("16, 17: a multivariant playlist lists every rendition, in one format", async () => {
     const origin = open();
     origin.play(run, 0, 70);
     for (const file of ["index.m3u8", "ts.m3u8"]) {

@@ -94,3 +94,8 @@ export function open({ heldMax = 100, spreads = true } = {}): Origin {
 export const run = testsrcRun({ renditions: TWO });
 /** Media sequence number of its first segment. */
 export const FIRST = run.startFrame / 60;
+
+/** Name of the part that a playlist hints at; empty without a hint. */
+export function hintIn(text: string): string {
+  return /HINT:TYPE=PART,URI="([^"]+)/.exec(text)?.[1] ?? "";
+}

@@ -36,7 +36,7 @@ describe("Segmenter", () => {
     expect(cut(range(3, 10)).parts).toEqual(["1.0: 6 7", "1.1: 8 9"]);
   });
 
-  test("16: a hole leaves the segment as it is; the next one begins on the grid", () => {
+  test("14: a hole leaves the segment as it is; the next one begins on the grid", () => {
     expect(cut([6, 7, 8, 10, 11, 12, 13]).parts).toEqual(["1.0: 6 7", "hole", "2.0: 12 13"]);
   });
 

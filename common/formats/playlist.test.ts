@@ -139,7 +139,7 @@ describe("writeMediaPlaylist()", () => {
     expect(value(/PART-HOLD-BACK=([\d.]+)/)).toBeGreaterThanOrEqual(3 * target - 1e-9);
   });
 
-  test("7, 17, 36: a playlist of whole segments", () => {
+  test("4, 7, 12, 36: a playlist of whole segments", () => {
     const listed = [50, 51].map((number) => {
       const { mapUri: _, ...rest } = segment(number, {
         uri: `r-${number}.ts`,
@@ -169,7 +169,7 @@ r-51.ts
   });
 });
 
-test("writeMultivariantPlaylist() 15, 16: every attribute, and independent segments", () => {
+test("15, 16: writeMultivariantPlaylist() writes every attribute, and independent segments", () => {
   const text = writeMultivariantPlaylist(
     [
       {

@@ -67,6 +67,7 @@ describe("HeldRequests", () => {
     expect(budget.count).toBe(0);
     await Promise.all(waits);
     expect(order).toEqual(Array.from({ length: 10_000 }, (_, number) => number));
+    expect(budget.wakes.counts[0]).toBe(10_000);
   });
 
   test("reset() tells everyone that it will not come; positions may begin anew", async () => {

@@ -5,6 +5,7 @@
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload)
 import type { Clock } from "#common/clock.ts";
+import { DurationHistogram } from "#common/histogram.ts";
 
 /**
  * How a wait ended. `ready`: what was asked for is published. `overdue`: not within the longest hold. `gone`: it will
@@ -14,6 +15,8 @@ export type HeldOutcome = "ready" | "overdue" | "gone" | "full";
 
 /** Waiters woken before others get their turn: small enough that answers flow from the start. */
 const SLICE_WAITERS = 64;
+/** Buckets of {@link HeldBudget.wakes}. */
+const WAKE_BOUNDS_MS = [1, 2.5, 5, 10, 15, 25, 60, 100, 150, 200, 500];
 
 /** Bounds the waiters of several rooms together. */
 export class HeldBudget {
@@ -22,6 +25,8 @@ export class HeldBudget {
   /** Totals for metrics. */
   refused = 0;
   overdue = 0;
+  /** From the publication of what they waited for until waiters were woken. */
+  readonly wakes = new DurationHistogram(WAKE_BOUNDS_MS);
 
   constructor(countMax: number) {
     this.countMax = countMax;
@@ -36,6 +41,7 @@ interface Waiter<Outcome> {
 interface Woken<Outcome> {
   readonly waiters: readonly Waiter<Outcome>[];
   readonly outcome: Outcome;
+  readonly sinceMs: number;
   next: number;
 }
 
@@ -138,7 +144,7 @@ export class HeldRequests<Ended = never> {
 
   #wake(waiters: readonly Waiter<HeldOutcome | Ended>[], outcome: HeldOutcome | Ended): void {
     this.#budget.count -= waiters.length;
-    this.#woken.push({ waiters, outcome, next: 0 });
+    this.#woken.push({ waiters, outcome, sinceMs: this.#clock.monotonicMs(), next: 0 });
     if (this.#woken.length === 1) this.#wakeSlice();
   }
 
@@ -146,6 +152,9 @@ export class HeldRequests<Ended = never> {
     const woken = this.#woken[0];
     if (woken === undefined) return;
     const end = Math.min(woken.next + SLICE_WAITERS, woken.waiters.length);
+    if (woken.outcome === "ready") {
+      this.#budget.wakes.observe(this.#clock.monotonicMs() - woken.sinceMs, end - woken.next);
+    }
     for (; woken.next < end; woken.next++) woken.waiters[woken.next]?.resolve(woken.outcome);
     if (woken.next === woken.waiters.length) this.#woken.shift();
     // A microtask, not a turn of the event loop: in that, those who have their answer ask again before others have theirs.

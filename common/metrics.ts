@@ -2,7 +2,9 @@
  * The Prometheus registry of a node: its own series, declared in the node's `metrics.ts`, and the default process
  * metrics. Hot paths never touch prom-client: they count in plain fields, and a `collect` reads those at scrape time.
  */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { DurationHistogram } from "#common/histogram.ts";
+import { msToSeconds } from "#common/units.ts";
 
 export function createRegistry(): Registry {
   const registry = new Registry();
@@ -48,6 +50,55 @@ export function observedGauge<Label extends string>(options: SeriesOptions<Label
       eachValue(read(), label, (labels, value) => this.set(labels, value));
     },
   });
+}
+
+/** A histogram of seconds, read at scrape time. */
+export function observedHistogram(options: {
+  readonly registry: Registry;
+  readonly name: string;
+  readonly help: string;
+  readonly read: () => DurationHistogram;
+}): void {
+  const { registry, name, help, read } = options;
+  registry.registerMetric(new ObservedHistogram({ name, help, registers: [] }, read));
+}
+
+/** prom-client's own counts one value at a time; this one tells what was counted elsewhere. */
+class ObservedHistogram extends Histogram {
+  readonly #series: () => object;
+
+  constructor(configuration: ConstructorParameters<typeof Histogram>[0], read: () => DurationHistogram) {
+    super(configuration);
+    const { name, help } = configuration;
+    this.#series = () => ({
+      name,
+      help,
+      type: "histogram",
+      aggregator: "sum",
+      values: valuesOf(name, read()),
+    });
+  }
+
+  /** What prom-client makes text and JSON of; its types leave this method out. */
+  async getForPromString(): Promise<object> {
+    return this.#series();
+  }
+}
+
+function valuesOf(name: string, { boundsMs, counts, sumMs }: DurationHistogram): readonly object[] {
+  const sharedLabels = {};
+  let total = 0;
+  const buckets = counts.map((count, bucket) => {
+    total += count;
+    const boundMs = boundsMs[bucket];
+    const le = boundMs === undefined ? "+Inf" : String(msToSeconds(boundMs));
+    return { metricName: `${name}_bucket`, labels: { le }, sharedLabels, value: total };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels: {}, sharedLabels, value: msToSeconds(sumMs) },
+    { metricName: `${name}_count`, labels: {}, sharedLabels, value: total },
+  ];
 }
 
 type Declare = (name: string, help: string, read: () => number) => void;

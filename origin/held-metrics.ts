@@ -1,7 +1,7 @@
 /** Series of the requests that wait for the next part or segment. */
 import type { Registry } from "prom-client";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { declareOn } from "#common/metrics.ts";
+import { declareOn, observedHistogram } from "#common/metrics.ts";
 
 /** Declares the series. */
 export function declareHeldMetrics(registry: Registry, budget: HeldBudget): void {
@@ -21,4 +21,10 @@ export function declareHeldMetrics(registry: Registry, budget: HeldBudget): void
     "Requests answered 503 because nothing new came in time.",
     () => budget.overdue,
   );
+  observedHistogram({
+    registry,
+    name: "spillway_origin_wake_seconds",
+    help: "From the publication of a part or segment until requests that waited for it were woken.",
+    read: () => budget.wakes,
+  });
 }

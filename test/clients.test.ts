@@ -153,11 +153,17 @@ function everyBytes(length: number, size: number): number[] {
   return Array.from({ length: Math.ceil(length / size) }, (_, index) => Math.min(length, (index + 1) * size));
 }
 
-/** Part `index` of `count` of whole commands, and where each of them ends in it. */
+/** Whole commands, and where each of them ends. */
+interface Share {
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+}
+
+/** Part `index` of `count` of a pattern. */
 function shareOf(
   { bytes, starts }: Pattern,
   { index, count }: { readonly index: number; readonly count: number },
-): { readonly bytes: Uint8Array; readonly ends: Uint32Array } {
+): Share {
   const commands = starts.length - 1;
   const first = Math.floor((commands * index) / count);
   const last = Math.floor((commands * (index + 1)) / count);
@@ -180,20 +186,29 @@ async function run(command: readonly string[]): Promise<string> {
   return output;
 }
 
+/** Sends a pattern as threads of a client do, each its share on a connection of its own. */
+async function sendShares(
+  { port, pattern, threads }: { readonly port: number; readonly pattern: Pattern; readonly threads: number },
+  send: (sender: Sender, share: Share) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    Array.from({ length: threads }, async (_, index) => {
+      const sender = await Sender.connect(port);
+      await send(sender, shareOf(pattern, { index, count: threads }));
+      sender.close();
+    }),
+  );
+}
+
 /** Threads that send their lines of a shuffled picture over and over, as much as a call takes, and never read. */
 async function sendAsSturmflut(port: number, picture: Picture): Promise<number> {
   const passes = 3;
   const threads = 4;
   const pattern = picture.commands("text8", "shuffled");
-  await Promise.all(
-    Array.from({ length: threads }, async (_, index) => {
-      const { bytes } = shareOf(pattern, { index, count: threads });
-      const sender = await Sender.connect(port);
-      sender.deafen();
-      for (let pass = 0; pass < passes; pass += 1) await sender.send(bytes, [bytes.length]);
-      sender.close();
-    }),
-  );
+  await sendShares({ port, pattern, threads }, async (sender, { bytes }) => {
+    sender.deafen();
+    for (let pass = 0; pass < passes; pass += 1) await sender.send(bytes, [bytes.length]);
+  });
   return passes * PIXELS;
 }
 
@@ -201,15 +216,10 @@ async function sendAsSturmflut(port: number, picture: Picture): Promise<number> 
 async function sendAsPixelpwnr(port: number, picture: Picture): Promise<number> {
   const threads = 2;
   const pattern = picture.commands("text", "ordered");
-  await Promise.all(
-    Array.from({ length: threads }, async (_, index) => {
-      const { bytes, ends } = shareOf(pattern, { index, count: threads });
-      const sender = await Sender.connect(port);
-      expect(await sender.size()).toBe(SIZE);
-      await sender.send(bytes, ends);
-      sender.close();
-    }),
-  );
+  await sendShares({ port, pattern, threads }, async (sender, { bytes, ends }) => {
+    expect(await sender.size()).toBe(SIZE);
+    await sender.send(bytes, ends);
+  });
   return PIXELS;
 }
 
@@ -218,15 +228,10 @@ async function sendBinary(port: number, picture: Picture): Promise<number> {
   const threads = 3;
   const burstBytes = 4_099;
   const pattern = picture.commands("pb", "shuffled");
-  await Promise.all(
-    Array.from({ length: threads }, async (_, index) => {
-      const { bytes } = shareOf(pattern, { index, count: threads });
-      const sender = await Sender.connect(port);
-      expect(await sender.size()).toBe(SIZE);
-      await sender.send(bytes, everyBytes(bytes.length, burstBytes));
-      sender.close();
-    }),
-  );
+  await sendShares({ port, pattern, threads }, async (sender, { bytes }) => {
+    expect(await sender.size()).toBe(SIZE);
+    await sender.send(bytes, everyBytes(bytes.length, burstBytes));
+  });
   return PIXELS;
 }
 

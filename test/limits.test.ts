@@ -5,54 +5,22 @@
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import type { FloodOrder } from "./flood-worker.ts";
-import { flags, freePorts, getText, metric, paint, Program, TemporaryFolder, waitFor } from "./harness.ts";
+import { flags, freePorts, paint, TemporaryFolder, waitFor } from "./harness.ts";
+import { RECEIVE_PATHS, ServerAlone } from "./server-alone.ts";
 
-const RECEIVE_PATHS = process.platform === "linux" ? ["listen", "epoll"] : ["listen"];
 const WIDTH = 320;
 const HEIGHT = 180;
 /** Far more than the sockets at both ends of a connection hold that nobody reads. */
 const FLOOD_LINES = 600_000;
-/** The line of a PROXY header, of a player at an address. */
 /** Pixels after which two floods are compared, and how often at most. */
 const RATIO_PIXELS = 20_000_000;
 const RATIOS_MAX = 6;
+/** The line of a PROXY header, of a player at an address. */
 const HEADER_OF = (address: string): string => `PROXY TCP4 ${address} 127.0.0.1 40000 1234\r\n`;
 
-/** A server alone. */
-class Server implements AsyncDisposable {
-  readonly port: number;
-  readonly #program: Program;
-  readonly #http: number;
-  readonly #folder = new TemporaryFolder();
-
-  constructor(receive: string, options: Readonly<Record<string, string | number>>) {
-    const [port = 0, http = 0] = freePorts(2);
-    this.port = port;
-    this.#http = http;
-    this.#program = new Program([
-      "server",
-      ...flags({ receive, "pixelflut-port": port, "server-port": http, "data-dir": this.#folder.path }),
-      ...flags({ width: WIDTH, height: HEIGHT, fps: 1, ...options }),
-    ]);
-  }
-
-  async ready(): Promise<void> {
-    await waitFor("the server to listen", () => this.metric("spillway_server_threads"));
-    await waitFor("the log to say so", () => this.log.includes("Listening"));
-  }
-
-  get log(): string {
-    return this.#program.output + this.#program.errors;
-  }
-
-  async metric(series: string): Promise<number> {
-    return metric(await getText(`http://127.0.0.1:${this.#http}/metrics`), series);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#program[Symbol.asyncDispose]();
-    this.#folder[Symbol.dispose]();
-  }
+/** A server alone with the small canvas of these tests. */
+function serve(receive: string, options: Readonly<Record<string, string | number>>): ServerAlone {
+  return new ServerAlone({ receive, width: WIDTH, height: HEIGHT, fps: 1, ...options });
 }
 
 /** A player's connection. */
@@ -125,7 +93,7 @@ const SIZE = `SIZE ${WIDTH} ${HEIGHT}\n`;
 
 describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   test("denies connections beyond the limits in one line, lets others in, and gives places back", async () => {
-    await using server = new Server(receive, {
+    await using server = serve(receive, {
       "connections-per-prefix": 2,
       "connections-max": 5,
       "prefix-v4": 32,
@@ -171,7 +139,7 @@ describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   });
 
   test("keeps players and places apart through a storm of connections", async () => {
-    await using server = new Server(receive, { "connections-per-prefix": 20, "connections-max": 30 });
+    await using server = serve(receive, { "connections-per-prefix": 20, "connections-max": 30 });
     await server.ready();
     using loyal = new Player(server.port, "127.0.0.9");
     expect(await loyal.ask("SIZE")).toBe(SIZE);
@@ -193,7 +161,7 @@ describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   });
 
   test("takes PROXY headers from the balancers named, and from nobody else", async () => {
-    await using server = new Server(receive, {
+    await using server = serve(receive, {
       "connections-per-prefix": 1,
       "proxy-protocol-from": "127.0.0.0/30",
     });
@@ -233,7 +201,7 @@ describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   });
 
   test("slows a player down to its rate and loses nothing", async () => {
-    await using server = new Server(receive, { "mbit-per-prefix": 40 });
+    await using server = serve(receive, { "mbit-per-prefix": 40 });
     await server.ready();
     const pixels = 400_000;
     const lines = Array.from({ length: pixels }, (_, index) => {
@@ -267,7 +235,7 @@ describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   ])(
     "gives 100 connections of one %s between %d and %d times the pixels of one",
     async (fairShare, ratioMin, ratioMax) => {
-      await using server = new Server(receive, { "fair-share": fairShare, "server-threads": 1 });
+      await using server = serve(receive, { "fair-share": fairShare, "server-threads": 1 });
       await server.ready();
       // Their pixels land, those of the other fall outside: so the server counts them apart.
       using _many = new Flood({ port: server.port, from: "127.0.0.1", connections: 100, bytes: pixelsAt(0) });
@@ -300,7 +268,7 @@ describe.each(RECEIVE_PATHS)("a server with --receive %s", (receive) => {
   );
 
   test("closes players that send nothing, with a line, and no others", async () => {
-    await using server = new Server(receive, { "idle-seconds": 2 });
+    await using server = serve(receive, { "idle-seconds": 2 });
     await server.ready();
     using silent = new Player(server.port);
     using once = new Player(server.port);

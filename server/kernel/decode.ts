@@ -5,9 +5,19 @@
  * call there would move all constants to the stack.
  */
 import { height, width } from "./state.ts";
+import { LINE_FEED } from "./words.ts";
 
 /** The ten bytes of the mask that finds a command's shape. */
 export const SHAPE_MASK: i32 = 0x3ff;
+
+/** The places of line ends in the 32 bytes at `at`. */
+export function lineFeedsIn(at: usize): u32 {
+  const lineFeed = i8x16.splat(<i8>LINE_FEED);
+  return (
+    i8x16.bitmask(i8x16.eq(v128.load(at), lineFeed)) |
+    (i8x16.bitmask(i8x16.eq(v128.load(at, 16), lineFeed)) << 16)
+  );
+}
 
 /** The places of spaces in the first ten bytes of `text`. */
 export function shapeOf(text: v128): i32 {

@@ -3,7 +3,7 @@
  * commands that are alike step over a few of them and go on, in place of returning to the framing.
  */
 import { runLine } from "./commands.ts";
-import { lettersOf, shapeOf, wrongLanes } from "./decode.ts";
+import { lettersOf, lineFeedsIn, shapeOf, wrongLanes } from "./decode.ts";
 import { TABLE_LENGTHS, TABLE_SHUFFLES } from "./layout.ts";
 import { runSerial } from "./pixel-lines.ts";
 import { hasRoomForMany } from "./replies.ts";
@@ -32,10 +32,7 @@ export function findBehindOdd(from: usize, to: usize): usize {
   for (let line = 0; line < LINES_MAX; line++) {
     if (<isize>(to - at) < <isize>ODD_READ_BYTES) return 0;
     if ((load<u32>(at) & PX_MASK) !== PX_ && !isGarbage(load<u8>(at))) return 0;
-    const lineFeed = i8x16.splat(<i8>LINE_FEED);
-    const found =
-      i8x16.bitmask(i8x16.eq(v128.load(at), lineFeed)) |
-      (i8x16.bitmask(i8x16.eq(v128.load(at, 16), lineFeed)) << 16);
+    const found = lineFeedsIn(at);
     if (found === 0) return 0;
     at += <usize>ctz(found) + 1;
     if (<u32>load<u8>(at) === LETTER_P) return at;
@@ -53,23 +50,15 @@ function isGarbage(first: u32): bool {
 
 /** True where the line at `at` is too short to set a colour of six digits, or the next is not about a pixel. */
 export function isOdd(at: usize): bool {
-  const lineFeed = i8x16.splat(<i8>LINE_FEED);
-  const found =
-    i8x16.bitmask(i8x16.eq(v128.load(at), lineFeed)) |
-    (i8x16.bitmask(i8x16.eq(v128.load(at, 16), lineFeed)) << 16);
-  const length = <usize>ctz(found);
+  const length = <usize>ctz(lineFeedsIn(at));
   return length < GET_BYTES_MAX || (load<u32>(at + length + 1) & PX_MASK) !== PX_;
 }
 
 /** Carries out the lines from `from` to `until`, an address that {@link findBehindOdd} has found. */
 export function runOdd(record: usize, from: usize, until: usize, offsetX: i32, offsetY: i32): void {
-  const wanted = i8x16.splat(<i8>LINE_FEED);
   let at = from;
   while (at < until) {
-    const found =
-      i8x16.bitmask(i8x16.eq(v128.load(at), wanted)) |
-      (i8x16.bitmask(i8x16.eq(v128.load(at, 16), wanted)) << 16);
-    const lineFeed = at + <usize>ctz(found);
+    const lineFeed = at + <usize>ctz(lineFeedsIn(at));
     if (<u32>load<u8>(at) !== LETTER_P) {
       if (lineFeed > at) countInvalidLine();
     } else {

@@ -6,6 +6,7 @@ import { OPAQUE } from "./canvas.ts";
 import {
   lettersOf,
   limitsOfTwo,
+  lineFeedsIn,
   offsetOf,
   pairsOf,
   placeOf,
@@ -143,10 +144,7 @@ function setDeferred(from: usize, to: usize): usize {
 
 /** The address of a command that begins behind one of the next LFs, or 0 where none is near. */
 function findCommand(at: usize): usize {
-  const lineFeed = i8x16.splat(0x0a);
-  let found: u32 =
-    i8x16.bitmask(i8x16.eq(v128.load(at), lineFeed)) |
-    (i8x16.bitmask(i8x16.eq(v128.load(at, 16), lineFeed)) << 16);
+  let found = lineFeedsIn(at);
   while (found !== 0) {
     const next = at + <usize>ctz(found) + 1;
     if ((load<u32>(next) & PX_MASK) === PX_) return next;

@@ -30,6 +30,11 @@ export function unitsToMs(units: number, timescale: number): number {
   return (units * MILLISECONDS_PER_SECOND) / timescale;
 }
 
+/** The whole number of units nearest to `durationMs`, where a second has `timescale` of them. */
+export function msToUnits(durationMs: number, timescale: number): number {
+  return Math.round((durationMs * timescale) / MILLISECONDS_PER_SECOND);
+}
+
 /** The whole number of frames nearest to `durationMs`, at least 1. */
 export function msToFrames(durationMs: number, fps: number): number {
   return Math.max(1, Math.round((durationMs * fps) / MILLISECONDS_PER_SECOND));

@@ -8,12 +8,12 @@ import { FIGURES, FIRST, open, run, TWO } from "./origin-fixture.ts";
 hls.setOptions({ strictMode: true });
 
 describe("a source that begins anew", () => {
-  const following = (startFrame: number): Run =>
+  const following = (startFrame: number, afterMs = 20_000): Run =>
     testsrcRun({
       id: "11111111",
       ordinal: 8,
       startFrame,
-      startTimeMs: run.startTimeMs + 20_000,
+      startTimeMs: run.startTimeMs + afterMs,
       renditions: TWO,
     });
 
@@ -46,6 +46,28 @@ describe("a source that begins anew", () => {
     expect(ts.includes("#EXT-X-VERSION:8\n")).toBe(gaps["ts.m3u8"] > 0);
     for (const [, name = ""] of ts.matchAll(/GAP\n#EXTINF:1\.00000,\n(.*)/g)) {
       expect((await origin.get(`64p/${name}`)).status).toBe(404);
+    }
+  });
+
+  test("12, 14: a gap is as long as what is missing, so that dates never go back behind it", async () => {
+    const origin = open();
+    origin.play(run, 0, 240);
+    // The next run begins 0.3 s after the last frame, in the slot after the one that nobody saw.
+    origin.play(following(run.startFrame + 300, 8300), 0, 61);
+    const text = await origin.text("64p/index.m3u8");
+    expect(text).toContain(
+      `#EXT-X-GAP\n#EXTINF:0.30000,\n${run.id}-${FIRST + 4}.m4s\n#EXT-X-DISCONTINUITY\n`,
+    );
+    for (const file of ["index.m3u8", "ts.m3u8"]) {
+      const segments = (await origin.text(`64p/${file}`)).matchAll(
+        /DATE-TIME:(.*)(?:\n#.*)*?\n#EXTINF:([\d.]+)/g,
+      );
+      let endMs = 0;
+      for (const [, date = "", seconds = ""] of segments) {
+        expect(Date.parse(date)).toBeGreaterThanOrEqual(endMs - 1);
+        endMs = Date.parse(date) + Number(seconds) * 1000;
+      }
+      expect(endMs).toBeGreaterThanOrEqual(run.startTimeMs + 8300 + 1000);
     }
   });
 

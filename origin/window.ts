@@ -7,7 +7,7 @@ import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import type { Position } from "#common/playlist-reach.ts";
-import { unitsToMs } from "#common/units.ts";
+import { msToUnits, unitsToMs } from "#common/units.ts";
 
 /** How the resources of one format are called. Names carry the run, so none is ever used for other bytes. */
 export interface MediaNames {
@@ -190,7 +190,8 @@ export class SegmentWindow {
   #begin(part: NewPart): StoredSegment {
     let last = this.#kept.at(-1);
     const missing = last === undefined ? 0 : missingBefore(part, last, this.#options.segmentSeconds);
-    for (let count = 0; count < missing && last !== undefined; count++) last = this.#addGap(last);
+    for (let left = missing; left > 0 && last !== undefined; left--)
+      last = this.#addGap(last, part.run, left);
     const continues = last === undefined || goesOn(last, part);
     // What is listed stays so until the new numbers have a whole segment: a playlist without one ends players.
     if (!continues) this.#listedTo ??= this.#kept.length;
@@ -199,12 +200,17 @@ export class SegmentWindow {
     return segment;
   }
 
-  /** The segment that would have followed `last`, had its run gone on. */
-  #addGap({ run, number }: StoredSegment): StoredSegment {
-    const durationUnits = this.#options.segmentSeconds * run.timescale;
-    const startUnits = (number + 1 - this.#firstNumber(run)) * durationUnits;
-    const segment = openSegment(run, number + 1, startUnits);
-    this.#kept.push({ ...segment, durationUnits, isComplete: true, isGap: true });
+  /** The next of `left` segments that were never made between `last` and the run `next`: they share the time that is missing. */
+  #addGap(last: StoredSegment, next: Run, left: number): StoredSegment {
+    const { run, number } = last;
+    const startUnits = last.startUnits + last.durationUnits;
+    const missingUnits = msToUnits(next.startTimeMs - run.startTimeMs, run.timescale) - startUnits;
+    const frameUnits = run.timescale / run.fps;
+    const wholeUnits = this.#options.segmentSeconds * run.timescale;
+    const durationUnits = Math.min(wholeUnits, Math.max(frameUnits, Math.floor(missingUnits / left)));
+    const opened = openSegment(run, number + 1, startUnits);
+    const segment = { ...opened, durationUnits, isComplete: true, isGap: true };
+    this.#kept.push(segment);
     return segment;
   }
 

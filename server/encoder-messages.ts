@@ -19,6 +19,8 @@ export interface EncoderJob {
   readonly renditions: readonly RenditionPlan[];
   /** Number of the first frame. */
   readonly startFrame: number;
+  /** It is not dated before this, milliseconds since 1970. */
+  readonly startTimeMsMin: number;
   /** One 32-bit integer, shared: how many `frames` reports of this run the main thread has taken. */
   readonly takenReports: SharedArrayBuffer;
 }

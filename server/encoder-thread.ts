@@ -72,7 +72,7 @@ async function beginRun(job: EncoderJob): Promise<void> {
     },
     onBehind: leaveBehind,
   });
-  const startTimeMs = systemClock.wallMs();
+  const startTimeMs = Math.max(systemClock.wallMs(), job.startTimeMsMin);
   open = {
     job,
     encoder,

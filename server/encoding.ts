@@ -94,6 +94,8 @@ export class Encoding {
   readonly #latest = { encodeMsTotal: 0, encodeMs: 0, lagMs: 0, encodedBytes: 0, runs: 0, failures: 0 };
   #thread: EncoderThread | undefined;
   #start: RunStart | undefined;
+  /** The latest that has begun. */
+  #run: Run | undefined;
   #takenReports = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   #lastFrameMs: number | undefined;
   /** When the run at hand began; `undefined` before it has. */
@@ -159,9 +161,10 @@ export class Encoding {
     this.#start = this.#store.beginRun(fps);
     this.#beganMs = undefined;
     this.#takenReports = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const { startFrame } = this.#start;
+    const { startFrame, startTimeMsMin } = this.#start;
     const takenReports = this.#takenReports;
-    const job: EncoderJob = { canvas, fps, preset, renditions: this.#plans, startFrame, takenReports };
+    const renditions = this.#plans;
+    const job: EncoderJob = { canvas, fps, preset, renditions, startFrame, startTimeMsMin, takenReports };
     this.#thread?.send({ type: "begin", job });
     this.#silentChecks = 0;
     this.#checkLater();
@@ -194,13 +197,15 @@ export class Encoding {
       avcC: configs[index] ?? new Uint8Array(),
     }));
     const { fps } = this.#options;
-    const run: Run = { ...this.#start, startTimeMs, fps, timescale: evenTimescale(fps), renditions };
+    const { id, ordinal, startFrame } = this.#start;
+    const timescale = evenTimescale(fps);
+    const run: Run = { id, ordinal, startFrame, startTimeMs, fps, timescale, renditions };
+    this.#run = run;
     this.#latest.runs++;
     this.#beganMs = this.#options.clock.monotonicMs();
     this.#failure = undefined;
     this.#isOpen = true;
     for (const sink of this.#options.sinks) sink.beginRun(run);
-    const { id, ordinal, startFrame } = run;
     this.#options.log.info("The encoder runs", {
       run: id,
       ordinal,
@@ -223,7 +228,7 @@ export class Encoding {
     for (const frame of frames) {
       this.#latest.encodedBytes += frame.data.length;
       // Nobody may see a number that is not on disk.
-      this.#store.reserve(frame.number, this.#options.fps);
+      if (this.#run !== undefined) this.#store.reserve(frame.number, this.#run);
       for (const sink of this.#options.sinks) sink.addFrame(frame);
     }
   }

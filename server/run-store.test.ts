@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
+import type { Run } from "#common/formats/frame.ts";
 import { type Log, silentLog } from "#common/log.ts";
 import { RunStore } from "./run-store.ts";
 
@@ -21,8 +22,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dataDir, { recursive: true }));
 
-function openStore(log: Log = silentLog): RunStore {
-  return new RunStore({ dataDir, clock: new FakeClock(WALL_MS), log });
+function openStore(log: Log = silentLog, wallMs = WALL_MS): RunStore {
+  return new RunStore({ dataDir, clock: new FakeClock(wallMs), log });
+}
+
+/** A run as it began at {@link WALL_MS}. */
+function begun(
+  { startFrame }: Pick<Run, "startFrame">,
+  fps = FPS,
+): Pick<Run, "fps" | "startFrame" | "startTimeMs"> {
+  return { fps, startFrame, startTimeMs: WALL_MS };
 }
 
 describe("RunStore.beginRun()", () => {
@@ -38,14 +47,14 @@ describe("RunStore.beginRun()", () => {
     const before = openStore();
     const first = before.beginRun(FPS);
     for (let number = first.startFrame; number < first.startFrame + 200; number++)
-      before.reserve(number, FPS);
+      before.reserve(number, begun(first));
     before.close();
     const store = openStore();
     const second = store.beginRun(FPS);
     // 200 frames reach into the fourth segment.
     expect(second).toMatchObject({ ordinal: first.ordinal + 1, startFrame: first.startFrame + 4 * 60 });
     expect(second.id).not.toBe(first.id);
-    store.reserve(second.startFrame, FPS);
+    store.reserve(second.startFrame, begun(second));
     expect(store.beginRun(FPS).startFrame).toBe(second.startFrame + 60);
     store.close();
   });
@@ -60,9 +69,28 @@ describe("RunStore.beginRun()", () => {
   test("keeps segments going up when the frame rate changes", () => {
     const store = openStore();
     const { startFrame } = store.beginRun(60);
-    store.reserve(startFrame, 60);
+    store.reserve(startFrame, begun({ startFrame }, 60));
     expect(store.beginRun(25).startFrame).toBe((startFrame / 120 + 1) * 50);
     store.close();
+  });
+
+  test("12: dates never go back: not within a process, nor where the clock was set back between two", () => {
+    const store = openStore();
+    const first = store.beginRun(FPS);
+    expect(first.startTimeMsMin).toBe(0);
+    for (let index = 0; index < 75; index++) store.reserve(first.startFrame + index, begun(first));
+    expect(store.beginRun(FPS).startTimeMsMin).toBe(WALL_MS + 2500);
+    store.close();
+    // The second segment is the last one on disk; how much of it was shown is not.
+    for (const [setTo, startTimeMsMin] of [
+      [-3_600_000, 4000],
+      [1999, 4000],
+      [2600, -WALL_MS],
+    ] as const) {
+      const next = openStore(silentLog, WALL_MS + setTo);
+      expect(next.beginRun(FPS).startTimeMsMin).toBe(WALL_MS + startTimeMsMin);
+      next.close();
+    }
   });
 
   test.each([
@@ -96,12 +124,16 @@ describe("RunStore.reserve()", () => {
     const { ordinal, startFrame } = store.beginRun(FPS);
     const path = join(dataDir, "server/run.json");
     expect(existsSync(path)).toBe(false);
-    store.reserve(startFrame, FPS);
-    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ ordinal, lastSegment: startFrame / 60 });
+    store.reserve(startFrame, begun({ startFrame }));
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({
+      ordinal,
+      lastSegment: startFrame / 60,
+      lastSegmentMs: WALL_MS,
+    });
     rmSync(path);
-    store.reserve(startFrame + 59, FPS);
+    store.reserve(startFrame + 59, begun({ startFrame }));
     expect(existsSync(path)).toBe(false);
-    store.reserve(startFrame + 60, FPS);
+    store.reserve(startFrame + 60, begun({ startFrame }));
     expect(existsSync(path)).toBe(true);
     store.close();
   });
@@ -112,8 +144,8 @@ describe("RunStore.reserve()", () => {
     const { startFrame } = store.beginRun(FPS);
     store.close();
     rmSync(join(dataDir, "server"), { recursive: true });
-    store.reserve(startFrame, FPS);
-    store.reserve(startFrame + 60, FPS);
+    store.reserve(startFrame, begun({ startFrame }));
+    store.reserve(startFrame + 60, begun({ startFrame }));
     expect(errors.length).toBe(1);
   });
 });

@@ -10,7 +10,7 @@ import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode } from "#common/errors.ts";
 import { framesPerSegment, type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
-import { msToSeconds } from "#common/units.ts";
+import { framesToMs, msToSeconds, secondsToMs } from "#common/units.ts";
 import { openDataFolder } from "./run-store-lock.ts";
 
 const RECORD_FILE = "run.json";
@@ -25,11 +25,16 @@ const ORDINAL_START_MS = Date.UTC(2026, 0, 1);
 const MILLISECONDS_PER_HOUR = 3_600_000;
 
 /** The fields of a {@link Run} that must not go back. */
-export type RunStart = Pick<Run, "id" | "ordinal" | "startFrame">;
+export interface RunStart extends Pick<Run, "id" | "ordinal" | "startFrame"> {
+  /** Its first frame must not be dated before this, milliseconds since 1970: what was shown before ends here. */
+  readonly startTimeMsMin: number;
+}
 
 interface RunRecord {
   readonly ordinal: number;
   readonly lastSegment: number;
+  /** When that segment began by the dates of its run, milliseconds since 1970. Absent in records of earlier versions. */
+  readonly lastSegmentMs?: number;
 }
 
 export interface RunStoreOptions {
@@ -50,6 +55,8 @@ export class RunStore {
   readonly #path: string;
   readonly #unlock: () => void;
   #record: RunRecord | undefined;
+  /** End of the last frame that was shown, by the dates of its run; `undefined` where this process has shown none. */
+  #shownEndMs: number | undefined;
   #isFailing = false;
 
   /** Throws `StartError` where the folder cannot be used or is in use. */
@@ -69,17 +76,22 @@ export class RunStore {
       this.#record === undefined
         ? Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1
         : this.#record.lastSegment + 1;
+    const startTimeMsMin = this.#shownEndMs ?? endOfRecord(this.#record, wallMs);
     // Not yet reserved: a run that never shows a frame uses up no number.
-    this.#record = { ordinal, lastSegment: segment - 1 };
-    return { id: randomBytes(4).toString("hex"), ordinal, startFrame: segment * framesPerSegment(fps) };
+    this.#record = { ...this.#record, ordinal, lastSegment: segment - 1 };
+    const id = randomBytes(4).toString("hex");
+    return { id, ordinal, startFrame: segment * framesPerSegment(fps), startTimeMsMin };
   }
 
-  /** To be called before frame `number` is shown to anybody. Writes once a segment. */
-  reserve(number: number, fps: number): void {
-    const segment = Math.floor(number / framesPerSegment(fps));
+  /** To be called before frame `number` of `run` is shown to anybody. Writes once a segment. */
+  reserve(number: number, run: Pick<Run, "fps" | "startFrame" | "startTimeMs">): void {
+    const segmentFrames = framesPerSegment(run.fps);
+    const segment = Math.floor(number / segmentFrames);
     if (this.#record === undefined) throw new TypeError("No run was begun");
+    this.#shownEndMs = dueMs(run, number + 1);
     if (segment <= this.#record.lastSegment) return;
-    this.#record = { ordinal: this.#record.ordinal, lastSegment: segment };
+    const lastSegmentMs = Math.round(dueMs(run, segment * segmentFrames));
+    this.#record = { ordinal: this.#record.ordinal, lastSegment: segment, lastSegmentMs };
     this.#write(this.#record);
   }
 
@@ -123,14 +135,36 @@ export class RunStore {
   }
 }
 
+/** When frame `number` is due by the dates of its run. */
+function dueMs(
+  { startFrame, startTimeMs, fps }: Pick<Run, "fps" | "startFrame" | "startTimeMs">,
+  number: number,
+): number {
+  return startTimeMs + framesToMs(number - startFrame, fps);
+}
+
+/**
+ * Where what another process has shown ends at the latest, or 0: after a kill the frame is not known, only the segment,
+ * and dates that run ahead of the clock for good are worth avoiding. The end matters where the clock was set back.
+ */
+function endOfRecord(record: RunRecord | undefined, wallMs: number): number {
+  const segmentMs = record?.lastSegmentMs;
+  if (segmentMs === undefined || wallMs >= segmentMs) return 0;
+  return segmentMs + secondsToMs(SEGMENT_SECONDS);
+}
+
 function parseRecord(text: string): RunRecord {
   const value: unknown = JSON.parse(text);
   if (typeof value !== "object" || value === null) throw new TypeError("not an object");
-  const { ordinal, lastSegment }: { ordinal?: unknown; lastSegment?: unknown } = value;
+  const {
+    ordinal,
+    lastSegment,
+    lastSegmentMs,
+  }: { ordinal?: unknown; lastSegment?: unknown; lastSegmentMs?: unknown } = value;
   if (!isRecorded(ordinal) || !isRecorded(lastSegment)) {
     throw new TypeError("ordinal or lastSegment is out of range");
   }
-  return { ordinal, lastSegment };
+  return { ordinal, lastSegment, ...(isRecorded(lastSegmentMs) && { lastSegmentMs }) };
 }
 
 function isRecorded(field: unknown): field is number {

@@ -14,7 +14,7 @@ const DECIMAL_PATTERN = /^\d{1,15}$/;
 
 /**
  * Reads the delivery directives out of a query. Everything else in it is ignored, so that any order and any foreign
- * parameter meets the same playlist. `_HLS_skip` is ignored too: a full playlist is a right answer to it.
+ * parameter meets the same playlist; `_HLS_skip` is read by {@link asksForDelta}.
  *
  * @param query without `?`
  * @returns `undefined` without directives, `"malformed"` for those that deserve 400 (6.2.5.2)
@@ -32,4 +32,14 @@ export function readDirectives(query: string): Directives | "malformed" | undefi
   if (!DECIMAL_PATTERN.test(segmentNumber)) return "malformed";
   if (part !== undefined && !DECIMAL_PATTERN.test(part)) return "malformed";
   return { segmentNumber: Number(segmentNumber), part: part === undefined ? undefined : Number(part) };
+}
+
+/**
+ * True for a query that asks for a delta update, with or without other directives. `v2` allows to leave out date ranges
+ * too, of which there are none here. Any other value, or several, ask for nothing.
+ */
+export function asksForDelta(query: string): boolean {
+  if (!query.includes("_HLS_skip")) return false;
+  const [skip, second] = new URLSearchParams(query).getAll("_HLS_skip");
+  return second === undefined && (skip === "YES" || skip === "v2");
 }

@@ -6,12 +6,18 @@ import {
   choice,
   decimal,
   httpUrl,
+  integer,
   port,
   text,
   type ConfigOf,
   type OptionSet,
 } from "#common/options.ts";
 import { MEBIBYTE } from "#common/units.ts";
+
+/** Length of the window that playlists list, in seconds. The feed's history (54 s) refills it whole after a restart. */
+export const WINDOW_SECONDS = 24;
+/** Delta updates are offered where the window is longer than this (Apple's rule 14.4). */
+export const SKIP_WINDOW_SECONDS = 120;
 
 export const originOptions = {
   "origin-port": port({
@@ -46,6 +52,15 @@ export const originOptions = {
     min: 0.05,
     max: 1,
   }),
+  "window-seconds": integer({
+    table: "origin",
+    description:
+      "Length of the window that playlists list, in seconds; an odd number counts as one less. Above 120 delta updates are offered. Media of twice as long are in memory: where 256 MiB for each rendition and format do not hold that, the default is used instead, with an error in the log.",
+    valueName: "<seconds>",
+    default: WINDOW_SECONDS,
+    min: 12,
+    max: 900,
+  }),
   spread: choice({
     table: "origin",
     description: "Hand viewers to live edges in the multivariant playlist, or serve everyone from here.",
@@ -59,13 +74,20 @@ export type OriginConfig = ConfigOf<typeof commonOptions & typeof originOptions>
 /** Whole seconds of a segment, which are also the target durations (hls.js and AVPlayer want whole seconds). */
 export const CMAF_SEGMENT_SECONDS = SEGMENT_SECONDS;
 export const TS_SEGMENT_SECONDS = 1;
-/** Length of the window that playlists list, in seconds. The feed's history (54 s) refills it whole after a restart. */
-export const WINDOW_SECONDS = 24;
 /**
  * Bytes of one window of one rendition, unlisted segments included. Past it the oldest segments go, listed or not;
  * at 50 s and two formats this is 40 Mbit/s, more than any rendition here has.
  */
 export const WINDOW_BYTES_MAX = 256 * MEBIBYTE;
+
+/** How much more than its bit rate says a rendition may have, as MPEG-TS. */
+const CONTAINER_FACTOR = 1.15;
+
+/** True where {@link WINDOW_BYTES_MAX} holds a window of so many seconds, unlisted segments included. */
+export function fitsWindow(windowSeconds: number, bitsPerSecond: number): boolean {
+  const keptSeconds = 2 * windowSeconds + 2 * CMAF_SEGMENT_SECONDS;
+  return (keptSeconds * bitsPerSecond * CONTAINER_FACTOR) / 8 <= WINDOW_BYTES_MAX;
+}
 
 /** Playlist reloads and hinted parts held at once; past it 503 with Retry-After. */
 export const HELD_REQUESTS_MAX = 20_000;

@@ -3,7 +3,7 @@
  * straight from the socket, past the router; one request costs one look at its URL and headers made before.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives), B.1 (caching)
-import { readDirectives } from "#common/delivery-directives.ts";
+import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { RenditionStream } from "./rendition.ts";
@@ -95,21 +95,31 @@ function answerPlaylist(request: Request, track: Track, query: string): Response
     return plainResponse(400, "_HLS_msn and _HLS_part are decimal integers, each given once");
   }
   const { targetDurationSeconds } = track;
+  const isDelta = asksForDelta(query);
   if (directives === undefined) {
     const seconds = Math.max(1, Math.floor(targetDurationSeconds / 2));
-    return answerReload(request, track.current(), seconds);
+    return answerReload(track.current(), { request, seconds, isDelta });
   }
-  const seconds = 6 * targetDurationSeconds;
+  const asked = { request, seconds: 6 * targetDurationSeconds, isDelta };
   const reload =
     request.method === "HEAD" ? track.reloadNow(directives) : track.reload(directives, request.signal);
   return reload instanceof Promise
-    ? reload.then((outcome) => answerReload(request, outcome, seconds))
-    : answerReload(request, reload, seconds);
+    ? reload.then((outcome) => answerReload(outcome, asked))
+    : answerReload(reload, asked);
 }
 
-function answerReload(request: Request, reload: Reload, seconds: number): Response {
+/** How a playlist was asked for. */
+interface Asked {
+  readonly request: Request;
+  /** How long the answer may be kept. */
+  readonly seconds: number;
+  readonly isDelta: boolean;
+}
+
+function answerReload(reload: Reload, { request, seconds, isDelta }: Asked): Response {
   if (reload.outcome === "ready") {
-    return playlistResponse(request, reload.text, { cacheControl: `max-age=${seconds}` });
+    const text = isDelta ? reload.delta : reload.text;
+    return playlistResponse(request, text, { cacheControl: `max-age=${seconds}` });
   }
   if (reload.outcome === "bad") return plainResponse(400, "_HLS_msn or _HLS_part is too far ahead");
   return plainResponse(503, reasonOf(reload.outcome));

@@ -10,7 +10,7 @@ import type { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { secondsToMs } from "#common/units.ts";
 import { CatchUp } from "./catch-up.ts";
-import { CMAF_SEGMENT_SECONDS } from "./config.ts";
+import { CMAF_SEGMENT_SECONDS, fitsWindow, WINDOW_SECONDS } from "./config.ts";
 import { type Format, Multivariants } from "./multivariant.ts";
 import type { RelayTotals } from "./relay.ts";
 import type { RenderedText } from "./rendered-text.ts";
@@ -23,6 +23,8 @@ const SILENCE_MS_MAX = secondsToMs(HOLD_TARGET_DURATIONS * CMAF_SEGMENT_SECONDS)
 
 export interface LiveStreamOptions {
   readonly partDurationMs: number;
+  /** Length of the window that playlists list, as asked for. */
+  readonly windowSeconds: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly budget: HeldBudget;
@@ -34,6 +36,8 @@ export class LiveStream implements SourceHandlers {
   /** By track number of the present run. */
   #tracks = new Map<number, RenditionStream>();
   #run: Run | undefined;
+  /** Of all playlists: decided by the first run, and the same from then on. */
+  #windowSeconds = WINDOW_SECONDS;
   #figures: CanvasFigures | undefined;
   #lastFrameMs: number | undefined;
   readonly #catchUp: CatchUp;
@@ -57,6 +61,7 @@ export class LiveStream implements SourceHandlers {
     this.#options.log.info("Run begins", { run: run.id, ordinal: run.ordinal, startFrame: run.startFrame });
     for (const stream of this.#renditions.values()) stream.endRun();
     this.#staging.flush();
+    if (this.#run === undefined) this.#windowSeconds = this.#chooseWindow(run);
     this.#run = run;
     this.runs++;
     this.#tracks = new Map();
@@ -161,11 +166,24 @@ export class LiveStream implements SourceHandlers {
     return (this.#run?.renditions ?? []).flatMap(({ name }) => this.#renditions.get(name) ?? []);
   }
 
+  /** In whole segments; the default where the memory for what is asked for is not there. */
+  #chooseWindow({ renditions }: Run): number {
+    const { windowSeconds, log } = this.#options;
+    const bitsPerSecond = Math.max(...renditions.map((rendition) => rendition.bitsPerSecondMax));
+    if (windowSeconds === WINDOW_SECONDS || fitsWindow(windowSeconds, bitsPerSecond)) {
+      return windowSeconds - (windowSeconds % CMAF_SEGMENT_SECONDS);
+    }
+    const reason = `at ${bitsPerSecond} bit/s it does not fit into memory`;
+    log.error(`Refused --window-seconds ${windowSeconds}: ${reason}; ${WINDOW_SECONDS} s are listed`);
+    return WINDOW_SECONDS;
+  }
+
   #addRendition(name: string): RenditionStream {
     const { partDurationMs, clock, budget } = this.#options;
     const rendition = new RenditionStream({
       name,
       partDurationMs,
+      windowSeconds: this.#windowSeconds,
       clock,
       budget,
       relayTotals: this.relayTotals,

@@ -37,7 +37,9 @@ export async function main({
 }: RoleContext<OriginConfig>): Promise<void> {
   const clock = systemClock;
   const budget = new HeldBudget(HELD_REQUESTS_MAX);
-  const stream = new LiveStream({ partDurationMs: secondsToMs(config.partDuration), clock, log, budget });
+  const { windowSeconds } = config;
+  const partDurationMs = secondsToMs(config.partDuration);
+  const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
   const source = openFeedSource({
     url: config.source,
     secret: config.clusterSecret,

@@ -46,7 +46,7 @@ export class Multivariants {
       (rendition) => describeVariant(rendition, format, base) ?? [],
     );
     if (variants.length === 0) return undefined;
-    const rendered = renderText(() => writeMultivariantPlaylist(variants, { hasParts: format === "cmaf" }));
+    const rendered = renderText(() => writeMultivariantPlaylist(variants));
     this.#rendered.set(key, rendered);
     return rendered;
   }

@@ -44,10 +44,10 @@ export interface Origin {
 }
 
 /** An origin that has no run yet. */
-export function open({ heldMax = 100, spreads = true } = {}): Origin {
+export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = silentLog } = {}): Origin {
   const clock = new FakeClock();
   const budget = new HeldBudget(heldMax);
-  const stream = new LiveStream({ partDurationMs: 200, clock, log: silentLog, budget });
+  const stream = new LiveStream({ partDurationMs: 200, windowSeconds, clock, log, budget });
   const edges = new EdgeRegistry();
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests: RequestCounts = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };

@@ -10,7 +10,7 @@ import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX, WINDOW_SECONDS } from "./config.ts";
+import { CMAF_SEGMENT_SECONDS, SKIP_WINDOW_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX } from "./config.ts";
 import { partFramesOf } from "./part-frames.ts";
 import { type RelayTotals, TsRelay } from "./relay.ts";
 import { type CutFrame, Segmenter } from "./segmenter.ts";
@@ -28,6 +28,8 @@ const TS_NAMES: MediaNames = { segment: (run, segmentNumber) => `${run.id}-${seg
 export interface RenditionOptions {
   readonly name: string;
   readonly partDurationMs: number;
+  /** Length of the window that its playlists list. */
+  readonly windowSeconds: number;
   readonly clock: Clock;
   readonly budget: HeldBudget;
   readonly relayTotals: RelayTotals;
@@ -66,7 +68,8 @@ export class RenditionStream {
   #isAligned = false;
 
   constructor(options: RenditionOptions) {
-    const { clock, budget, isCatchingUp, reports } = options;
+    const { clock, budget, isCatchingUp, reports, windowSeconds } = options;
+    const canSkip = windowSeconds > SKIP_WINDOW_SECONDS;
     this.name = options.name;
     this.#options = options;
     this.cmaf = new Track({
@@ -74,10 +77,11 @@ export class RenditionStream {
       window: {
         names: CMAF_NAMES,
         segmentSeconds: CMAF_SEGMENT_SECONDS,
-        listedMax: WINDOW_SECONDS / CMAF_SEGMENT_SECONDS,
+        listedMax: windowSeconds / CMAF_SEGMENT_SECONDS,
         bytesMax: WINDOW_BYTES_MAX,
       },
       reports,
+      canSkip,
       isCatchingUp,
       clock,
       budget,
@@ -87,10 +91,11 @@ export class RenditionStream {
       window: {
         names: TS_NAMES,
         segmentSeconds: TS_SEGMENT_SECONDS,
-        listedMax: WINDOW_SECONDS / TS_SEGMENT_SECONDS,
+        listedMax: windowSeconds / TS_SEGMENT_SECONDS,
         bytesMax: WINDOW_BYTES_MAX,
       },
       reports: undefined,
+      canSkip,
       isCatchingUp,
       clock,
       budget,

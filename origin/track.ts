@@ -16,8 +16,14 @@ import { type NewPart, SegmentWindow, type WindowOptions } from "./window.ts";
 
 /** `bad`: asks too far ahead. `unavailable`: nothing is listed yet, or only what lies behind. The others as in {@link HeldOutcome}. */
 export type Reload =
-  | { readonly outcome: "ready"; readonly text: RenderedText }
+  | ({ readonly outcome: "ready" } & Texts)
   | { readonly outcome: "bad" | "unavailable" | Exclude<HeldOutcome, "ready"> };
+
+/** A playlist, and its delta update: the same where nothing is left out. */
+interface Texts {
+  readonly text: RenderedText;
+  readonly delta: RenderedText;
+}
 
 const UNAVAILABLE = { outcome: "unavailable" } as const;
 
@@ -34,6 +40,8 @@ export interface TrackGrid {
 export interface TrackOptions {
   readonly targetDurationSeconds: number;
   readonly window: WindowOptions;
+  /** True where delta updates are offered. */
+  readonly canSkip: boolean;
   /** What other renditions' playlists stand at; absent in a playlist of whole segments. */
   readonly reports: (() => PartsOptions["reports"]) | undefined;
   /** True while the source still sends its history: what is listed lies behind what viewers know. */
@@ -42,9 +50,7 @@ export interface TrackOptions {
   readonly budget: HeldBudget;
 }
 
-interface Version extends PlaylistVersion {
-  readonly text: RenderedText;
-}
+interface Version extends PlaylistVersion, Texts {}
 
 export class Track {
   readonly window: SegmentWindow;
@@ -102,7 +108,7 @@ export class Track {
   current(): Reload {
     const { newest } = this.#playlist;
     if (newest === undefined || this.#options.isCatchingUp()) return UNAVAILABLE;
-    return { outcome: "ready", text: newest.text };
+    return { outcome: "ready", text: newest.text, delta: newest.delta };
   }
 
   /** The playlist as soon as it has what `directives` ask for. */
@@ -148,19 +154,20 @@ export class Track {
     const grid = this.#grid;
     if (lastSegment === undefined || newest === undefined || grid === undefined) return undefined;
     const parts = this.hasParts ? partsReach(grid) : undefined;
-    return {
-      reach: { lastSegment, newest, ...(parts && { parts }) },
-      text: renderText(() => this.#write(grid)),
-    };
+    const text = renderText(() => this.#write(grid, "full"));
+    const delta = this.#options.canSkip ? renderText(() => this.#write(grid, "delta")) : text;
+    return { reach: { lastSegment, newest, ...(parts && { parts }) }, text, delta };
   }
 
-  #write(grid: TrackGrid): string {
+  #write(grid: TrackGrid, form: "full" | "delta"): string {
     const parts = this.#renderParts(grid);
-    return writeMediaPlaylist({
+    const playlist = {
       targetDurationSeconds: this.targetDurationSeconds,
       segments: this.window.listed(),
+      canSkip: this.#options.canSkip,
       ...(parts && { parts }),
-    });
+    };
+    return writeMediaPlaylist(playlist, form);
   }
 
   #renderParts(grid: TrackGrid): PartsOptions | undefined {

@@ -41,7 +41,13 @@ export async function benchHeldReload({
   readonly rounds: number;
 }): Promise<HeldReloadFigures> {
   const budget = new HeldBudget(waiters);
-  const stream = new LiveStream({ partDurationMs: 200, clock: systemClock, log: silentLog, budget });
+  const stream = new LiveStream({
+    partDurationMs: 200,
+    windowSeconds: 24,
+    clock: systemClock,
+    log: silentLog,
+    budget,
+  });
   const requests = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
   const answer = createLiveAnswers({ stream, streamName: "canvas", requests });
   const run = testsrcRun();

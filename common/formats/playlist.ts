@@ -3,6 +3,7 @@
  * playlists above them. Pure functions of what is listed: two origins with the same newest frame write the same text.
  */
 // draft-pantos-hls-rfc8216bis-22, Apple HLS Authoring Specification
+import { countSkipped, skipUntilSeconds } from "#common/formats/playlist-delta.ts";
 
 /** Content type of every playlist (section 4). */
 export const PLAYLIST_CONTENT_TYPE = "application/vnd.apple.mpegurl";
@@ -18,6 +19,8 @@ const PARTS_LISTED_SEGMENTS = 2;
 /** Highest protocol version that a playlist needs, and a constant 9 with parts: AVPlayer has refused lower ones. */
 const VERSION_PARTS = 9;
 const VERSION_SEGMENTS = 6;
+/** Needed by `EXT-X-SKIP`; of all texts of a playlist that may have it, so that updates merge. */
+const VERSION_SKIP = 9;
 /** Asked by strict readers of `EXT-X-GAP`. */
 const VERSION_GAP = 8;
 
@@ -80,45 +83,58 @@ export interface MediaPlaylist {
   readonly segments: readonly ListedSegment[];
   /** Absent in a playlist of whole segments. */
   readonly parts?: PartsOptions;
+  /** True where delta updates are offered: they need a long window (Apple: more than two minutes). Default false. */
+  readonly canSkip?: boolean;
 }
 
-/** The text of a media playlist. Reloads that block are offered by both kinds. */
-export function writeMediaPlaylist(playlist: MediaPlaylist): string {
-  const { segments, parts, targetDurationSeconds } = playlist;
+/**
+ * The text of a media playlist. Reloads that block are offered by both kinds.
+ *
+ * @param form `delta` leaves out what is older than the skip boundary, where that is offered and there is any
+ */
+export function writeMediaPlaylist(playlist: MediaPlaylist, form: "full" | "delta" = "full"): string {
+  const { segments, parts, targetDurationSeconds, canSkip = false } = playlist;
   const first = segments[0];
   if (first === undefined) throw new RangeError("a media playlist lists at least one segment");
   const lines = ["#EXTM3U", `#EXT-X-VERSION:${versionOf(playlist)}`];
   lines.push(`#EXT-X-TARGETDURATION:${targetDurationSeconds}`);
-  if (parts === undefined) lines.push("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES");
-  else lines.push(...partsHeader(parts));
+  const boundarySeconds = skipUntilSeconds(targetDurationSeconds);
+  lines.push(...controlLines(parts, canSkip ? boundarySeconds : undefined));
   lines.push(`#EXT-X-MEDIA-SEQUENCE:${first.mediaSequence}`);
   // A tag in the list counts for its segment: before it stands the number of the run before.
   lines.push(`#EXT-X-DISCONTINUITY-SEQUENCE:${first.ordinal - (first.isFirstOfRun ? 1 : 0)}`);
+  const skipped = canSkip && form === "delta" ? countSkipped(segments, boundarySeconds) : 0;
+  if (skipped > 0) lines.push(`#EXT-X-SKIP:SKIPPED-SEGMENTS=${skipped}`);
   const partsFrom = segments.filter((segment) => segment.isComplete).length - PARTS_LISTED_SEGMENTS;
   let mapUri: string | undefined;
   for (const [index, segment] of segments.entries()) {
+    const hasNewMap = segment.mapUri !== undefined && segment.mapUri !== mapUri;
+    mapUri = segment.mapUri;
+    if (index < skipped) continue;
     if (segment.isFirstOfRun) lines.push("#EXT-X-DISCONTINUITY");
-    if (segment.mapUri !== undefined && segment.mapUri !== mapUri) {
-      mapUri = segment.mapUri;
-      lines.push(`#EXT-X-MAP:URI="${mapUri}"`);
-    }
+    if (hasNewMap) lines.push(`#EXT-X-MAP:URI="${mapUri}"`);
     lines.push(...segmentLines(segment, parts !== undefined && index >= partsFrom));
   }
   if (parts !== undefined) lines.push(...partsFooter(parts));
   return `${lines.join("\n")}\n`;
 }
 
-function versionOf({ parts, segments }: MediaPlaylist): number {
+function versionOf({ parts, segments, canSkip }: MediaPlaylist): number {
   if (parts !== undefined) return VERSION_PARTS;
+  if (canSkip === true) return VERSION_SKIP;
   return segments.some((segment) => segment.isGap === true) ? VERSION_GAP : VERSION_SEGMENTS;
 }
 
-function partsHeader({ partUnits, timescale }: PartsOptions): string[] {
+function controlLines(parts: PartsOptions | undefined, boundarySeconds: number | undefined): string[] {
+  const skip = boundarySeconds === undefined ? "" : `,CAN-SKIP-UNTIL=${boundarySeconds}`;
+  const control = `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES${skip}`;
+  if (parts === undefined) return [control];
+  const { partUnits, timescale } = parts;
   // Rounded up: no part may ever be printed longer than the target.
   const target = Math.ceil((partUnits * PRINTED_UNITS_PER_SECOND) / timescale);
   const holdBack = printDuration(HOLD_BACK_PARTS * target, PRINTED_UNITS_PER_SECOND);
   return [
-    `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=${holdBack}`,
+    `${control},PART-HOLD-BACK=${holdBack}`,
     `#EXT-X-PART-INF:PART-TARGET=${printDuration(target, PRINTED_UNITS_PER_SECOND)}`,
   ];
 }
@@ -163,13 +179,9 @@ export interface Variant {
   readonly fps: number;
 }
 
-/** The text of a multivariant playlist. `hasParts` as of the playlists below it. */
-export function writeMultivariantPlaylist(
-  variants: readonly Variant[],
-  { hasParts }: { readonly hasParts: boolean },
-): string {
-  const lines = ["#EXTM3U", `#EXT-X-VERSION:${hasParts ? VERSION_PARTS : VERSION_SEGMENTS}`];
-  lines.push("#EXT-X-INDEPENDENT-SEGMENTS");
+/** The text of a multivariant playlist. It needs no higher version, whatever the playlists below it have. */
+export function writeMultivariantPlaylist(variants: readonly Variant[]): string {
+  const lines = ["#EXTM3U", `#EXT-X-VERSION:${VERSION_SEGMENTS}`, "#EXT-X-INDEPENDENT-SEGMENTS"];
   for (const variant of variants) {
     const attributes = [
       `BANDWIDTH=${Math.ceil(variant.peakBitsPerSecond)}`,

@@ -79,7 +79,13 @@ export function createNodeApp({ registry, readiness, onError }: NodeAppOptions):
 export function failureResponse(): Response {
   return new Response("Internal error\n", {
     status: 500,
-    headers: { ...CORS_HEADERS, "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" },
+    headers: {
+      ...CORS_HEADERS,
+      // Bun adds the header to GET but not to HEAD.
+      date: new Date().toUTCString(),
+      "content-type": "text/plain; charset=utf-8",
+      "cache-control": "no-store",
+    },
   });
 }
 

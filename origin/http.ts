@@ -17,6 +17,7 @@ import {
   plainResponse,
   readLiveRequest,
   type RequestCounts,
+  unknownResponse,
 } from "./live-answers.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { Format } from "./multivariant.ts";
@@ -64,6 +65,7 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
     return context.json(edges.list(hostname), 200, NO_STORE);
   });
   const live = `/live/${streamName}`;
+  app.notFound(unknownResponse);
   app.get(`${live}/events`, (context) => {
     if (events.readers >= EVENT_READERS_MAX) {
       refusals.readers++;
@@ -85,7 +87,7 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
   app.get(`${live}/:rendition/:file`, (context) => {
     const rendition = options.stream.rendition(context.req.param("rendition"));
     const file = context.req.param("file");
-    if (rendition === undefined) return unknown(context, options);
+    if (rendition === undefined) return unknown(options);
     if (file === "stream.ts") return endless(context, options, rendition);
     const { query } = readLiveRequest(context.req.raw);
     return answerFile(rendition, { request: context.req.raw, file, query });
@@ -137,9 +139,9 @@ function isHead(context: Context<Bindings>): boolean {
 }
 
 /** Before the first run no rendition is known: then it may come. */
-function unknown(context: Context<Bindings>, { stream }: OriginAppOptions): Response {
+function unknown({ stream }: OriginAppOptions): Response {
   if (stream.run === undefined) return plainResponse(503, whyNothing(stream));
-  return context.text("Not found\n", 404, { "cache-control": "max-age=2" });
+  return unknownResponse();
 }
 
 function whyNothing(stream: LiveStream): string {

@@ -5,6 +5,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives), B.1 (caching)
 import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
+import { CMAF_SEGMENT_SECONDS } from "./config.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { RenditionStream } from "./rendition.ts";
 import { mediaResponse, playlistResponse } from "./responses.ts";
@@ -21,6 +22,8 @@ export const NO_STORE = { "cache-control": "no-store" };
 const UNAVAILABLE = { ...NO_STORE, "retry-after": "1" };
 /** A rendition's file: two names below the stream's path. */
 const FILE_PATTERN = /^([a-z0-9-]+)\/([\w.-]+)$/;
+/** Names of media: one that is missing now may be there in the next instant. */
+const MEDIA_PATTERN = /^[0-9a-f]{8}-[\w.]+$/;
 
 /** A request with its path and query, the latter without `?`. */
 export interface LiveRequest {
@@ -126,7 +129,9 @@ function answerReload(reload: Reload, { request, seconds, isDelta }: Asked): Res
 }
 
 function answerMedia(request: Request, file: string, found: MediaOutcome): Response {
-  if (found === "gone" || found === "ready") return plainResponse(404, "Not found");
+  if (found === "gone" || found === "ready") {
+    return MEDIA_PATTERN.test(file) ? plainResponse(404, "Not found") : unknownResponse();
+  }
   return typeof found === "string"
     ? plainResponse(503, reasonOf(found))
     : mediaResponse(request, file, found);
@@ -138,7 +143,14 @@ function reasonOf(outcome: Exclude<Reload["outcome"], "ready" | "bad">): string 
   return outcome === "overdue" ? "Nothing new has come for three target durations" : "The stream begins anew";
 }
 
-/** A refusal in words, not to be stored; 503 with Retry-After. */
+/** 404 for what never was part of the stream: a name that is not there now is not there in a target duration either. */
+export function unknownResponse(): Response {
+  const response = plainResponse(404, "Not found");
+  response.headers.set("cache-control", `max-age=${CMAF_SEGMENT_SECONDS}`);
+  return response;
+}
+
+/** A refusal in words, not to be stored, since what it refuses may be right in the next instant; 503 with Retry-After. */
 export function plainResponse(status: 400 | 404 | 503, reason: string): Response {
   return new Response(`${reason}\n`, {
     status,

@@ -10,6 +10,9 @@ test.each([
   [50, 200, 10],
   [60, 200, 12],
   [30, 250, 6],
+  [24, 250, 4],
+  [28, 200, 4],
+  [60, 250, 12],
   [29, 200, 6],
 ])("20: partFramesOf() at %d fps and %d ms is %d", (fps, partDurationMs, frames) => {
   expect(partFramesOf(partDurationMs, fps)).toBe(frames);

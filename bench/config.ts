@@ -197,6 +197,19 @@ export const viewersOptions = {
 } satisfies OptionSet;
 export type ViewersConfig = ConfigOf<typeof viewersOptions>;
 
+/** Options of `bench check`. */
+export const checkOptions = {
+  url: httpUrl({
+    table: "top",
+    description: "Multivariant playlist whose media playlists are checked, or one media playlist.",
+    default: "http://127.0.0.1:8081/live/canvas/index.m3u8",
+  }),
+  seconds: seconds("How long to follow the playlists once all else is checked.", 30),
+  insecure: isInsecure,
+  ...shared,
+} satisfies OptionSet;
+export type CheckConfig = ConfigOf<typeof checkOptions>;
+
 /** Options of `bench relay`. */
 export const relayOptions = {
   url: httpUrl({

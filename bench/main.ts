@@ -1,5 +1,5 @@
 /**
- * Entry of the load scripts: `bench pixels | compare | viewers | relay | latency`. Each takes its flags, runs until its time
+ * Entry of the load scripts: `bench pixels | compare | viewers | check | relay | latency`. Each takes its flags, runs until its time
  * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host;
  * `compare` also starts the servers that it floods.
  */
@@ -10,7 +10,7 @@ import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
 import { compareOptions } from "./compare-config.ts";
-import { latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
+import { checkOptions, latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
 import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 
 type Surroundings = Omit<BenchContext<unknown>, "config">;
@@ -41,6 +41,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Plays HLS with many players that fetch as real ones do and do not decode: requests, errors, stalls, and how late playlists and parts arrive.",
     load: async () => (await import("./viewers.ts")).runViewers,
+  }),
+  check: tool(checkOptions, {
+    summary:
+      "Checks a live stream by the rules of HLS and Low-Latency HLS: every answer, every listed file, every version of the playlists for a while. Prints each rule that is broken, with its number.",
+    load: async () => (await import("./check.ts")).runCheck,
   }),
   relay: tool(relayOptions, {
     summary:

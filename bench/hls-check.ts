@@ -1,0 +1,152 @@
+/**
+ * Checks a live stream over HTTP by the rules of LL-HLS and HLS, knowing nothing of who serves it: every answer, every
+ * listed file, and each version of the playlists for a while. `bench check` and a test of a whole tree run it.
+ */
+// draft-pantos-hls-rfc8216bis-22, Apple HLS Authoring Specification
+import { secondsToMs } from "#common/units.ts";
+import { checkDirectives, checkPlaylistHeaders, nextDirectives } from "./hls-check-answers.ts";
+import { checkMedia } from "./hls-check-media.ts";
+import { type Finding, type HlsDocument, readHlsDocument, tagOf } from "./hls-document.ts";
+import { HlsProbe, type ProbeOptions, textOf } from "./hls-probe.ts";
+import { checkMediaText, checkMultivariantText, readMedia } from "./hls-rules.ts";
+import { checkUpdate, partsAdded } from "./hls-updates.ts";
+
+/** A reload that brings nothing new, or fails, is not repeated at once. */
+const PAUSE_MS = 200;
+
+export interface HlsCheckOptions extends ProbeOptions {
+  /** Multivariant playlist, or a media playlist alone. */
+  readonly url: string;
+  /** How long each media playlist is followed after all else is checked. */
+  readonly seconds: number;
+}
+
+/** What was found. Times are those of this client: a machine that has other things to do makes them longer. */
+export interface HlsCheckResult {
+  readonly findings: readonly Finding[];
+  readonly playlists: number;
+  readonly requests: number;
+  readonly versions: number;
+  /** Longest time between two versions with a new segment, and how long it may be at most. */
+  readonly segmentGapMs: number;
+  readonly segmentGapMsMax: number;
+  /** Versions with more than one new part. */
+  readonly bursts: number;
+}
+
+/** Checks everything below `url`. Rejects where it cannot be reached at all. */
+export async function checkHls(options: HlsCheckOptions): Promise<HlsCheckResult> {
+  const probe = new HlsProbe(options);
+  const urls = await readVariants(probe, options.url);
+  for (const url of urls) {
+    await checkPlaylistHeaders(probe, url);
+    await checkDirectives(probe, url);
+    await checkMedia(probe, url);
+  }
+  await checkInStep(probe, urls);
+  const untilMs = probe.nowMs() + secondsToMs(options.seconds);
+  const watches = await Promise.all(urls.map((url) => watch(probe, url, untilMs)));
+  return {
+    findings: probe.findings,
+    playlists: urls.length,
+    requests: probe.requests,
+    versions: watches.reduce((sum, { versions }) => sum + versions, 0),
+    segmentGapMs: Math.max(0, ...watches.map(({ segmentGapMs }) => segmentGapMs)),
+    segmentGapMsMax: Math.min(...watches.map(({ segmentGapMsMax }) => segmentGapMsMax)),
+    bursts: watches.reduce((sum, { bursts }) => sum + bursts, 0),
+  };
+}
+
+/** The media playlists below a multivariant one. */
+async function readVariants(probe: HlsProbe, url: string): Promise<readonly string[]> {
+  const answer = await probe.ask(url);
+  probe.expect(46, answer.status === 200, `${url} is ${answer.status}`);
+  const document = readHlsDocument(textOf(answer));
+  if (tagOf(document.header, "TARGETDURATION") !== undefined) return [url];
+  probe.add(checkMultivariantText(document), url);
+  const type = answer.headers.get("content-type");
+  probe.expect(2, type === "application/vnd.apple.mpegurl", `${url} is ${type}`);
+  return document.segments.flatMap(({ uri }) => (uri === undefined ? [] : [new URL(uri, url).href]));
+}
+
+/** What must be the same in all playlists of one multivariant, and their reports of each other. */
+async function checkInStep(probe: HlsProbe, urls: readonly string[]): Promise<void> {
+  const documents = await Promise.all(urls.map(async (url) => readHlsDocument(textOf(await probe.ask(url)))));
+  const [first] = documents;
+  if (first === undefined) return;
+  const dates = datesOf(first);
+  for (const [index, document] of documents.entries()) {
+    const url = urls[index] ?? "";
+    for (const name of ["TARGETDURATION", "SERVER-CONTROL", "PART-INF"]) {
+      const [one, other] = [first, document].map(({ header }) => tagOf(header, name)?.value);
+      probe.expect(17, one === other, `${name} of ${url} is ${other}, of another rendition ${one}`);
+    }
+    for (const [msn, date] of datesOf(document)) {
+      const other = dates.get(msn) ?? date;
+      probe.expect(
+        17,
+        other === date,
+        `segment ${msn} of ${url} is dated ${date}, of another rendition ${other}`,
+      );
+    }
+    if (readMedia(document).partTargetSeconds === undefined) continue;
+    const reported = document.footer
+      .filter(({ name }) => name === "RENDITION-REPORT")
+      .map(({ attributes }) => new URL(attributes.get("URI") ?? "", url).href);
+    const others = urls.filter((other) => other !== url);
+    const isAll = reported.toSorted().join() === others.toSorted().join();
+    probe.expect(27, isAll, `${url} reports ${reported.join(" ")}, not ${others.join(" ")}`);
+  }
+}
+
+function datesOf(document: HlsDocument): Map<number, string> {
+  const { firstMsn } = readMedia(document);
+  return new Map(
+    document.segments.map(({ tags }, index) => [
+      firstMsn + index,
+      tagOf(tags, "PROGRAM-DATE-TIME")?.value ?? "",
+    ]),
+  );
+}
+
+interface Watch {
+  versions: number;
+  segmentGapMs: number;
+  segmentGapMsMax: number;
+  bursts: number;
+}
+
+/** Follows one playlist by blocking reloads. */
+async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Watch> {
+  let document = readHlsDocument(textOf(await probe.ask(url)));
+  const { targetSeconds } = readMedia(document);
+  const seen: Watch = {
+    versions: 0,
+    segmentGapMs: 0,
+    segmentGapMsMax: secondsToMs(1.5 * targetSeconds),
+    bursts: 0,
+  };
+  let segmentMs: number | undefined;
+  while (probe.nowMs() < untilMs && !probe.isStopped) {
+    const answer = await probe.ask(`${url}?${nextDirectives(document)}`);
+    probe.expect(29, answer.status === 200, `${answer.url} is ${answer.status}`);
+    if (answer.status !== 200) {
+      await Bun.sleep(PAUSE_MS);
+      continue;
+    }
+    const next = readHlsDocument(textOf(answer));
+    probe.add([...checkMediaText(next), ...checkUpdate(document, next)], url);
+    seen.versions++;
+    if (partsAdded(document, next).length > 1) seen.bursts++;
+    if (lastUri(next) !== lastUri(document)) {
+      if (segmentMs !== undefined) seen.segmentGapMs = Math.max(seen.segmentGapMs, answer.endMs - segmentMs);
+      segmentMs = answer.endMs;
+    }
+    document = next;
+  }
+  return seen;
+}
+
+function lastUri({ segments }: HlsDocument): string | undefined {
+  return segments.findLast(({ uri }) => uri !== undefined)?.uri;
+}

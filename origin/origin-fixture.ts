@@ -2,7 +2,7 @@
 import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import type { CanvasFigures, Run } from "#common/formats/frame.ts";
+import { type CanvasFigures, type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
@@ -98,4 +98,58 @@ export const FIRST = run.startFrame / 60;
 /** Name of the part that a playlist hints at; empty without a hint. */
 export function hintIn(text: string): string {
   return /HINT:TYPE=PART,URI="([^"]+)/.exec(text)?.[1] ?? "";
+}
+
+/** A run, and how many of its frames are played. */
+export interface PlayedRun {
+  readonly run: Run;
+  readonly frames: number;
+}
+
+/** Numbers from 0 to 1, the same for one seed (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The run after `before`, which has shown `frames` frames: in the next slot, or one later, or far away. */
+function runAfter(before: Run, frames: number, next: () => number): Run {
+  const { fps } = before;
+  const slot = SEGMENT_SECONDS * fps;
+  const slots = Math.ceil(frames / slot) + (next() < 0.3 ? 1 : 0) + (next() < 0.1 ? 5 : 0);
+  const shownMs = (frames * 1000) / fps;
+  return testsrcRun({
+    id: (before.ordinal + 1).toString(16).padStart(8, "0"),
+    ordinal: before.ordinal + 1,
+    startFrame: before.startFrame + slots * slot,
+    startTimeMs: before.startTimeMs + shownMs + Math.floor(next() * 3000),
+    fps,
+    renditions: TWO,
+  });
+}
+
+/** Runs of 1 to 15 s that follow each other at random, the same for one seed. */
+export function randomRuns({
+  seed,
+  count,
+  fps,
+}: {
+  readonly seed: number;
+  readonly count: number;
+  readonly fps: number;
+}): PlayedRun[] {
+  const next = random(seed);
+  const played: PlayedRun[] = [];
+  let present = testsrcRun({ fps, startFrame: 1000 * SEGMENT_SECONDS * fps, renditions: TWO });
+  for (let number = 0; number < count; number++) {
+    const frames = Math.floor((1 + next() * 14) * fps);
+    played.push({ run: present, frames });
+    present = runAfter(present, frames, next);
+  }
+  return played;
 }

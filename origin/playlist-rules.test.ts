@@ -1,57 +1,26 @@
 /** Every version of every playlist against the rules of `bench/hls-rules.ts`, while runs begin and end at random. */
 import { describe, expect, test } from "bun:test";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
+import { SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { findBoxContent } from "#common/formats/mp4-boxes.ts";
 import { type HlsDocument, readHlsDocument, tagOf } from "../bench/hls-document.ts";
 import { checkMediaText, checkMultivariantText, partsOf, readMedia, secondsOf } from "../bench/hls-rules.ts";
 import { checkUpdate, hintedPart, partsAdded } from "../bench/hls-updates.ts";
-import { open, type Origin, run, TWO } from "./origin-fixture.ts";
+import { open, type Origin, type PlayedRun, randomRuns, run } from "./origin-fixture.ts";
 
 const FILES = ["index.m3u8", "ts.m3u8"] as const;
-
-/** Numbers from 0 to 1, the same for one seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** The run after `before`, which has shown `frames` frames: in the next slot, or one later, or far away. */
-function runAfter(before: Run, frames: number, next: () => number): Run {
-  const { fps } = before;
-  const slot = SEGMENT_SECONDS * fps;
-  const slots = Math.ceil(frames / slot) + (next() < 0.3 ? 1 : 0) + (next() < 0.1 ? 5 : 0);
-  const shownMs = (frames * 1000) / fps;
-  return testsrcRun({
-    id: (before.ordinal + 1).toString(16).padStart(8, "0"),
-    ordinal: before.ordinal + 1,
-    startFrame: before.startFrame + slots * slot,
-    startTimeMs: before.startTimeMs + shownMs + Math.floor(next() * 3000),
-    fps,
-    renditions: TWO,
-  });
-}
 
 /** Plays runs of random lengths, a frame at a time, and calls `onVersion` after each. */
 async function playAtRandom(
   origin: Origin,
-  { seed, runs, fps }: { readonly seed: number; readonly runs: number; readonly fps: number },
+  runs: readonly PlayedRun[],
   onVersion: () => Promise<void>,
 ): Promise<void> {
-  const next = random(seed);
-  let present = testsrcRun({ fps, startFrame: 1000 * SEGMENT_SECONDS * fps, renditions: TWO });
-  for (let count = 0; count < runs; count++) {
-    const frames = Math.floor((1 + next() * 14) * fps);
+  for (const { run: present, frames } of runs) {
     for (let index = 0; index < frames; index++) {
       origin.play(present, index, index + 1);
       await onVersion();
     }
-    present = runAfter(present, frames, next);
   }
 }
 
@@ -67,7 +36,7 @@ describe.each([
     const origin = open();
     const before = new Map<string, { readonly text: string; readonly document: HlsDocument }>();
     let versions = 0;
-    await playAtRandom(origin, { seed, runs: 6, fps }, async () => {
+    await playAtRandom(origin, randomRuns({ seed, count: 6, fps }), async () => {
       for (const file of FILES) {
         const response = await origin.get(`64p/${file}`);
         if (response.status !== 200) continue;

@@ -2,7 +2,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5, B.1; RFC 9110 (9, 13, 14)
 import { readHlsDocument, type HlsDocument, tagOf } from "./hls-document.ts";
 import { type Answer, type HlsProbe, maxAgeOf, textOf } from "./hls-probe.ts";
-import { partsOf, readMedia } from "./hls-rules.ts";
+import { checkMediaText, partsOf, readMedia, secondsOf } from "./hls-rules.ts";
 
 /** An answer at once, on a machine that has other things to do too. */
 const AT_ONCE_MS = 1_000;
@@ -121,14 +121,27 @@ export async function checkDirectives(probe: HlsProbe, url: string): Promise<voi
     probe.expect(33, status === 400, `${query} is ${status}`);
     probe.expect(33, tookMs < AT_ONCE_MS, `${query} took ${tookMs} ms`);
   }
-  const canSkip = control.has("CAN-SKIP-UNTIL");
-  const delta = readHlsDocument(textOf(await ask("_HLS_skip=YES")));
-  probe.expect(
-    39,
-    canSkip || tagOf(delta.header, "SKIP") === undefined,
-    "a delta update that was not offered",
-  );
+  for (const skip of ["YES", "v2", "unknown"]) await checkDelta(probe, url, skip);
   await checkHolds(probe, url);
+}
+
+/** A delta update is the whole playlist without what lies beyond the boundary. The whole one is a right answer too. */
+async function checkDelta(probe: HlsProbe, url: string, skip: string): Promise<void> {
+  const delta = readHlsDocument(textOf(await probe.ask(`${url}?_HLS_skip=${skip}`)));
+  const full = readHlsDocument(textOf(await probe.ask(url)));
+  if (tagOf(delta.header, "SKIP") === undefined) return;
+  const boundary = readMedia(full).control.get("CAN-SKIP-UNTIL");
+  const isAllowed = boundary !== undefined && skip !== "unknown";
+  probe.expect(39, isAllowed, `_HLS_skip=${skip} skips, which was not offered`);
+  probe.add(checkMediaText(delta), `${url}?_HLS_skip=${skip}`);
+  const seconds = delta.segments.map((block) => secondsOf(block) ?? 0);
+  const left = seconds.reduce((sum, one) => sum + one, 0);
+  const isExact = left >= Number(boundary) - 1e-3 && left - (seconds[0] ?? 0) < Number(boundary);
+  probe.expect(39, isExact, `${left} s are left by _HLS_skip=${skip}, with a boundary of ${boundary} s`);
+  // Another version may have come in between; it lists what the one before did.
+  const known = new Set(full.segments.map(({ uri }) => uri));
+  const isKnown = delta.segments.every(({ uri }) => uri === undefined || known.has(uri));
+  probe.expect(39, isKnown, `_HLS_skip=${skip} lists what the whole playlist does not`);
 }
 
 /** The next segment is waited for, and the answer has it: never the playlist as it was. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { StartError } from "#common/errors.ts";
 import { bindOrExplain, hostOfBind } from "#common/listen.ts";
 import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
-import { createNodeApp } from "#common/node-http.ts";
+import { createNodeApp, failureResponse } from "#common/node-http.ts";
 
 const bindings = { address: "127.0.0.1" };
 
@@ -47,6 +47,11 @@ describe("createNodeApp()", () => {
     expect([refused.status, refused.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
     const preflight = await app.request("/live/x", { method: "OPTIONS" }, bindings);
     expect([preflight.status, preflight.headers.get("access-control-max-age")]).toEqual([204, "86400"]);
+  });
+
+  test("50: a failure has a Date too, which Bun leaves out for HEAD", () => {
+    const { status, headers } = failureResponse();
+    expect([status, Number.isNaN(Date.parse(headers.get("date") ?? ""))]).toEqual([500, false]);
   });
 
   test("allows other origins on every status", async () => {

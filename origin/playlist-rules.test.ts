@@ -106,6 +106,27 @@ describe("media and playlists", () => {
     },
   );
 
+  test("5, 19, 21: another frame rate changes neither the target duration nor that of parts", async () => {
+    const origin = open();
+    let before: HlsDocument | undefined;
+    let startFrame = 1000 * SEGMENT_SECONDS * 30;
+    for (const [index, fps] of [30, 25, 50, 60].entries()) {
+      startFrame = (startFrame / (SEGMENT_SECONDS * 30)) * SEGMENT_SECONDS * fps;
+      const startTimeMs = run.startTimeMs + index * 10_000;
+      origin.play(
+        testsrcRun({ id: `${index}`.repeat(8), ordinal: 7 + index, fps, startFrame, startTimeMs }),
+        0,
+        10 * fps,
+      );
+      startFrame = (startFrame / fps + 10) * 30;
+      const document = readHlsDocument(await origin.text("64p/index.m3u8"));
+      expect(checkMediaText(document)).toEqual([]);
+      if (before !== undefined) expect(checkUpdate(before, document)).toEqual([]);
+      before = document;
+    }
+    expect(origin.stream.listRestarts).toBe(0);
+  });
+
   test("17: playlists of one multivariant have the same target, control and dates", async () => {
     const origin = open();
     origin.play(run, 0, 1000);

@@ -3,6 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
+import { TICKS_PER_SECOND } from "#common/units.ts";
 import { type HlsDocument, readHlsDocument, tagOf } from "../bench/hls-document.ts";
 import { checkMediaText, checkMultivariantText, partsOf, readMedia, secondsOf } from "../bench/hls-rules.ts";
 import { checkUpdate, hintedPart, partsAdded } from "../bench/hls-updates.ts";
@@ -69,7 +71,7 @@ function expectInStep(before: HlsDocument, after: HlsDocument): void {
 
 describe("media and playlists", () => {
   test.each([7, 24, 29, 50, 60])(
-    "6, 22, 25: at %d fps EXTINF adds up to decode times, parts with a key frame say so, parents are their parts",
+    "6, 22, 25: at %d fps EXTINF adds up to decode and presentation times, parts with a key frame say so, parents are their parts",
     async (fps) => {
       const origin = open();
       const present = testsrcRun({ fps, startFrame: 1000 * SEGMENT_SECONDS * fps });
@@ -103,6 +105,7 @@ describe("media and playlists", () => {
         if (parts.length > 0) expect(parts.join("")).toBe(media.toHex());
       }
       expect(segments.length).toBeGreaterThan(6);
+      await expectPresentationTimes(origin, fps);
     },
   );
 
@@ -160,6 +163,20 @@ describe("media and playlists", () => {
     }
   });
 });
+
+/** EXTINF of MPEG-TS adds up to the presentation times of first frames, counted from the start of a run. */
+async function expectPresentationTimes(origin: Origin, fps: number): Promise<void> {
+  let sum = 0;
+  let zeroTicks = 0;
+  for (const { tags, uri = "" } of readHlsDocument(await origin.text("64p/ts.m3u8")).segments) {
+    let firstTicks: number | undefined;
+    const inspector = new TsInspector({ onAccessUnit: ({ ptsTicks }) => void (firstTicks ??= ptsTicks) });
+    inspector.push(await origin.bytes(`64p/${uri}`));
+    if (tagOf(tags, "DISCONTINUITY") !== undefined) [sum, zeroTicks] = [0, firstTicks ?? Number.NaN];
+    expect(Math.abs(((firstTicks ?? Number.NaN) - zeroTicks) / TICKS_PER_SECOND - sum)).toBeLessThan(1 / fps);
+    sum += secondsOf({ tags, uri }) ?? 0;
+  }
+}
 
 /** Looks for an IDR picture among the NAL units of a part's `mdat`, each behind its length. */
 function holdsKeyFrame(part: Uint8Array): boolean {

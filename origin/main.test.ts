@@ -9,12 +9,30 @@ import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog } from "#common/log.ts";
 import { originOptions } from "./config.ts";
 import { main } from "./main.ts";
+import { hintIn } from "./origin-fixture.ts";
+
+/** What a server answers to `request`, which no client here would send, until it closes. */
+async function rawAnswer(port: number, request: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let text = "";
+  await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      open: (socket) => void socket.write(request),
+      data: (_, bytes) => void (text += bytes.toString()),
+      close: () => resolve(text),
+      error: (_, error) => reject(error),
+    },
+  });
+  return promise;
+}
 
 async function untilMetric(origin: string, line: string): Promise<void> {
   while (!(await (await fetch(`${origin}/metrics`)).text()).includes(line)) await Bun.sleep(1);
 }
 
-test("main() serves a feed over real sockets, and closes", async () => {
+test("50, 51: main() serves a feed over real sockets, holds no HEAD, refuses TRACE, and closes", async () => {
   const run = testsrcRun();
   let next = 0;
   const feeds = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -70,6 +88,25 @@ test("main() serves a feed over real sockets, and closes", async () => {
   const page = { upgrade: "websocket", origin: "http://evil.example" };
   expect((await fetch(`${origin}/api/v1/lease`, { headers: page })).status).toBe(403);
   const waiting = `${origin}/live/canvas/64p/index.m3u8?_HLS_msn=${run.startFrame / 60 + 1}&_HLS_part=3`;
+  const hinted = `${origin}/live/canvas/64p/${hintIn(await playlist.text())}`;
+  for (const [url, status] of [
+    [waiting, 200],
+    [hinted, 404],
+  ] as const) {
+    const head = await fetch(url, { method: "HEAD" });
+    expect([head.status, head.headers.has("date"), head.headers.has("content-type")]).toEqual([
+      status,
+      true,
+      true,
+    ]);
+  }
+  const traced = await rawAnswer(
+    port,
+    "TRACE /live/canvas/64p/index.m3u8 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+  );
+  expect(traced).toStartWith("HTTP/1.1 405 ");
+  expect(traced.toLowerCase()).toMatch(/\r\nallow: get, head, options\r\n/);
+  expect(traced.toLowerCase()).toMatch(/\r\ndate: /);
   const leaving = new AbortController();
   const left = fetch(waiting, { signal: leaving.signal }).catch(() => "left");
   await untilMetric(origin, "spillway_origin_held_requests 1\n");
@@ -95,7 +132,7 @@ test("main() serves a feed over real sockets, and closes", async () => {
   await viewer?.cancel();
 
   const metrics = await (await fetch(`${origin}/metrics`)).text();
-  expect(metrics).toContain('spillway_origin_requests_total{kind="playlist"} 3\n');
+  expect(metrics).toContain('spillway_origin_requests_total{kind="playlist"} 4\n');
   expect(metrics).toContain("spillway_origin_held_requests 0\n");
   expect(metrics).toContain("spillway_origin_frames_total 105\n");
   await lifecycle.closeAll(silentLog);

@@ -63,7 +63,7 @@ const ATTRIBUTE_TAGS: ReadonlySet<string> = new Set([
 ]);
 const ATTRIBUTE = /^([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)/;
 // Everything below the space but tab and line feed, and the byte order mark.
-// eslint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- what it looks for
 const FORBIDDEN = /[\0-\x08\x0b-\x1f\x7f\ufeff]/;
 
 /** Reads a playlist. Never throws. */

@@ -5,6 +5,7 @@
 // ISO/IEC 13818-1 2.4.3.7 (90 kHz time stamps of 33 bits)
 
 export const MEBIBYTE = 1024 * 1024;
+export const BITS_PER_BYTE = 8;
 export const MILLISECONDS_PER_SECOND = 1000;
 
 /** MPEG-TS presentation and decoding time stamps per second. */

@@ -4,20 +4,16 @@
  */
 // draft-pantos-hls-rfc8216bis-22 4.4.6.2 (EXT-X-STREAM-INF)
 import { LRUCache } from "lru-cache";
+import { CHUNK_OVERHEAD_BYTES_MAX } from "#common/formats/cmaf.ts";
 import { avcCodecs, readAvcConfig } from "#common/formats/h264.ts";
+import { tsBitsMax } from "#common/formats/mpegts.ts";
 import { writeMultivariantPlaylist, type Variant } from "#common/formats/playlist.ts";
+import { BITS_PER_BYTE } from "#common/units.ts";
 import type { RenditionStream } from "./rendition.ts";
 import { type RenderedText, renderText } from "./rendered-text.ts";
 
 /** Playlists kept: one for each edge that viewers were handed to since the last change. */
 const MULTIVARIANTS_MAX = 64;
-
-/**
- * What containers add to the encoder's peak, in bits per second, and how far a segment may exceed the rate that its
- * buffer model holds over time.
- */
-const CONTAINER_BITS_PER_SECOND = 30_000;
-const PEAK_FACTOR = 1.1;
 
 /** Which of a rendition's two playlists. */
 export type Format = "cmaf" | "ts";
@@ -54,21 +50,28 @@ export class Multivariants {
 
 /** `undefined` before the first whole segment. */
 function describeVariant(stream: RenditionStream, format: Format, base: string): Variant | undefined {
-  const { name, current, cmaf, ts } = stream;
+  const { name, current } = stream;
   const { window } = stream[format];
   if (current === undefined || window.newestComplete() === undefined) return undefined;
   const { run, rendition } = current;
   const config = readAvcConfig(rendition.avcC);
   if (config === undefined) return undefined;
-  const declared = Math.round(rendition.bitsPerSecondMax * PEAK_FACTOR) + CONTAINER_BITS_PER_SECOND;
   return {
     uri: `${base}${name}/${format === "cmaf" ? "index.m3u8" : "ts.m3u8"}`,
-    // Segments of 1 s have the higher peaks, and packets of MPEG-TS the greater overhead.
-    peakBitsPerSecond: Math.max(declared, cmaf.window.bitrates().peak, ts.window.bitrates().peak),
-    averageBitsPerSecond: window.bitrates().average,
+    bitsPerSecondMax: segmentBitsPerSecondMax(format, rendition.bitsPerSecondMax, run.fps),
     codecs: avcCodecs(config),
     width: rendition.width,
     height: rendition.height,
     fps: run.fps,
   };
+}
+
+/**
+ * Of any segment, and so of all together: the encoder bounds each second from a key frame on, which is what segments are
+ * made of, and containers add what their writers say. It holds whatever is painted, so it is the average's bound too.
+ */
+function segmentBitsPerSecondMax(format: Format, frameBits: number, fps: number): number {
+  return format === "ts"
+    ? tsBitsMax({ frameBits, fps })
+    : frameBits + fps * CHUNK_OVERHEAD_BYTES_MAX * BITS_PER_BYTE;
 }

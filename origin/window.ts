@@ -163,21 +163,6 @@ export class SegmentWindow {
     return nextPart(last, run, { segmentNumber, part: 0 });
   }
 
-  /** Bits per second of the listed whole segments: the highest of one, and all together. */
-  bitrates(): { readonly peak: number; readonly average: number } {
-    let peak = 0;
-    let bits = 0;
-    let seconds = 0;
-    for (const segment of this.#listedStored()) {
-      if (!segment.isComplete || segment.isGap) continue;
-      const segmentSeconds = segment.durationUnits / segment.run.timescale;
-      peak = Math.max(peak, (segment.byteCount * 8) / segmentSeconds);
-      bits += segment.byteCount * 8;
-      seconds += segmentSeconds;
-    }
-    return { peak, average: seconds === 0 ? 0 : bits / seconds };
-  }
-
   #listedStored(): StoredSegment[] {
     return this.#kept.slice(this.#listedFrom, this.#listedTo);
   }

@@ -50,13 +50,12 @@ export class Encoder {
     assert(!this.#picture.isBlank, "something was captured before it is encoded");
     const isKey = index % this.#job.fps === 0;
     return this.#renditions.map((rendition, position) => {
-      if (isChanged) rendition.scale(this.#picture.frame);
       return {
         trackId: this.#job.renditions[position]?.trackId ?? 0,
         number: this.#job.startFrame + index,
         captureTimeMs,
         ...evenTimes(index),
-        ...rendition.encode(index, isKey),
+        ...rendition.encode({ picture: this.#picture.frame, isChanged, index, isKey }),
       };
     });
   }

@@ -72,7 +72,7 @@ export interface EncodingFigures {
  * or the data folder cannot be used, with `OptionError` where the ladder does not fit the canvas.
  */
 export async function startEncoding(options: EncodingOptions): Promise<Encoding> {
-  const plans = planRenditions(options.canvas, options.renditions);
+  const plans = planRenditions({ ...options.canvas, fps: options.fps }, options.renditions);
   const encoding = new Encoding(options, plans, new RunStore(options));
   try {
     await encoding.opened;

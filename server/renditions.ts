@@ -6,6 +6,7 @@
 import { OptionError } from "#common/errors.ts";
 import { RENDITIONS_MAX, type Rendition } from "#common/formats/frame.ts";
 import { ValueError } from "#common/options.ts";
+import { groupBitsMin } from "./group-budget.ts";
 
 /** Bit rate of the full size where no ladder is given, in kbit/s. */
 const DEFAULT_KBIT_PER_SECOND = 6_000;
@@ -18,8 +19,6 @@ const MACROBLOCKS_MAX = 139_264;
 const MACROBLOCK_SIDE = 16;
 const KBIT_MIN = 50;
 const KBIT_MAX = 200_000;
-/** How much may be sent at once above the steady bit rate, as time at that rate: bounds the longest key frame. */
-export const VBV_SECONDS = 1;
 
 /** What `--rendition` takes, in words. */
 export const RENDITION_ALLOWED = `<width>x<height>@<kbit/s>, sides even and from ${SIDE_MIN} to ${SIDE_MAX}, ${KBIT_MIN} to ${KBIT_MAX} kbit/s`;
@@ -53,7 +52,7 @@ function isSide(side: number | undefined): side is number {
  * with odd sides rounded up (4:2:0 halves both), or a whole multiple of it. Throws {@link OptionError} otherwise.
  */
 export function planRenditions(
-  canvas: { readonly width: number; readonly height: number },
+  canvas: { readonly width: number; readonly height: number; readonly fps: number },
   requests: readonly RenditionRequest[],
 ): readonly RenditionPlan[] {
   const full = { width: roundUpToEven(canvas.width), height: roundUpToEven(canvas.height) };
@@ -66,7 +65,7 @@ export function planRenditions(
       `Bad value for --rendition: the first must have the full size ${full.width}x${full.height} of the canvas, or a whole multiple of it`,
     );
   }
-  checkLadder(asked);
+  checkLadder(asked, canvas.fps);
   const names = asked.map((request) => nameOf(request, asked));
   if (new Set(names).size < names.length) {
     throw new OptionError("Bad value for --rendition: two have the same height and bit rate");
@@ -76,25 +75,38 @@ export function planRenditions(
   });
 }
 
-function checkLadder(asked: readonly RenditionRequest[]): void {
+function checkLadder(asked: readonly RenditionRequest[], fps: number): void {
   if (asked.length > RENDITIONS_MAX) {
     throw new OptionError(
       `Bad value for --rendition: ${asked.length} renditions, ${RENDITIONS_MAX} are allowed`,
     );
   }
-  const tooLarge = asked.find(
-    ({ width, height }) => macroblocks(width) * macroblocks(height) > MACROBLOCKS_MAX,
-  );
+  const tooLarge = asked.find((request) => macroblocksOf(request) > MACROBLOCKS_MAX);
   if (tooLarge !== undefined) {
     throw new OptionError(
       `Bad value for --rendition, or for --width and --height: ${tooLarge.width}x${tooLarge.height} is more than H.264 allows (8192x4352 pixels in all)`,
     );
   }
+  const starved = asked.find(
+    (request) => request.bitsPerSecondMax < groupBitsMin(macroblocksOf(request), fps),
+  );
+  if (starved !== undefined) {
+    const kbitMin = Math.ceil(groupBitsMin(macroblocksOf(starved), fps) / BITS_PER_KBIT);
+    throw new OptionError(
+      `Bad value for --rendition: ${starved.width}x${starved.height} at ${fps} frames a second needs ${kbitMin} kbit/s at least`,
+    );
+  }
 }
 
-/** Along a side of so many pixels. */
-function macroblocks(side: number): number {
-  return Math.ceil(side / MACROBLOCK_SIDE);
+/** Of a picture. */
+export function macroblocksOf({
+  width,
+  height,
+}: {
+  readonly width: number;
+  readonly height: number;
+}): number {
+  return Math.ceil(width / MACROBLOCK_SIDE) * Math.ceil(height / MACROBLOCK_SIDE);
 }
 
 /** `720p`, with the bit rate behind it where several have that height. */

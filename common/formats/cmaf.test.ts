@@ -1,7 +1,7 @@
 /** Init segments and chunks, read back by an independent parser and by ffmpeg. */
 import { describe, expect, test } from "bun:test";
 import { parseBuffer } from "codem-isoboxer";
-import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
+import { CHUNK_OVERHEAD_BYTES_MAX, writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { EncodedFrame } from "#common/formats/frame.ts";
 import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
@@ -61,6 +61,15 @@ describe("writeChunk()", () => {
     const whole = Math.ceil(index);
     const chunk = writeChunk([testsrcFrame(run, whole)], run.startFrame);
     expect(parseBuffer(chunk.buffer).fetch("tfdt")?.baseMediaDecodeTime).toBe(whole * 1000);
+  });
+
+  test("16: a chunk has no more around each frame than CHUNK_OVERHEAD_BYTES_MAX says", () => {
+    for (const count of [1, 2, 30]) {
+      const media = frames(0, count);
+      const mediaBytes = media.reduce((sum, { data }) => sum + data.length, 0);
+      const around = writeChunk(media, run.startFrame).length - mediaBytes;
+      expect(around).toBeLessThanOrEqual(count * CHUNK_OVERHEAD_BYTES_MAX);
+    }
   });
 
   test("42: durations that differ stand beside their frames", () => {

@@ -74,6 +74,9 @@ function movieOrder(box: Box): number {
   return ["mvhd", "trak", "mvex"].indexOf(box.type);
 }
 
+/** What a chunk has around its media at most, for each of its frames: those of a chunk of one frame. */
+export const CHUNK_OVERHEAD_BYTES_MAX = 160;
+
 /** One CMAF chunk: `prft`, `moof`, `mdat` with at least one frame. Frames come without holes. */
 export function writeChunk(frames: readonly EncodedFrame[], startFrame: number): Uint8Array<ArrayBuffer> {
   const first = frames[0];

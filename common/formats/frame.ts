@@ -54,7 +54,7 @@ export interface Rendition {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
-  /** Bits per second over any second or more, as the encoder's rate control (VBV) bounds them; more only where it fails to. */
+  /** What the frames of a second take at most, bits, where the second begins with a key frame. */
   readonly bitsPerSecondMax: number;
   /** AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1): profile, level, SPS and PPS. */
   readonly avcC: Uint8Array;

@@ -4,6 +4,7 @@ import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { TsInspector, type RandomAccessPoint } from "#common/formats/fixtures/mpegts-reader.ts";
 import {
   createTsMuxer,
+  tsBitsMax,
   crc32Mpeg,
   markDiscontinuity,
   PTS_LEAD_TICKS,
@@ -82,6 +83,20 @@ describe("createTsMuxer()", () => {
       expect(inspector.ptsTicks).toBe(framesToTicks(3 * fps - 1, fps) + PTS_LEAD_TICKS);
     },
   );
+
+  test.each([1, 5, 24, 30, 60])("16: a second at %d fps takes no more than tsBitsMax() says", (fps) => {
+    const muxer = createTsMuxer({ rendition: picture, fps });
+    for (const bytes of [1, 200, 5000]) {
+      // One NAL unit of type 1 or 5 behind its length.
+      const data = new Uint8Array(4 + bytes).fill(1);
+      data.set([0, 0, bytes >> 8, bytes & 0xff]);
+      let bits = 0;
+      for (let index = 0; index < fps; index++) {
+        bits += 8 * muxer.muxFrame({ index, isKey: index === 0, data }).length;
+      }
+      expect(bits).toBeLessThanOrEqual(tsBitsMax({ frameBits: 8 * data.length * fps, fps }));
+    }
+  });
 
   test("44: presentation times and clock wrap at 33 bits with a constant lead", () => {
     const group = Math.floor(TICKS_WRAP / 90_000);

@@ -8,7 +8,7 @@
 import assert from "node:assert";
 import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
-import { framesToTicks, TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
+import { BITS_PER_BYTE, framesToTicks, TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 
 export const TS_PACKET_BYTES = 188;
 export const TS_SYNC_BYTE = 0x47;
@@ -30,6 +30,9 @@ const HEADER_BYTES = 4;
 /** Adaptation field with a clock reference, its length byte included. */
 const PCR_FIELD_BYTES = 8;
 const PES_HEADER_BYTES = 14;
+/** What a frame takes besides its own bytes (last packet, headers), and a group (see {@link tsBitsMax}), in packets. */
+const FRAME_PACKETS_MAX = 1.2;
+const GROUP_PACKETS_MAX = 30;
 const START_CODE_BYTES = 4;
 /** Access unit delimiter: any slice type follows. */
 const DELIMITER = Uint8Array.of(0x09, 0xf0);
@@ -63,6 +66,16 @@ export interface TsFrame {
 export interface TsMuxer {
   /** The packets of one frame; a key frame comes with the tables before it. */
   muxFrame(frame: TsFrame): Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Bits that a second of frames with `frameBits` in all, from a key frame on, takes at most: each frame has a packet that
+ * is not full and a few bytes of its own, a group its tables, parameter sets, stuffing and clock references.
+ */
+export function tsBitsMax({ frameBits, fps }: { readonly frameBits: number; readonly fps: number }): number {
+  const fullPackets = Math.ceil(frameBits / BITS_PER_BYTE / (TS_PACKET_BYTES - HEADER_BYTES));
+  const packets = fullPackets + Math.ceil(fps * FRAME_PACKETS_MAX) + GROUP_PACKETS_MAX;
+  return packets * TS_PACKET_BYTES * BITS_PER_BYTE;
 }
 
 /** A writer for one run of one rendition. */

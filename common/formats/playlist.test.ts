@@ -173,8 +173,7 @@ test("4, 15, 16: writeMultivariantPlaylist() writes every attribute, and indepen
   const text = writeMultivariantPlaylist([
     {
       uri: "720p/index.m3u8",
-      peakBitsPerSecond: 6_600_000.2,
-      averageBitsPerSecond: 3_000_000,
+      bitsPerSecondMax: 6_600_000.2,
       codecs: "avc1.64001f",
       width: 1280,
       height: 720,
@@ -182,8 +181,7 @@ test("4, 15, 16: writeMultivariantPlaylist() writes every attribute, and indepen
     },
     {
       uri: "https://edge/live/canvas/360p/index.m3u8",
-      peakBitsPerSecond: 900_000,
-      averageBitsPerSecond: 1,
+      bitsPerSecondMax: 900_000,
       codecs: "avc1.64001e",
       width: 640,
       height: 360,
@@ -191,7 +189,7 @@ test("4, 15, 16: writeMultivariantPlaylist() writes every attribute, and indepen
     },
   ]);
   expect(text).toStartWith(
-    '#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:BANDWIDTH=6600001,AVERAGE-BANDWIDTH=3000000,CODECS="avc1.64001f",RESOLUTION=1280x720,FRAME-RATE=30.000\n720p/index.m3u8\n',
+    '#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:BANDWIDTH=6600001,AVERAGE-BANDWIDTH=6600001,CODECS="avc1.64001f",RESOLUTION=1280x720,FRAME-RATE=30.000\n720p/index.m3u8\n',
   );
   const strict = hls.parse(text);
   expect(strict.isMasterPlaylist ? strict.variants.length : 0).toBe(2);

@@ -170,8 +170,8 @@ function partsFooter({ preloadHintUri, preloadMapUri, reports }: PartsOptions): 
 export interface Variant {
   /** Relative to the playlist, or absolute on an edge. */
   readonly uri: string;
-  readonly peakBitsPerSecond: number;
-  readonly averageBitsPerSecond: number;
+  /** Of any of its segments, whatever they will show: stands for the peak and for the average. */
+  readonly bitsPerSecondMax: number;
   /** RFC 6381, such as `avc1.64001f`. */
   readonly codecs: string;
   readonly width: number;
@@ -184,8 +184,8 @@ export function writeMultivariantPlaylist(variants: readonly Variant[]): string 
   const lines = ["#EXTM3U", `#EXT-X-VERSION:${VERSION_SEGMENTS}`, "#EXT-X-INDEPENDENT-SEGMENTS"];
   for (const variant of variants) {
     const attributes = [
-      `BANDWIDTH=${Math.ceil(variant.peakBitsPerSecond)}`,
-      `AVERAGE-BANDWIDTH=${Math.ceil(variant.averageBitsPerSecond)}`,
+      `BANDWIDTH=${Math.ceil(variant.bitsPerSecondMax)}`,
+      `AVERAGE-BANDWIDTH=${Math.ceil(variant.bitsPerSecondMax)}`,
       `CODECS="${variant.codecs}"`,
       `RESOLUTION=${variant.width}x${variant.height}`,
       `FRAME-RATE=${variant.fps.toFixed(3)}`,

@@ -1,7 +1,6 @@
 /** What the main thread and the encoder's thread say to each other. */
 import type { EncodedFrame } from "#common/formats/frame.ts";
-import type { X264Preset } from "./encoding-options.ts";
-import type { RenditionPlan } from "./renditions.ts";
+import type { RenditionPlan, X264Preset } from "./renditions.ts";
 
 /** RGBA pixels in shared memory, row by row without gaps; the fourth byte is not shown. */
 export interface CanvasMemory {
@@ -15,6 +14,7 @@ export interface CanvasMemory {
 export interface EncoderJob {
   readonly canvas: CanvasMemory;
   readonly fps: number;
+  /** Of renditions that have none of their own. */
   readonly preset: X264Preset;
   readonly renditions: readonly RenditionPlan[];
   /** Number of the first frame. */

@@ -7,9 +7,8 @@ import type { CodecContext, Frame, Packet, SoftwareScaleContext } from "node-av/
 import { BITS_PER_BYTE } from "#common/units.ts";
 import { type Av, EncoderError, expectSuccess, expectThere } from "./encoder-av.ts";
 import { FRAME_ALIGN_BYTES } from "./encoder-picture.ts";
-import type { X264Preset } from "./encoding-options.ts";
 import { GroupBudget } from "./group-budget.ts";
-import { macroblocksOf, type RenditionPlan } from "./renditions.ts";
+import { macroblocksOf, type RenditionPlan, type X264Preset } from "./renditions.ts";
 
 /**
  * Lengths before NAL units instead of start codes; key frames only where they are asked for, and closed: nothing

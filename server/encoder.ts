@@ -31,7 +31,7 @@ export class Encoder {
       const { fps, preset } = job;
       const source = this.#picture.frame;
       for (const plan of job.renditions) {
-        this.#renditions.push(new RenditionEncoder({ av, plan, source, fps, preset }));
+        this.#renditions.push(new RenditionEncoder({ av, plan, source, fps, preset: plan.preset ?? preset }));
       }
     } catch (error) {
       this.close();

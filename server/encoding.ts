@@ -9,9 +9,8 @@ import type { Log } from "#common/log.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { CanvasMemory, EncoderJob, EncoderReport } from "./encoder-messages.ts";
 import { type EncoderThread, type OpenEncoderThread, openEncoderThread } from "./encoder-worker.ts";
-import type { X264Preset } from "./encoding-options.ts";
 import { BEHIND_MS_MAX } from "./frame-clock.ts";
-import { planRenditions, type RenditionPlan, type RenditionRequest } from "./renditions.ts";
+import { planRenditions, type RenditionPlan, type RenditionRequest, type X264Preset } from "./renditions.ts";
 import { RunStore, type RunStart } from "./run-store.ts";
 
 /** Wait before another run after one that failed or fell behind; doubles up to the longest with each in a row. */
@@ -192,10 +191,9 @@ export class Encoding {
 
   #beginRun({ startTimeMs, configs }: EncoderReport & { readonly type: "begun" }): void {
     if (this.#start === undefined) throw new TypeError("A run began that was not asked for");
-    const renditions = this.#plans.map((plan, index) => ({
-      ...plan,
-      avcC: configs[index] ?? new Uint8Array(),
-    }));
+    const renditions = this.#plans.map(({ trackId, name, width, height, bitsPerSecondMax }, index) => {
+      return { trackId, name, width, height, bitsPerSecondMax, avcC: configs[index] ?? new Uint8Array() };
+    });
     const { fps } = this.#options;
     const { id, ordinal, startFrame } = this.#start;
     const timescale = evenTimescale(fps);

@@ -7,8 +7,10 @@ import { ValueError } from "#common/options.ts";
 import { planRenditions, readRendition, SIDE_MAX } from "./renditions.ts";
 
 describe("readRendition()", () => {
-  test("reads size and bit rate", () => {
-    expect(readRendition("1280x720@6000")).toEqual({ width: 1280, height: 720, bitsPerSecondMax: 6_000_000 });
+  test("reads size, bit rate and preset", () => {
+    const size = { width: 1280, height: 720, bitsPerSecondMax: 6_000_000 };
+    expect(readRendition("1280x720@6000")).toEqual({ ...size, preset: undefined });
+    expect(readRendition("1280x720@6000:veryfast")).toEqual({ ...size, preset: "veryfast" });
   });
 
   test.each([
@@ -20,6 +22,8 @@ describe("readRendition()", () => {
     "1280x720@49",
     "1280x720@200001",
     "-2x2@99",
+    "1280x720@6000:",
+    "1280x720@6000:placebo",
   ])("refuses %p", (text) => {
     expect(() => readRendition(text)).toThrow(ValueError);
   });
@@ -28,10 +32,21 @@ describe("readRendition()", () => {
 describe("planRenditions()", () => {
   const canvas = { width: 1280, height: 720, fps: 30 };
 
-  test("takes the canvas at 6 Mbit/s where nothing is asked for", () => {
+  test("takes the canvas at 6 Mbit/s and half of it at 1.5 where nothing is asked for", () => {
     expect(planRenditions(canvas, [])).toEqual([
-      { trackId: 1, name: "720p", width: 1280, height: 720, bitsPerSecondMax: 6_000_000 },
+      { trackId: 1, name: "720p", width: 1280, height: 720, bitsPerSecondMax: 6_000_000, preset: undefined },
+      { trackId: 2, name: "360p", width: 640, height: 360, bitsPerSecondMax: 1_500_000, preset: undefined },
     ]);
+  });
+
+  test.each([
+    [801, 599, "802x600 402x300"],
+    [18, 16, "18x16"],
+    [34, 30, "34x30 18x16"],
+    [30, 28, "30x28"],
+  ])("halves %d x %d to even sides, where that leaves enough", (width, height, sizes) => {
+    const ladder = planRenditions({ width, height, fps: 30 }, []);
+    expect(ladder.map((plan) => `${plan.width}x${plan.height}`).join(" ")).toBe(sizes);
   });
 
   test("rounds odd sides up", () => {
@@ -76,6 +91,8 @@ describe("planRenditions()", () => {
     ["1920x1080@800"],
     ["1280x720@800,1280x720@800"],
     ["1280x720@120"],
+    ["1280x720@6000,1920x1080@800"],
+    ["1280x720@6000,2560x720@800"],
   ])("refuses the ladder %p for a canvas of 1280x720", (ladder) => {
     expect(() => planRenditions(canvas, ladder.split(",").map(readRendition))).toThrow(OptionError);
   });

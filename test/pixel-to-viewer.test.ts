@@ -3,6 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { block, getText, metric, paint, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 
+/** Of the canvas, as the harness starts it. */
+const WIDTH = 320;
+const HEIGHT = 180;
+
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 
 /** Any error or oddity in the stream ends ffmpeg. */
@@ -15,10 +19,11 @@ function readColour(x: number, y: number): string {
     const video = document.querySelector("video");
     if (video === null || video.readyState < 2) return null;
     const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
+    canvas.width = ${WIDTH};
+    canvas.height = ${HEIGHT};
     const context = canvas.getContext("2d");
-    context.drawImage(video, 0, 0);
+    // The page may have chosen a smaller rendition.
+    context.drawImage(video, 0, 0, ${WIDTH}, ${HEIGHT});
     return [...context.getImageData(${x}, ${y}, 1, 1).data].slice(0, 3);
   })()`;
 }

@@ -83,9 +83,8 @@ export class LiveStream implements SourceHandlers {
     this.frames++;
     this.#lastFrameMs = this.#options.clock.monotonicMs();
     this.#catchUp.onFrame(frame.number, run.fps);
-    let slowest = frame.number;
-    for (const stream of this.#tracks.values()) slowest = Math.min(slowest, stream.nextNumber - 1);
-    const isChanged = this.#staging.advance({ fps: run.fps, newest: frame.number, slowest });
+    const reached = Array.from(this.#tracks.values(), (stream) => stream.nextNumber - 1);
+    const isChanged = this.#staging.advance({ fps: run.fps, reached });
     if (isChanged) this.#multivariants.invalidate();
   }
 
@@ -178,6 +177,11 @@ export class LiveStream implements SourceHandlers {
     return WINDOW_SECONDS;
   }
 
+  /** Which rendition of the present run it is, from 0. */
+  #orderOf(name: string): number {
+    return this.#run?.renditions.findIndex((rendition) => rendition.name === name) ?? 0;
+  }
+
   #addRendition(name: string): RenditionStream {
     const { partDurationMs, clock, budget } = this.#options;
     const rendition = new RenditionStream({
@@ -188,7 +192,7 @@ export class LiveStream implements SourceHandlers {
       budget,
       relayTotals: this.relayTotals,
       reports: () => this.#reportsFor(name),
-      stage: (change) => this.#staging.add(change),
+      stage: (change) => this.#staging.add({ ...change, order: this.#orderOf(name) }),
       isCatchingUp: () => this.isCatchingUp,
     });
     this.#renditions.set(name, rendition);

@@ -87,11 +87,13 @@ describe("media playlists", () => {
     expect(inspector.counts).toMatchObject({ continuityErrors: 0, syncLosses: 0, accessUnits: 240 });
   });
 
-  test("27: the other rendition's report is true and relative", async () => {
+  test("27: the other rendition's report is relative and true, of one shown later the position before", async () => {
     const origin = open();
     origin.play(run, 0, 139);
-    const report = `#EXT-X-RENDITION-REPORT:URI="../32p/index.m3u8",LAST-MSN=${FIRST + 2},LAST-PART=2\n`;
-    expect(await origin.text("64p/index.m3u8")).toEndWith(report);
+    const report = (name: string, part: number): string =>
+      `#EXT-X-RENDITION-REPORT:URI="../${name}/index.m3u8",LAST-MSN=${FIRST + 2},LAST-PART=${part}\n`;
+    expect(await origin.text("64p/index.m3u8")).toEndWith(report("32p", 1));
+    expect(await origin.text("32p/index.m3u8")).toEndWith(report("64p", 2));
   });
 
   test("13: a server that begins anew ends its segment short and begins a discontinuity", async () => {
@@ -114,6 +116,20 @@ describe("media playlists", () => {
     expect((await origin.get(`64p/${run.id}-init.mp4`)).status).toBe(200);
     expect(() => hls.parse(text)).not.toThrow();
   });
+});
+
+test("27: the first rendition's part is listed before the second's frame has come, which lists its own after it", async () => {
+  const origin = open();
+  origin.play(run, 0, 137);
+  const last = (part: number): string => `LAST-MSN=${FIRST + 2},LAST-PART=${part}\n`;
+  // Frame 137 is the last of part 2 of its segment.
+  origin.stream.onFrame(testsrcFrame(run, 137, 1));
+  const first = await origin.text("64p/index.m3u8");
+  expect(first).toContain(`${run.id}-${FIRST + 2}.2.m4s"\n#EXT-X-PRELOAD-HINT`);
+  expect(first).toEndWith(last(1));
+  expect(await origin.text("32p/index.m3u8")).toEndWith(last(1));
+  origin.stream.onFrame(testsrcFrame(run, 137, 2));
+  expect(await origin.text("32p/index.m3u8")).toEndWith(last(2));
 });
 
 test("10: one position has one text, whichever rendition's frame came last", async () => {

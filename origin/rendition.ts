@@ -35,8 +35,8 @@ export interface RenditionOptions {
   readonly relayTotals: RelayTotals;
   /** Where the other renditions stand, seen from this one's playlist. */
   readonly reports: () => readonly RenditionReport[];
-  /** Takes a change of a playlist, to be made and shown once all renditions have got as far as `number`. */
-  readonly stage: (change: StagedChange) => void;
+  /** Takes a change of a playlist, to be made and shown when it is this rendition's turn at `number`. */
+  readonly stage: (change: Omit<StagedChange, "order">) => void;
   readonly isCatchingUp: () => boolean;
 }
 

@@ -52,6 +52,12 @@ export interface TrackOptions {
 
 interface Version extends PlaylistVersion, Texts {}
 
+interface Writing {
+  readonly grid: TrackGrid;
+  readonly reports: PartsOptions["reports"] | undefined;
+  readonly form: "full" | "delta";
+}
+
 export class Track {
   readonly window: SegmentWindow;
   readonly targetDurationSeconds: number;
@@ -154,13 +160,17 @@ export class Track {
     const grid = this.#grid;
     if (lastSegment === undefined || newest === undefined || grid === undefined) return undefined;
     const parts = this.hasParts ? partsReach(grid) : undefined;
-    const text = renderText(() => this.#write(grid, "full"));
-    const delta = this.#options.canSkip ? renderText(() => this.#write(grid, "delta")) : text;
+    // Read now: other renditions may go on before somebody asks.
+    const reports = this.#options.reports?.();
+    const text = renderText(() => this.#write({ grid, reports, form: "full" }));
+    const delta = this.#options.canSkip
+      ? renderText(() => this.#write({ grid, reports, form: "delta" }))
+      : text;
     return { reach: { lastSegment, newest, ...(parts && { parts }) }, text, delta };
   }
 
-  #write(grid: TrackGrid, form: "full" | "delta"): string {
-    const parts = this.#renderParts(grid);
+  #write({ grid, reports, form }: Writing): string {
+    const parts = this.#renderParts(grid, reports);
     const playlist = {
       targetDurationSeconds: this.targetDurationSeconds,
       segments: this.window.listed(),
@@ -170,8 +180,8 @@ export class Track {
     return writeMediaPlaylist(playlist, form);
   }
 
-  #renderParts(grid: TrackGrid): PartsOptions | undefined {
-    const { reports, window } = this.#options;
+  #renderParts(grid: TrackGrid, reports: PartsOptions["reports"] | undefined): PartsOptions | undefined {
+    const { window } = this.#options;
     const next = this.window.next(grid.run);
     if (reports === undefined || window.names.part === undefined || next === undefined) return undefined;
     const { segmentNumber, part } = next.position;
@@ -181,7 +191,7 @@ export class Track {
       timescale: grid.run.timescale,
       preloadHintUri: window.names.part(next.run, segmentNumber, part),
       ...(mapUri === undefined ? {} : { preloadMapUri: mapUri }),
-      reports: reports(),
+      reports,
     };
   }
 }

@@ -21,7 +21,7 @@ export interface EncoderJob {
   readonly startFrame: number;
   /** It is not dated before this, milliseconds since 1970. */
   readonly startTimeMsMin: number;
-  /** One 32-bit integer, shared: how many `frames` reports of this run the main thread has taken. */
+  /** One 32-bit integer, shared: how many `frame` reports of this run the main thread has taken. */
   readonly takenReports: SharedArrayBuffer;
 }
 
@@ -38,11 +38,11 @@ export type EncoderReport =
       readonly configs: readonly Uint8Array[];
     }
   | {
-      readonly type: "frames";
-      /** The same number in every rendition. */
-      readonly frames: readonly EncodedFrame[];
+      readonly type: "frame";
+      /** As soon as it is encoded; one number comes in the order of the job's renditions. */
+      readonly frame: EncodedFrame;
       readonly isRepeat: boolean;
-      /** Spent on this number: copying, scaling and encoding all renditions. */
+      /** Spent on it: scaling and encoding, and on the first of a number copying the canvas too. */
       readonly encodeMs: number;
       /** How late the frame clock woke. */
       readonly lagMs: number;

@@ -90,21 +90,23 @@ async function beginRun(job: EncoderJob): Promise<void> {
 function makeFrame({ index, isRepeat, lagMs }: Tick): void {
   if (open === undefined) return;
   const { job, encoder, startTimeMs, startMonotonicMs, takenReports } = open;
-  const waitingReports = open.postedReports - Atomics.load(takenReports, 0);
-  if (waitingReports * MILLISECONDS_PER_SECOND > BEHIND_MS_MAX * job.fps) {
+  const waitingNumbers = (open.postedReports - Atomics.load(takenReports, 0)) / job.renditions.length;
+  if (waitingNumbers * MILLISECONDS_PER_SECOND > BEHIND_MS_MAX * job.fps) {
     leaveBehind(1);
     return;
   }
-  const beginMs = systemClock.monotonicMs();
-  if (!isRepeat) open.captureTimeMs = startTimeMs + (beginMs - startMonotonicMs);
-  const frames = encoder.encode({ index, isRepeat, captureTimeMs: open.captureTimeMs });
-  const encodeMs = systemClock.monotonicMs() - beginMs;
-  open.postedReports++;
-  report(
-    { type: "frames", frames, isRepeat, encodeMs, lagMs },
-    // Each frame's bytes fill a buffer of their own.
-    frames.map((frame) => frame.data.buffer as ArrayBuffer),
-  );
+  const run = open;
+  let beginMs = systemClock.monotonicMs();
+  if (!isRepeat) run.captureTimeMs = startTimeMs + (beginMs - startMonotonicMs);
+  encoder.encode({ index, isRepeat, captureTimeMs: run.captureTimeMs }, (frame) => {
+    const endMs = systemClock.monotonicMs();
+    run.postedReports++;
+    // A frame's bytes fill a buffer of their own.
+    report({ type: "frame", frame, isRepeat, encodeMs: endMs - beginMs, lagMs }, [
+      frame.data.buffer as ArrayBuffer,
+    ]);
+    beginMs = endMs;
+  });
 }
 
 /** Ends a run that cannot be caught up with; the main thread begins another. */

@@ -1,5 +1,6 @@
 /** The picture that the real encoder makes: what it costs, how good it is, and its colours. */
 import { describe, expect, test } from "bun:test";
+import type { EncodedFrame } from "#common/formats/frame.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { avcCodecs, readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
 import { Encoder } from "./encoder.ts";
@@ -32,7 +33,9 @@ function encode(
   try {
     const frames = Array.from({ length: seconds * FPS }, (_, index) => {
       paint(new Uint8Array(memory), index);
-      return encoder.encode({ index, isRepeat: false, captureTimeMs: 0 });
+      const made: EncodedFrame[] = [];
+      encoder.encode({ index, isRepeat: false, captureTimeMs: 0 }, (frame) => made.push(frame));
+      return made;
     });
     return renditions.map((plan, position) => {
       const config = readAvcConfig(encoder.configs[position] ?? new Uint8Array());

@@ -44,20 +44,23 @@ export class Encoder {
     return this.#renditions.map((rendition) => rendition.config);
   }
 
-  /** Encodes one number in every rendition. The first must not be a repeat. Key frames stand a second apart. */
-  encode({ index, isRepeat, captureTimeMs }: FrameRequest): EncodedFrame[] {
+  /**
+   * Encodes one number in every rendition, and gives each frame as soon as it is there: none waits for those behind it.
+   * The first number must not be a repeat. Key frames stand a second apart.
+   */
+  encode({ index, isRepeat, captureTimeMs }: FrameRequest, onFrame: (frame: EncodedFrame) => void): void {
     const isChanged = !isRepeat && this.#picture.capture();
     assert(!this.#picture.isBlank, "something was captured before it is encoded");
     const isKey = index % this.#job.fps === 0;
-    return this.#renditions.map((rendition, position) => {
-      return {
+    for (const [position, rendition] of this.#renditions.entries()) {
+      onFrame({
         trackId: this.#job.renditions[position]?.trackId ?? 0,
         number: this.#job.startFrame + index,
         captureTimeMs,
         ...evenTimes(index),
         ...rendition.encode({ picture: this.#picture.frame, isChanged, index, isKey }),
-      };
-    });
+      });
+    }
   }
 
   /** Frees the native memory. */

@@ -62,8 +62,8 @@ class ScriptedThread implements EncoderThread {
   /** One frame of the only rendition. */
   frame(index: number): void {
     const frame = { trackId: 1, number: this.startFrame + index, captureTimeMs: 0, isKey: index === 0 };
-    const frames = [{ ...frame, ...evenTimes(index), data: new Uint8Array(5) }];
-    this.report({ type: "frames", frames, isRepeat: false, encodeMs: 1, lagMs: 0 });
+    const timed = { ...frame, ...evenTimes(index), data: new Uint8Array(5) };
+    this.report({ type: "frame", frame: timed, isRepeat: false, encodeMs: 1, lagMs: 0 });
   }
 }
 

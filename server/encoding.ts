@@ -184,7 +184,7 @@ export class Encoding {
     if (this.#isClosed) return;
     this.#silentChecks = 0;
     if (report.type === "begun") this.#beginRun(report);
-    else if (report.type === "frames") this.#takeFrames(report);
+    else if (report.type === "frame") this.#takeFrame(report);
     else if (report.type === "failed") this.#fail(report.code, report.message);
     else if (report.type === "behind") this.#leaveBehind(report.missed);
   }
@@ -213,22 +213,26 @@ export class Encoding {
     this.#opening.resolve();
   }
 
-  #takeFrames({ frames, isRepeat, encodeMs, lagMs }: EncoderReport & { readonly type: "frames" }): void {
+  #takeFrame({ frame, isRepeat, encodeMs, lagMs }: EncoderReport & { readonly type: "frame" }): void {
     Atomics.add(new Int32Array(this.#takenReports), 0, 1);
     this.#lastFrameMs = this.#options.clock.monotonicMs();
+    if (frame.trackId === this.#plans[0]?.trackId) this.#countNumber(isRepeat);
+    this.#latest.encodeMs += encodeMs;
+    this.#latest.encodeMsTotal += encodeMs;
+    this.#latest.lagMs = lagMs;
+    this.#latest.encodedBytes += frame.data.length;
+    // Nobody may see a number that is not on disk.
+    if (this.#run !== undefined) this.#store.reserve(frame.number, this.#run);
+    for (const sink of this.#options.sinks) sink.addFrame(frame);
+  }
+
+  /** Once for each number, with the frame of the full size. */
+  #countNumber(isRepeat: boolean): void {
+    this.#latest.encodeMs = 0;
     if (isRepeat) {
       this.#frames.dropped++;
       this.#frames.repeated++;
     } else this.#frames.encoded++;
-    this.#latest.encodeMs = encodeMs;
-    this.#latest.encodeMsTotal += encodeMs;
-    this.#latest.lagMs = lagMs;
-    for (const frame of frames) {
-      this.#latest.encodedBytes += frame.data.length;
-      // Nobody may see a number that is not on disk.
-      if (this.#run !== undefined) this.#store.reserve(frame.number, this.#run);
-      for (const sink of this.#options.sinks) sink.addFrame(frame);
-    }
   }
 
   /** The thread has ended its run and lives; at once another run would fall behind just the same. */

@@ -28,6 +28,7 @@ function encode(
     preset: "superfast",
     renditions,
     startFrame: 0,
+    startTimeMsMin: 0,
     takenReports,
   });
   try {

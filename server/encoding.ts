@@ -6,12 +6,12 @@ import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { type EncodedFrame, evenTimescale, type Run } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
+import { RunStore, type RunStart } from "#common/run-store.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { CanvasMemory, EncoderJob, EncoderReport } from "./encoder-messages.ts";
 import { type EncoderThread, type OpenEncoderThread, openEncoderThread } from "./encoder-worker.ts";
 import { BEHIND_MS_MAX } from "./frame-clock.ts";
 import { planRenditions, type RenditionPlan, type RenditionRequest, type X264Preset } from "./renditions.ts";
-import { RunStore, type RunStart } from "./run-store.ts";
 
 /** Wait before another run after one that failed or fell behind; doubles up to the longest with each in a row. */
 export const RESTART_MS_MIN = 500;
@@ -72,7 +72,7 @@ export interface EncodingFigures {
  */
 export async function startEncoding(options: EncodingOptions): Promise<Encoding> {
   const plans = planRenditions({ ...options.canvas, fps: options.fps }, options.renditions);
-  const encoding = new Encoding(options, plans, new RunStore(options));
+  const encoding = new Encoding(options, plans, new RunStore({ ...options, role: "server" }));
   try {
     await encoding.opened;
   } catch (error) {

@@ -24,7 +24,7 @@ export interface Run {
   readonly id: string;
   /**
    * Goes up by one with each run; the discontinuity sequence number of its segments. The first is what a server without
-   * a record begins with: small, but hardly lower than any before (`server/run-store.ts`).
+   * a record begins with: small, but hardly lower than any before (`common/run-store.ts`).
    */
   readonly ordinal: number;
   /**

@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(() => rmSync(dataDir, { recursive: true }));
 
 function openStore(log: Log = silentLog, wallMs = WALL_MS): RunStore {
-  return new RunStore({ dataDir, clock: new FakeClock(wallMs), log });
+  return new RunStore({ dataDir, role: "server", clock: new FakeClock(wallMs), log });
 }
 
 /** A run as it began at {@link WALL_MS}. */
@@ -113,7 +113,7 @@ describe("RunStore.beginRun()", () => {
 
 test("a first ordinal stays small for decades: hls.js keeps an array with an entry for each", () => {
   const clock = new FakeClock(Date.UTC(2126, 0, 1));
-  const store = new RunStore({ dataDir, clock, log: silentLog });
+  const store = new RunStore({ dataDir, role: "server", clock, log: silentLog });
   expect(store.beginRun(FPS).ordinal).toBeLessThan(1_000_000);
   store.close();
 });

@@ -1,5 +1,5 @@
 /**
- * The server's folder below `--data-dir`: made where it is missing, refused where another version wrote it, and locked
+ * A role's folder below `--data-dir`: made where it is missing, refused where another version wrote it, and locked
  * while the process lives. A lock whose process is gone is taken over.
  */
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
- * What makes frame numbers go up for ever, over restarts and kill -9: a tiny record in `<data-dir>/server/` of the
+ * What makes frame numbers go up for ever, over restarts and kill -9: a tiny record in `<data-dir>/<role>/` of the
  * ordinal of the run and of the last segment whose frames may have been shown. A segment is reserved there before its
- * first frame leaves the encoder; a new run begins at the one after it, so no number is used twice and none is left out.
+ * first frame is shown to anybody; a new run begins at the one after it, so no number is used twice and none is left out.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { describeError, errorCode } from "#common/errors.ts";
 import { framesPerSegment, type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
 import { framesToMs, msToSeconds, secondsToMs } from "#common/units.ts";
-import { openDataFolder } from "./run-store-lock.ts";
+import { openDataFolder } from "./data-folder.ts";
 
 const RECORD_FILE = "run.json";
 /** Records count segments, so that a changed frame rate keeps the order. Times 2 s times the highest frame rate, a lower number stays whole in floating point. */
@@ -38,8 +38,10 @@ interface RunRecord {
 }
 
 export interface RunStoreOptions {
-  /** `--data-dir`; the server's folder in it is made where it is missing. */
+  /** `--data-dir`; the role's folder in it is made where it is missing. */
   readonly dataDir: string;
+  /** Who gives the runs their numbers: the server to those of its encoder. */
+  readonly role: "server";
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -49,7 +51,7 @@ function firstOrdinal(wallMs: number): number {
   return Math.max(0, Math.floor((wallMs - ORDINAL_START_MS) / MILLISECONDS_PER_HOUR));
 }
 
-/** The record on disk, and the lock that keeps a second server from it. */
+/** The record on disk, and the lock that keeps a second process from it. */
 export class RunStore {
   readonly #options: RunStoreOptions;
   readonly #path: string;
@@ -62,7 +64,7 @@ export class RunStore {
   /** Throws `StartError` where the folder cannot be used or is in use. */
   constructor(options: RunStoreOptions) {
     this.#options = options;
-    const folder = join(options.dataDir, "server");
+    const folder = join(options.dataDir, options.role);
     this.#unlock = openDataFolder(folder);
     this.#path = join(folder, RECORD_FILE);
     this.#record = this.#read();

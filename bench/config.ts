@@ -210,6 +210,31 @@ export const checkOptions = {
 } satisfies OptionSet;
 export type CheckConfig = ConfigOf<typeof checkOptions>;
 
+/** Options of `bench soak`. */
+export const soakOptions = {
+  viewers: integer({
+    table: "top",
+    description: "Low-latency players at once, each with connections of its own.",
+    default: 1_000,
+    min: 1,
+    max: CLIENTS_MAX,
+  }),
+  seconds: seconds("How long to soak.", 3_600),
+  "outage-seconds": decimal({
+    table: "top",
+    description:
+      "The server is killed, ended or stopped about this often, for up to ten seconds; 0 leaves it alone.",
+    default: 180,
+    min: 0,
+    max: SECONDS_MAX,
+  }),
+  width: integer({ table: "top", description: "Width of the canvas.", default: 1280, min: 32, max: 4096 }),
+  height: integer({ table: "top", description: "Height of the canvas.", default: 720, min: 32, max: 4096 }),
+  seed,
+  ...shared,
+} satisfies OptionSet;
+export type SoakConfig = ConfigOf<typeof soakOptions>;
+
 /** Options of `bench relay`. */
 export const relayOptions = {
   url: httpUrl({

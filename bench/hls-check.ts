@@ -13,6 +13,8 @@ import { checkUpdate, partsAdded } from "./hls-updates.ts";
 
 /** A reload that brings nothing new, or fails, is not repeated at once. */
 const PAUSE_MS = 200;
+/** Gaps that are kept of one playlist. */
+const GAPS_MAX = 1_000;
 
 export interface HlsCheckOptions extends ProbeOptions {
   /** Multivariant playlist, or a media playlist alone. */
@@ -30,8 +32,16 @@ export interface HlsCheckResult {
   /** Longest time between two versions with a new segment, and how long it may be at most. */
   readonly segmentGapMs: number;
   readonly segmentGapMsMax: number;
+  /** All that were longer, on the clock of the options; the first {@link GAPS_MAX} of a playlist. */
+  readonly gaps: readonly SegmentGap[];
   /** Versions with more than one new part. */
   readonly bursts: number;
+}
+
+/** From one version with a new segment to the next. */
+export interface SegmentGap {
+  readonly startMs: number;
+  readonly endMs: number;
 }
 
 /** Checks everything below `url`. Rejects where it cannot be reached at all. */
@@ -53,6 +63,7 @@ export async function checkHls(options: HlsCheckOptions): Promise<HlsCheckResult
     versions: watches.reduce((sum, { versions }) => sum + versions, 0),
     segmentGapMs: Math.max(0, ...watches.map(({ segmentGapMs }) => segmentGapMs)),
     segmentGapMsMax: Math.min(...watches.map(({ segmentGapMsMax }) => segmentGapMsMax)),
+    gaps: watches.flatMap(({ gaps }) => gaps),
     bursts: watches.reduce((sum, { bursts }) => sum + bursts, 0),
   };
 }
@@ -113,6 +124,7 @@ interface Watch {
   versions: number;
   segmentGapMs: number;
   segmentGapMsMax: number;
+  readonly gaps: SegmentGap[];
   bursts: number;
 }
 
@@ -124,6 +136,7 @@ async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Wat
     versions: 0,
     segmentGapMs: 0,
     segmentGapMsMax: secondsToMs(1.5 * targetSeconds),
+    gaps: [],
     bursts: 0,
   };
   let segmentMs: number | undefined;
@@ -139,12 +152,18 @@ async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Wat
     seen.versions++;
     if (partsAdded(document, next).length > 1) seen.bursts++;
     if (lastUri(next) !== lastUri(document)) {
-      if (segmentMs !== undefined) seen.segmentGapMs = Math.max(seen.segmentGapMs, answer.endMs - segmentMs);
+      if (segmentMs !== undefined) noteGap(seen, { startMs: segmentMs, endMs: answer.endMs });
       segmentMs = answer.endMs;
     }
     document = next;
   }
   return seen;
+}
+
+function noteGap(seen: Watch, gap: SegmentGap): void {
+  const gapMs = gap.endMs - gap.startMs;
+  seen.segmentGapMs = Math.max(seen.segmentGapMs, gapMs);
+  if (gapMs > seen.segmentGapMsMax && seen.gaps.length < GAPS_MAX) seen.gaps.push(gap);
 }
 
 function lastUri({ segments }: HlsDocument): string | undefined {

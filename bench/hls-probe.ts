@@ -5,6 +5,8 @@ import type { Finding } from "./hls-document.ts";
 
 /** Longest wait for one answer: no hold is longer than this. */
 const ANSWER_MS_MAX = 30_000;
+/** Findings that are kept: more say nothing more. */
+const FINDINGS_MAX = 1_000;
 
 /** An answer, read to its end. */
 export interface Answer {
@@ -53,6 +55,7 @@ export class HlsProbe {
 
   add(findings: readonly Finding[], where = ""): void {
     for (const { item, text } of findings) {
+      if (this.#findings.size >= FINDINGS_MAX) return;
       const said = where === "" ? text : `${where}: ${text}`;
       this.#findings.set(`${item} ${said}`, { item, text: said });
     }

@@ -12,10 +12,10 @@ function run(...args: string[]): Promise<string> {
 
 describe("runBench()", () => {
   for (const [args, message] of [
-    [[], "Which load script? (one of pixels, compare, viewers, check, relay, latency; bench --help)"],
+    [[], "Which load script? (one of pixels, compare, viewers, check, soak, relay, latency; bench --help)"],
     [
       ["flood"],
-      "Unknown load script: flood (one of pixels, compare, viewers, check, relay, latency; bench --help)",
+      "Unknown load script: flood (one of pixels, compare, viewers, check, soak, relay, latency; bench --help)",
     ],
     [["pixels", "--speed", "9"], "Unknown option: --speed (--help lists them)"],
     [

@@ -1,5 +1,5 @@
 /**
- * Entry of the load scripts: `bench pixels | compare | viewers | check | relay | latency`. Each takes its flags, runs until its time
+ * Entry of the load scripts: `bench pixels | compare | viewers | check | soak | relay | latency`. Each takes its flags, runs until its time
  * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host;
  * `compare` also starts the servers that it floods.
  */
@@ -10,7 +10,14 @@ import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
 import { compareOptions } from "./compare-config.ts";
-import { checkOptions, latencyOptions, pixelsOptions, relayOptions, viewersOptions } from "./config.ts";
+import {
+  checkOptions,
+  latencyOptions,
+  pixelsOptions,
+  relayOptions,
+  soakOptions,
+  viewersOptions,
+} from "./config.ts";
 import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 
 type Surroundings = Omit<BenchContext<unknown>, "config">;
@@ -46,6 +53,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Checks a live stream by the rules of HLS and Low-Latency HLS: every answer, every listed file, every version of the playlists for a while. Prints each rule that is broken, with its number.",
     load: async () => (await import("./check.ts")).runCheck,
+  }),
+  soak: tool(soakOptions, {
+    summary:
+      "Starts our server and origin, plays with many players for an hour while the server is killed and stopped at random, follows the playlists by all rules, and watches the origin's memory.",
+    load: async () => (await import("./soak.ts")).runSoak,
   }),
   relay: tool(relayOptions, {
     summary:

@@ -47,7 +47,7 @@ export class ServerProcess implements AsyncDisposable {
   private constructor({ name, command }: ServerCommand, clock: Clock) {
     this.name = name;
     this.#clock = clock;
-    this.target = { host: HOST, port: freePort() };
+    this.target = { host: HOST, port: freePorts(1)[0] ?? 0 };
     const log = openSync(this.#logPath, "w");
     const text = command.replaceAll("{port}", String(this.target.port)).replaceAll("{folder}", this.folder);
     this.#process = Bun.spawn(["sh", "-c", text], {
@@ -153,13 +153,15 @@ export class ServerProcess implements AsyncDisposable {
 }
 
 /** The environment without what configures our server: a comparison is of what its options say. */
-function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("SPILLWAY_")));
 }
 
-function freePort(): number {
-  const listener = Bun.listen({ hostname: HOST, port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
+/** TCP ports of 127.0.0.1 that nothing listens on, all different. */
+export function freePorts(count: number): readonly number[] {
+  const listeners = Array.from({ length: count }, () =>
+    Bun.listen({ hostname: HOST, port: 0, socket: { data() {} } }),
+  );
+  for (const listener of listeners) listener.stop(true);
+  return listeners.map(({ port }) => port);
 }

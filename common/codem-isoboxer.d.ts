@@ -4,6 +4,7 @@ declare module "codem-isoboxer" {
     readonly type: string;
     readonly size: number;
     readonly boxes?: readonly IsoBox[];
+    readonly default_sample_duration?: number;
     readonly baseMediaDecodeTime?: number;
     readonly data_offset?: number;
     readonly samples?: readonly {

@@ -1,6 +1,6 @@
 /**
  * The only place where one unit of time or size becomes another. Inside, times are milliseconds; playlists and
- * metrics show seconds; MPEG-TS counts 90 kHz ticks; frames and CMAF count in the timescale of their run.
+ * metrics show seconds; MPEG-TS counts 90 kHz ticks, CMAF microseconds; frames count in the timescale of their run.
  */
 // ISO/IEC 13818-1 2.4.3.7 (90 kHz time stamps of 33 bits)
 
@@ -24,6 +24,19 @@ export function framesToTicks(index: number, fps: number): number {
 /** Length of `frames` frames, in milliseconds with a fraction. */
 export function framesToMs(frames: number, fps: number): number {
   return (frames * MILLISECONDS_PER_SECOND) / fps;
+}
+
+/** Units a second of CMAF. */
+export const MICROSECONDS_PER_SECOND = 1_000_000;
+
+/**
+ * `units`, of which a second has `timescale`, to the nearest whole microsecond. Exact for weeks: the whole seconds are
+ * counted apart.
+ */
+export function unitsToMicroseconds(units: number, timescale: number): number {
+  const seconds = Math.floor(units / timescale);
+  const rest = units - seconds * timescale;
+  return seconds * MICROSECONDS_PER_SECOND + Math.round((rest * MICROSECONDS_PER_SECOND) / timescale);
 }
 
 /** Length of `units`, of which a second has `timescale`, in milliseconds with a fraction. */

@@ -11,8 +11,8 @@ import { hintIn, open, type Origin, random, randomRuns } from "./origin-fixture.
 
 const FPS = 30;
 const HOUR_FRAMES = 3600 * FPS;
-/** Frames after which decode times of 30,000 units a second, and ticks of 90 kHz, pass their 32 and 33 bits. */
-const TFDT_WRAP_FRAMES = Math.floor(2 ** 32 / 1000);
+/** Frames after which decode times in microseconds, and ticks of 90 kHz, pass their 32 and 33 bits. */
+const TFDT_WRAP_FRAMES = Math.floor((2 ** 32 / 1_000_000) * FPS);
 const PTS_WRAP_FRAMES = Math.floor(TICKS_WRAP / 3000);
 
 /** A run without a rendition but the first. */
@@ -58,10 +58,10 @@ async function expectDecodeTimes(origin: Origin): Promise<void> {
   let due: number | undefined;
   for (const { uri = "" } of await segmentsOf(origin, "index.m3u8")) {
     const segmentNumber = Number(/-(\d+)\./.exec(uri)?.[1]);
-    due ??= (segmentNumber * 2 * FPS - run.startFrame) * 1000;
+    due ??= segmentNumber * 2_000_000 - (run.startFrame / FPS) * 1_000_000;
     for (const time of decodeTimes(await origin.bytes(`64p/${uri}`))) {
       expect(time).toBe(due);
-      due += 6000;
+      due += 200_000;
     }
   }
 }

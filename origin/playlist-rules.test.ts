@@ -4,7 +4,7 @@ import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { findBoxContent } from "#common/formats/mp4-boxes.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
-import { TICKS_PER_SECOND } from "#common/units.ts";
+import { MICROSECONDS_PER_SECOND, TICKS_PER_SECOND } from "#common/units.ts";
 import { type HlsDocument, readHlsDocument, tagOf } from "../bench/hls-document.ts";
 import { checkMediaText, checkMultivariantText, partsOf, readMedia, secondsOf } from "../bench/hls-rules.ts";
 import { checkUpdate, hintedPart, partsAdded } from "../bench/hls-updates.ts";
@@ -94,7 +94,7 @@ describe("media and playlists", () => {
         const media = await origin.bytes(`64p/${block.uri}`);
         const tfdt = findBoxContent(media, ["moof", "traf", "tfdt"]);
         const units = Number(new DataView(tfdt?.slice().buffer ?? new ArrayBuffer(12)).getBigUint64(4));
-        expect(Math.abs(units / present.timescale - sum)).toBeLessThan(1 / fps);
+        expect(Math.abs(units / MICROSECONDS_PER_SECOND - sum)).toBeLessThan(1 / fps);
         sum += secondsOf(block) ?? 0;
         const parts: string[] = [];
         for (const { attributes } of partsOf(block)) {

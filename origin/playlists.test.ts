@@ -76,7 +76,7 @@ describe("media playlists", () => {
       const segment = await origin.bytes(`64p/${run.id}-${number}.m4s`);
       expect(joinBytes(parts).toHex()).toBe(segment.toHex());
       const tfdt = findBoxContent(segment, ["moof", "traf", "tfdt"]);
-      expect(tfdt?.toHex()).toBe(`01000000${((number - FIRST) * 60_000).toString(16).padStart(16, "0")}`);
+      expect(tfdt?.toHex()).toBe(`01000000${((number - FIRST) * 2_000_000).toString(16).padStart(16, "0")}`);
     }
     const inspector = new TsInspector();
     for (let number = 2 * FIRST; number < 2 * FIRST + 8; number++) {

@@ -133,7 +133,7 @@ export class RenditionStream {
     const tsFrames = TS_SEGMENT_SECONDS * run.fps;
     const tsGrid = { run, segmentFrames: tsFrames, partFrames: tsFrames };
     const cmaf = this.#cutInto(this.cmaf, cmafGrid, (frames: readonly EncodedFrame[]) =>
-      writeChunk(frames, run.startFrame),
+      writeChunk(frames, run),
     );
     const ts = this.#cutInto(this.ts, tsGrid, (frames: readonly TsFrame[]) =>
       joinBytes(frames.map((frame) => frame.bytes)),

@@ -1,13 +1,17 @@
 /**
  * Writes CMAF for the origin: the initialization segment of a run and the chunks that parts and segments are made of.
  * Decode times count from the start of the run, so every byte is a function of what the source says.
+ *
+ * Times are in microseconds, because browsers' are. They round what comes in other units down, times and durations
+ * apart, so that of 1000/30000 a buffer ends a microsecond before its segment does. hls.js then loads nothing for two
+ * segments, once it has changed its rendition in the middle of one.
  */
 // ISO/IEC 23000-19 (CMAF), ISO/IEC 14496-12 8.8 (fragments), 8.16.5 (prft), ISO/IEC 14496-15 5.4.2.1 (avc1)
 import assert from "node:assert";
 import { Box, BoxParser, createFile, FullBox } from "mp4box";
 import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
 import { joinBytes, writeBoxes } from "#common/formats/mp4-boxes.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { MICROSECONDS_PER_SECOND, MILLISECONDS_PER_SECOND, unitsToMicroseconds } from "#common/units.ts";
 
 /** Structural brands: CMAF, and `iso6` for `tfdt` and default-base-is-moof. */
 const BRANDS = ["cmfc", "iso6", "mp41"];
@@ -35,25 +39,25 @@ const PRFT_IS_CAPTURE_TIME = 24;
 const NTP_EPOCH_SECONDS = 2_208_988_800;
 const NTP_FRACTION = 2 ** 32;
 
-/** `ftyp` and `moov` of one rendition: no samples, durations 0, the timescale of its run. */
+/** `ftyp` and `moov` of one rendition: no samples, durations 0. */
 export function writeInitSegment(
   rendition: Pick<Rendition, "width" | "height" | "avcC">,
-  { fps, timescale }: Pick<Run, "fps" | "timescale">,
+  { fps }: Pick<Run, "fps">,
 ): Uint8Array<ArrayBuffer> {
   const config = new Box();
   config.type = "avcC";
   // Passed whole: mp4box's own avcC box loses the chroma extension of High profile.
   config.data = rendition.avcC;
   const file = createFile();
-  file.init({ brands: BRANDS, timescale });
+  file.init({ brands: BRANDS, timescale: MICROSECONDS_PER_SECOND });
   file.addTrack({
     id: TRACK_ID,
     type: "avc1",
     width: rendition.width,
     height: rendition.height,
-    timescale,
+    timescale: MICROSECONDS_PER_SECOND,
     name: "canvas",
-    default_sample_duration: Math.round(timescale / fps),
+    default_sample_duration: Math.round(MICROSECONDS_PER_SECOND / fps),
     default_sample_flags: SAMPLE_IS_NOT_KEY,
     description: config,
   });
@@ -77,32 +81,36 @@ function movieOrder(box: Box): number {
 /** What a chunk has around its media at most, for each of its frames: those of a chunk of one frame. */
 export const CHUNK_OVERHEAD_BYTES_MAX = 160;
 
-/** One CMAF chunk: `prft`, `moof`, `mdat` with at least one frame. Frames come without holes. */
-export function writeChunk(frames: readonly EncodedFrame[], startFrame: number): Uint8Array<ArrayBuffer> {
+/** One CMAF chunk: `prft`, `moof`, `mdat` with at least one frame of a run. Frames come without holes. */
+export function writeChunk(
+  frames: readonly EncodedFrame[],
+  { startFrame, timescale }: Pick<Run, "startFrame" | "timescale">,
+): Uint8Array<ArrayBuffer> {
   const first = frames[0];
   assert(first !== undefined, "a chunk has at least one frame");
   const mediaBytes = frames.reduce((sum, frame) => sum + frame.data.length, 0);
   const mdat = new Uint8Array(MDAT_HEADER_BYTES);
   new DataView(mdat.buffer).setUint32(0, MDAT_HEADER_BYTES + mediaBytes);
   mdat.set(MDAT_TYPE, 4);
+  const decodeTime = unitsToMicroseconds(first.decodeUnits, timescale);
   // Joined once: the frames are most of it.
   return joinBytes([
-    writeReferenceTime(first),
-    writeMovieFragment({ frames, first, index: first.number - startFrame }),
+    writeReferenceTime(first.captureTimeMs, decodeTime),
+    writeMovieFragment({ frames, decodeTime, timescale, index: first.number - startFrame }),
     mdat,
     ...frames.map((frame) => frame.data),
   ]);
 }
 
 /** When the first frame was copied from the canvas. mp4box reads `prft` but has no writer for it. */
-function writeReferenceTime({ captureTimeMs, decodeUnits }: EncodedFrame): Uint8Array {
+function writeReferenceTime(captureTimeMs: number, decodeTime: number): Uint8Array {
   const ntpSeconds = captureTimeMs / MILLISECONDS_PER_SECOND + NTP_EPOCH_SECONDS;
   const content = new DataView(new ArrayBuffer(20));
   content.setUint32(0, TRACK_ID);
   // setUint32 takes the value modulo 2^32, which is what the next NTP era (from 2036) asks for.
   content.setUint32(4, Math.floor(ntpSeconds));
   content.setUint32(8, Math.floor((ntpSeconds % 1) * NTP_FRACTION));
-  content.setBigUint64(12, BigInt(decodeUnits));
+  content.setBigUint64(12, BigInt(decodeTime));
   const box = new FullBox();
   box.type = "prft";
   box.version = 1;
@@ -113,13 +121,20 @@ function writeReferenceTime({ captureTimeMs, decodeUnits }: EncodedFrame): Uint8
 
 interface Fragment {
   readonly frames: readonly EncodedFrame[];
-  readonly first: EncodedFrame;
+  /** Of the first frame, microseconds from the start of the run. */
+  readonly decodeTime: number;
+  /** Units a second of the frames' times. */
+  readonly timescale: number;
   /** Of the first frame, counted from the start of the run. */
   readonly index: number;
 }
 
-function writeMovieFragment({ frames, first, index }: Fragment): Uint8Array {
-  const { decodeUnits, durationUnits } = first;
+function writeMovieFragment({ frames, decodeTime, timescale, index }: Fragment): Uint8Array {
+  const durations = frames.map(({ decodeUnits, durationUnits }) => {
+    const end = unitsToMicroseconds(decodeUnits + durationUnits, timescale);
+    return end - unitsToMicroseconds(decodeUnits, timescale);
+  });
+  const [duration = 0] = durations;
   const { box } = BoxParser;
   const moof = new box.moof();
   const mfhd = moof.addBox(new box.mfhd());
@@ -129,16 +144,16 @@ function writeMovieFragment({ frames, first, index }: Fragment): Uint8Array {
   const tfhd = traf.addBox(new box.tfhd());
   tfhd.flags = TFHD_DEFAULT_BASE_IS_MOOF | TFHD_DEFAULT_DURATION;
   tfhd.track_id = TRACK_ID;
-  tfhd.default_sample_duration = durationUnits;
+  tfhd.default_sample_duration = duration;
   const tfdt = traf.addBox(new box.tfdt());
   tfdt.version = 1;
-  tfdt.baseMediaDecodeTime = decodeUnits;
+  tfdt.baseMediaDecodeTime = decodeTime;
   const trun = traf.addBox(new box.trun());
   trun.flags = TRUN_DATA_OFFSET | TRUN_SIZE_AND_FLAGS;
   trun.sample_count = frames.length;
-  if (frames.some((frame) => frame.durationUnits !== durationUnits)) {
+  if (durations.some((each) => each !== duration)) {
     trun.flags |= TRUN_DURATION;
-    trun.sample_duration = frames.map((frame) => frame.durationUnits);
+    trun.sample_duration = durations;
   }
   trun.sample_size = frames.map((frame) => frame.data.length);
   trun.sample_flags = frames.map((frame) => (frame.isKey ? SAMPLE_IS_KEY : SAMPLE_IS_NOT_KEY));

@@ -256,12 +256,23 @@ export const relayOptions = {
 } satisfies OptionSet;
 export type RelayConfig = ConfigOf<typeof relayOptions>;
 
+/** Who plays in `bench latency`. */
+export const LATENCY_PLAYERS = ["page", "stock", "plain"] as const;
+export type LatencyPlayer = (typeof LATENCY_PLAYERS)[number];
+
 /** Options of `bench latency`. */
 export const latencyOptions = {
   page: httpUrl({
     table: "top",
-    description: "Page with a <video> of the canvas, such as an edge's.",
+    description: "Page with a <video> of the canvas, such as an edge's; of other players the edge itself.",
     default: "http://127.0.0.1:8081/",
+  }),
+  player: choice({
+    table: "top",
+    description:
+      "The `page` itself, hls.js as it comes (`stock`) on the Low-Latency playlist of the edge, or hls.js without low latency (`plain`) on the one of MPEG-TS segments.",
+    choices: LATENCY_PLAYERS,
+    default: "page",
   }),
   ...pixelflutTarget,
   joins: integer({

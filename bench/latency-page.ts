@@ -19,10 +19,20 @@ export interface PageState {
   /** Times that playback stopped for want of media since watching began, and for how long in all. */
   readonly stalls: number;
   readonly stalledMs: number;
+  /** Times that no frame came for longer than {@link FREEZE_MS}, and the longest time between two frames. */
+  readonly freezes: number;
+  readonly frameGapMs: number;
+  /** Times that pictures were left out: from one frame to the next more than {@link SKIP_SECONDS} of video. */
+  readonly skips: number;
   readonly droppedFrames: number;
   /** The block's colour in the last frame, `[red, green, blue]`. */
   readonly colour: readonly number[];
 }
+
+/** What counts as a freeze: a frame of 30 a second and 150 ms more (freezeCount of the WebRTC statistics). */
+const FREEZE_MS = 183;
+/** Five frames of 30 a second. */
+const SKIP_SECONDS = 0.17;
 
 /** Name under which the script keeps its state in the page. */
 const GLOBAL = "__spillwayBench";
@@ -37,7 +47,7 @@ export const PLAYS_SCRIPT = `(() => {
 
 /** An expression: begins to watch the block. Times in it are the page's `Date.now()`, the machine's own clock. */
 export function watchScript(block: WatchedBlock): string {
-  return `void (window.${GLOBAL} = (${watch.toString()})(${JSON.stringify(block)}))`;
+  return `void (window.${GLOBAL} = (${watch.toString()})(${JSON.stringify({ block, freezeMs: FREEZE_MS, skipSeconds: SKIP_SECONDS })}))`;
 }
 
 /** An expression: a promise of when colour `index` first shows at or after `afterMs`, or null after `msMax`. */
@@ -65,7 +75,12 @@ interface Watch {
 }
 
 /** Runs in the page: it may use nothing from outside its own text. */
-function watch(block: WatchedBlock): Watch {
+function watch(options: {
+  readonly block: WatchedBlock;
+  readonly freezeMs: number;
+  readonly skipSeconds: number;
+}): Watch {
+  const { block, freezeMs, skipSeconds } = options;
   const video = document.querySelector("video");
   const canvas = new OffscreenCanvas(1, 1);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -76,9 +91,21 @@ function watch(block: WatchedBlock): Watch {
   let stalls = 0;
   let stalledMs = 0;
   let stalledSinceMs = 0;
+  const pictures = { freezes: 0, frameGapMs: 0, skips: 0 };
+  let last: { readonly atMs: number; readonly mediaSeconds: number } | undefined;
 
-  const look = (): void => {
+  const count = (atMs: number, mediaSeconds: number): void => {
+    if (last !== undefined) {
+      const gapMs = atMs - last.atMs;
+      pictures.frameGapMs = Math.max(pictures.frameGapMs, gapMs);
+      if (gapMs > freezeMs) pictures.freezes += 1;
+      if (mediaSeconds - last.mediaSeconds > skipSeconds) pictures.skips += 1;
+    }
+    last = { atMs, mediaSeconds };
+  };
+  const look = (atMs: number, { mediaTime }: VideoFrameCallbackMetadata): void => {
     video.requestVideoFrameCallback(look);
+    count(atMs, mediaTime);
     const scaleX = video.videoWidth / block.canvasWidth;
     const scaleY = video.videoHeight / block.canvasHeight;
     // The middle half of the block, shrunk to one pixel: its edges are blurred by the video.
@@ -106,6 +133,7 @@ function watch(block: WatchedBlock): Watch {
   const state = (): PageState => ({
     stalls,
     stalledMs: stalledMs + (stalledSinceMs === 0 ? 0 : Date.now() - stalledSinceMs),
+    ...pictures,
     droppedFrames: video.getVideoPlaybackQuality().droppedVideoFrames,
     colour,
   });

@@ -1,6 +1,6 @@
 /**
  * `bench latency`: from the last byte of a painted block to the video frame that shows it, in Chromium on the viewer
- * page. Page and painter run on one machine and read one clock.
+ * page or on a page with hls.js as it comes. Page and painter run on one machine and read one clock.
  */
 import { describeError, StartError } from "#common/errors.ts";
 import { secondsToMs } from "#common/units.ts";
@@ -18,6 +18,7 @@ import type { BenchContext } from "./context.ts";
 import { PixelflutClient } from "./pixelflut-client.ts";
 import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
 import { createRandom, Distribution, median } from "./statistics.ts";
+import { StockPage } from "./stock-page.ts";
 import { waitFor } from "./wait.ts";
 
 /** Green and magenta: far apart in luma and in chroma, and little changed by video's colours. */
@@ -31,8 +32,8 @@ const PLAY_POLL_MS = 100;
 /** A flip that does not show within this time is missed. Milliseconds. */
 const SEEN_MS_MAX = 15_000;
 /** Time between two flips: random, so that flips fall on every phase of frames and parts. Milliseconds. */
-const FLIP_MS_MIN = 700;
-const FLIP_MS_MAX = 1_300;
+const FLIP_MS_MIN = 500;
+const FLIP_MS_MAX = 900;
 /** At least this much random time passes after a flip was seen. Milliseconds. */
 const PHASE_MS_MAX = 200;
 
@@ -45,10 +46,16 @@ class LatencyFigures {
   missed = 0;
   stalls = 0;
   stalledMs = 0;
+  freezes = 0;
+  frameGapMs = 0;
+  skips = 0;
   droppedFrames = 0;
 }
 
 interface Join {
+  readonly context: BenchContext<LatencyConfig>;
+  /** Address of the page that plays. */
+  readonly page: string;
   readonly view: Bun.WebView;
   readonly painter: PixelflutClient;
   readonly block: WatchedBlock;
@@ -63,20 +70,31 @@ export async function runLatency(context: BenchContext<LatencyConfig>): Promise<
   const figures = new LatencyFigures();
   let painter: PixelflutClient | undefined;
   let stopProgress: (() => void) | undefined;
+  const stockPage = openStockPage(config);
+  const page = stockPage?.url ?? config.page;
   try {
     painter = await PixelflutClient.connect(config, clock);
     const block = await placeBlock(config, painter);
     stopProgress = startProgress({ ...context, describe: () => describe(figures, config) });
     const random = createRandom(config.seed);
     for (let join = 0; join < config.joins && !signal.aborted; join += 1) {
-      await measureJoin({ context, browser, painter, block, figures, random });
+      await measureJoin({ context, browser, page, painter, block, figures, random });
     }
   } finally {
     stopProgress?.();
     painter?.close();
     browser.close();
+    await stockPage?.[Symbol.asyncDispose]();
   }
   return report(figures);
+}
+
+/** The page of the players that are not ours. */
+function openStockPage({ player, page }: LatencyConfig): StockPage | undefined {
+  if (player === "page") return undefined;
+  const lowLatency = player === "stock";
+  const source = new URL(`live/canvas/${lowLatency ? "index.m3u8" : "ts.m3u8"}`, page).href;
+  return new StockPage({ source, lowLatency });
 }
 
 async function placeBlock(config: LatencyConfig, painter: PixelflutClient): Promise<WatchedBlock> {
@@ -90,12 +108,7 @@ async function placeBlock(config: LatencyConfig, painter: PixelflutClient): Prom
   return { x, y, size: block, canvasWidth: width, canvasHeight: height, colours: COLOURS };
 }
 
-async function measureJoin(
-  options: Omit<Join, "view"> & {
-    readonly context: BenchContext<LatencyConfig>;
-    readonly browser: Browser;
-  },
-): Promise<void> {
+async function measureJoin(options: Omit<Join, "view"> & { readonly browser: Browser }): Promise<void> {
   const { context, browser } = options;
   const view = browser.open();
   const onAbort = (): void => view.close();
@@ -112,22 +125,17 @@ async function measureJoin(
   }
 }
 
-async function startPage({
-  context,
-  view,
-  figures,
-  block,
-}: Join & { readonly context: BenchContext<LatencyConfig> }) {
+async function startPage({ context, page, view, figures, block }: Join): Promise<void> {
   const { config, clock, signal } = context;
   const startMs = clock.monotonicMs();
   try {
-    await view.navigate(config.page);
+    await view.navigate(page);
   } catch (error) {
-    throw new StartError("no-page", `Cannot open ${config.page} in Chromium: ${describeError(error)}`);
+    throw new StartError("no-page", `Cannot open ${page} in Chromium: ${describeError(error)}`);
   }
   while ((await view.evaluate(PLAYS_SCRIPT)) !== true) {
     if (clock.monotonicMs() - startMs > PLAY_MS_MAX)
-      throw new StartError("no-video", `No video plays on ${config.page} within ${PLAY_MS_MAX / 1000} s`);
+      throw new StartError("no-video", `No video plays on ${page} within ${PLAY_MS_MAX / 1000} s`);
     await waitFor({ clock, signal, msMax: PLAY_POLL_MS });
   }
   figures.start.add(clock.monotonicMs() - startMs);
@@ -135,10 +143,8 @@ async function startPage({
   await view.evaluate(watchScript(block));
 }
 
-async function measureFlips(
-  options: Join & { readonly context: BenchContext<LatencyConfig> },
-): Promise<void> {
-  const { context, view, painter, block, figures, random } = options;
+async function measureFlips(options: Join): Promise<void> {
+  const { context, page, view, painter, block, figures, random } = options;
   const { config, clock, signal } = context;
   const commands = COLOURS.map((colour) => blockCommands(block, colour));
   // The block must be seen once before anything is measured: it may be painted over, or the page show other things.
@@ -147,7 +153,7 @@ async function measureFlips(
     const { colour } = await readState(view);
     throw new StartError(
       "not-seen",
-      `The painted block does not show on ${config.page}: there is ${colour.join(",")}`,
+      `The painted block does not show on ${page}: there is ${colour.join(",")}`,
     );
   }
   const latencies: number[] = [];
@@ -170,6 +176,9 @@ async function measureFlips(
   const state = await readState(view);
   figures.stalls += state.stalls;
   figures.stalledMs += state.stalledMs;
+  figures.freezes += state.freezes;
+  figures.frameGapMs = Math.max(figures.frameGapMs, state.frameGapMs);
+  figures.skips += state.skips;
   figures.droppedFrames += state.droppedFrames;
 }
 
@@ -217,6 +226,9 @@ function report(figures: LatencyFigures): Findings {
   add("startMax", "page load to picture, max", figures.start.max, "ms");
   add("stalls", "stalls after the start", figures.stalls, "stalls");
   add("stalledTime", "stood still", figures.stalledMs, "ms");
+  add("freezes", "no new frame for 183 ms", figures.freezes, "times");
+  add("frameGapMax", "longest time between two frames", figures.frameGapMs, "ms");
+  add("skips", "pictures left out, more than 0.17 s", figures.skips, "times");
   add("droppedFrames", "frames dropped by the browser", figures.droppedFrames, "frames");
   return {
     measurements,

@@ -66,7 +66,7 @@ export const tools: Readonly<Record<string, Tool>> = {
   }),
   latency: tool(latencyOptions, {
     summary:
-      "Paints a block in alternating colours and measures, in Chromium on the viewer page, the time from the last byte sent to the video frame that shows it.",
+      "Paints a block in alternating colours and measures, in Chromium on the viewer page or another player, the time from the last byte sent to the video frame that shows it.",
     load: async () => (await import("./latency.ts")).runLatency,
   }),
 };

@@ -210,6 +210,47 @@ export const checkOptions = {
 } satisfies OptionSet;
 export type CheckConfig = ConfigOf<typeof checkOptions>;
 
+/** Options of `bench held`. */
+export const heldOptions = {
+  url: httpUrl({
+    table: "top",
+    description:
+      "Low-latency playlist whose next part is waited for: a media playlist, or a multivariant one, of which the first variant is taken. Plain HTTP.",
+    default: "http://127.0.0.1:8081/live/canvas/index.m3u8",
+  }),
+  waiters: integer({
+    table: "top",
+    description: "Players that wait at once, each on a connection of its own.",
+    default: 1_000,
+    min: 1,
+    max: CLIENTS_MAX,
+  }),
+  rounds: integer({
+    table: "top",
+    description: "Parts to measure once all have joined.",
+    default: 50,
+    min: 1,
+    max: 1_000_000,
+  }),
+  feed: httpUrl({
+    table: "top",
+    description:
+      "Feed that the origin reads, on this machine: a part counts as published when its last frame has come from there. Without it, when the first player has it.",
+    default: "",
+    defaultText: "none",
+  }),
+  pid: integer({
+    table: "top",
+    description:
+      "Process whose memory and processor time are told, on this machine (Linux), as it is before the first player joins and while all wait. 0: none.",
+    default: 0,
+    min: 0,
+    max: 4_194_304,
+  }),
+  ...shared,
+} satisfies OptionSet;
+export type HeldConfig = ConfigOf<typeof heldOptions>;
+
 /** Options of `bench soak`. */
 export const soakOptions = {
   viewers: integer({

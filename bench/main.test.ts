@@ -4,6 +4,8 @@ import { systemClock } from "#common/clock.ts";
 import { OptionError, StartError } from "#common/errors.ts";
 import { runBench, tools } from "./main.ts";
 
+const NAMES = Object.keys(tools).join(", ");
+
 function run(...args: string[]): Promise<string> {
   let table = "";
   const output = { progress() {}, table: (text: string) => void (table += text) };
@@ -12,11 +14,8 @@ function run(...args: string[]): Promise<string> {
 
 describe("runBench()", () => {
   for (const [args, message] of [
-    [[], "Which load script? (one of pixels, compare, viewers, check, soak, relay, latency; bench --help)"],
-    [
-      ["flood"],
-      "Unknown load script: flood (one of pixels, compare, viewers, check, soak, relay, latency; bench --help)",
-    ],
+    [[], `Which load script? (one of ${NAMES}; bench --help)`],
+    [["flood"], `Unknown load script: flood (one of ${NAMES}; bench --help)`],
     [["pixels", "--speed", "9"], "Unknown option: --speed (--help lists them)"],
     [
       ["pixels", "--connections", "0"],

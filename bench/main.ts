@@ -1,5 +1,5 @@
 /**
- * Entry of the load scripts: `bench pixels | compare | viewers | check | soak | relay | latency`. Each takes its flags, runs until its time
+ * Entry of the load scripts, such as `bench pixels`. Each takes its flags, runs until its time
  * is over or Ctrl-C, and prints what it measured. They speak only the public protocols, to any host;
  * `compare` also starts the servers that it floods.
  */
@@ -12,6 +12,7 @@ import type { BenchContext } from "./context.ts";
 import { compareOptions } from "./compare-config.ts";
 import {
   checkOptions,
+  heldOptions,
   latencyOptions,
   pixelsOptions,
   relayOptions,
@@ -48,6 +49,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Plays HLS with many players that fetch as real ones do and do not decode: requests, errors, stalls, and how late playlists and parts arrive.",
     load: async () => (await import("./viewers.ts")).runViewers,
+  }),
+  held: tool(heldOptions, {
+    summary:
+      "Has many players wait for the next part of a Low-Latency HLS playlist and ask again at once, as players do: how long after its publication each has it, whether it missed any, and what that costs the server. Linux.",
+    load: async () => (await import("./held.ts")).runHeld,
   }),
   check: tool(checkOptions, {
     summary:

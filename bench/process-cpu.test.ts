@@ -1,6 +1,6 @@
-/** Processor time of process trees. */
+/** Processor time of process trees, and memory. */
 import { expect, test } from "bun:test";
-import { cpuSeconds } from "./process-cpu.ts";
+import { cpuSeconds, residentBytes } from "./process-cpu.ts";
 
 const isLinux = process.platform === "linux";
 
@@ -39,8 +39,14 @@ test.if(isLinux)("cpuSeconds() counts children, those of children, and those tha
   }
 });
 
-test("cpuSeconds() knows nothing of a process that is gone", async () => {
+test.if(isLinux)("residentBytes() counts memory that is in use", () => {
+  const before = residentBytes(process.pid) ?? Number.NaN;
+  const used = new Uint8Array(64 * 1024 * 1024).fill(1);
+  expect((residentBytes(process.pid) ?? Number.NaN) - before).toBeGreaterThan(used.length / 2);
+});
+
+test("cpuSeconds() and residentBytes() know nothing of a process that is gone", async () => {
   const child = Bun.spawn(["true"]);
   await child.exited;
-  expect(cpuSeconds(child.pid)).toBeUndefined();
+  expect([cpuSeconds(child.pid), residentBytes(child.pid)]).toEqual([undefined, undefined]);
 });

@@ -1,6 +1,6 @@
 /**
- * Processor time of a process tree from Linux's /proc: all threads of a process, those that have ended too, and its
- * children.
+ * Processor time of a process tree from Linux's /proc, all threads of a process, those that have ended too, and its
+ * children; and a process's memory.
  */
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -34,6 +34,18 @@ export function cpuSeconds(pid: number): number | undefined {
     });
   }
   return ticks / TICKS_PER_SECOND;
+}
+
+/** Bytes of memory that `pid` alone has resident; `undefined` if it is gone. */
+export function residentBytes(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/status`, "latin1");
+    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  } catch {
+    // It has ended meanwhile, or there is no /proc.
+    return undefined;
+  }
 }
 
 interface Stat {

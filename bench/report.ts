@@ -32,7 +32,7 @@ export interface Findings {
 
 /** Findings with what they were found with. */
 export interface Result extends Findings {
-  /** `pixels`, `compare`, `viewers`, `check`, `soak`, `relay` or `latency`. */
+  /** Name of the load script. */
   readonly tool: string;
   /** The values of all options. */
   readonly parameters: Readonly<Record<string, unknown>>;

@@ -31,7 +31,9 @@ test("unexcused() leaves the gaps that no outage explains", () => {
     { startMs: 9_000, endMs: 12_000 },
     { startMs: 20_000, endMs: 24_000 },
   ];
-  expect(unexcused(gaps, [{ startMs: 11_000, endMs: 20_000 }])).toEqual(gaps.filter((_, index) => index !== 1));
+  expect(unexcused(gaps, [{ startMs: 11_000, endMs: 20_000 }])).toEqual(
+    gaps.filter((_, index) => index !== 1),
+  );
   expect(unexcused(gaps, [])).toEqual(gaps);
 });
 

@@ -34,6 +34,11 @@ export class AnswerError extends Error {
 export class AnswerReader {
   #begun: Buffer | undefined;
 
+  /** True between two answers. */
+  get isEmpty(): boolean {
+    return this.#begun === undefined;
+  }
+
   /**
    * Takes what was read. Returns the answer that it completes, or `undefined`. Throws AnswerError where there is none, or
    * more than was asked for.

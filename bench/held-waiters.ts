@@ -2,8 +2,8 @@
  * Many players that do nothing but wait for the next part of a playlist, over the C library's sockets: one epoll set in
  * one thread. What a waiter costs here is what it takes from the machine that is measured.
  *
- * Hot path, once an answer: `recv`, a look at the head, `send` of a request that all share. A version of the playlist is
- * unpacked and read once, when its entity tag is new.
+ * Hot path, once an answer: `recv`, one comparison with the answer before, `send` of a request that all share. A version
+ * of the playlist is unpacked and read once, when its entity tag is new.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload)
 import { gunzipSync } from "node:zlib";
@@ -19,8 +19,8 @@ import type { Tally } from "./statistics.ts";
 const CONNECTING_MAX = 256;
 /** Versions remembered by their tags; a waiter that lags gets one of them. */
 const VERSIONS_MAX = 64;
-/** Longest wait for a socket before others of this process get their turn. Milliseconds. */
-const WAIT_MS = 1;
+/** After so long others of this process get their turn. Milliseconds. */
+const TURN_MS = 1;
 
 /** A request in memory that stays where it is. */
 interface SharedRequest {
@@ -71,6 +71,9 @@ export class HeldWaiters implements Disposable {
   readonly #versions = new Map<string, SeenVersion>();
   /** Told that they cannot be held now: they ask again with the next version. */
   readonly #refused: number[] = [];
+  /** The newest answer that came whole with one read, and what it was: most of the next are the same to the byte. */
+  #latestBytes: Buffer = Buffer.alloc(0);
+  #latest: SeenVersion | undefined;
   #next: SharedRequest;
   #connecting = 0;
   #gone = 0;
@@ -90,18 +93,15 @@ export class HeldWaiters implements Disposable {
     return this.#gone;
   }
 
-  /** Opens more connections, and serves those that have something to read, for about {@link WAIT_MS} at most. */
+  /** Opens more connections, and serves those that have something to read, for about {@link TURN_MS}. */
   turn(): void {
-    const { sockets, count } = this.#options;
+    const { sockets, clock, count } = this.#options;
     while (this.#waiters.length < count && this.#connecting < CONNECTING_MAX) this.#connect();
-    const ready = sockets.wait(WAIT_MS);
-    for (let position = 0; position < ready; position++) {
-      const index = sockets.readyAt(position);
-      const waiter = this.#waiters[index];
-      if (waiter === undefined || waiter.state === "gone") continue;
-      if (waiter.state === "connecting") this.#attempt(waiter, () => this.#open(waiter, index));
-      else this.#attempt(waiter, () => this.#receive(waiter, index));
-    }
+    const endMs = clock.monotonicMs() + TURN_MS;
+    do {
+      const ready = sockets.wait(TURN_MS);
+      for (let position = 0; position < ready; position++) this.#serve(sockets.readyAt(position));
+    } while (clock.monotonicMs() < endMs);
   }
 
   [Symbol.dispose](): void {
@@ -126,6 +126,18 @@ export class HeldWaiters implements Disposable {
     sockets.watch(socket, index, WRITABLE);
   }
 
+  /** What goes wrong with one connection is the end of that one alone. */
+  #serve(index: number): void {
+    const waiter = this.#waiters[index];
+    if (waiter === undefined || waiter.state === "gone") return;
+    try {
+      if (waiter.state === "connecting") this.#open(waiter, index);
+      else this.#receive(waiter, index);
+    } catch (error) {
+      this.#drop(waiter, error);
+    }
+  }
+
   #open(waiter: Waiter, index: number): void {
     const { sockets } = this.#options;
     const error = sockets.connectionError(waiter.socket);
@@ -148,7 +160,15 @@ export class HeldWaiters implements Disposable {
     const taken = sockets.receive(waiter.socket);
     if (taken === LATER) return;
     if (taken === 0) throw new AnswerError("closed by the server");
-    const answer = waiter.reader.push(sockets.receivedBytes(taken));
+    const bytes = sockets.receivedBytes(taken);
+    const isBegin = waiter.reader.isEmpty;
+    const same = isBegin && this.#latestBytes.equals(bytes) ? this.#latest : undefined;
+    if (same !== undefined) {
+      handlers.onReceipt(index, same, clock.monotonicMs());
+      this.#ask(waiter, same.next);
+      return;
+    }
+    const answer = waiter.reader.push(bytes);
     if (answer === undefined) return;
     const nowMs = clock.monotonicMs();
     if (answer.isLast) throw new AnswerError("closed by the server");
@@ -159,6 +179,7 @@ export class HeldWaiters implements Disposable {
       return;
     }
     const version = this.#versionOf(answer, nowMs);
+    if (isBegin) [this.#latestBytes, this.#latest] = [Buffer.from(bytes), version];
     handlers.onReceipt(index, version, nowMs);
     this.#ask(waiter, version.next);
   }
@@ -187,25 +208,20 @@ export class HeldWaiters implements Disposable {
       const waiter = this.#waiters[index];
       if (waiter?.state !== "refused") continue;
       waiter.state = "waiting";
-      this.#attempt(waiter, () => this.#ask(waiter, this.#next));
+      try {
+        this.#ask(waiter, this.#next);
+      } catch (error) {
+        this.#drop(waiter, error);
+      }
     }
   }
 
-  /** What goes wrong with one connection is the end of that one alone. */
-  #attempt(waiter: Waiter, action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      if (!(error instanceof RawSocketError) && !(error instanceof AnswerError)) throw error;
-      this.#drop(waiter, error.message);
-    }
-  }
-
-  #drop(waiter: Waiter, reason: string): void {
+  #drop(waiter: Waiter, error: unknown): void {
+    if (!(error instanceof RawSocketError) && !(error instanceof AnswerError)) throw error;
     if (waiter.state === "connecting") this.#connecting--;
     waiter.state = "gone";
     this.#gone++;
-    this.#options.errors.add(reason);
+    this.#options.errors.add(error.message);
     this.#options.sockets.close(waiter.socket);
   }
 }

@@ -9,6 +9,14 @@ export interface Directives {
   readonly part: number | undefined;
 }
 
+type ReadDirectives = Directives | "malformed" | undefined;
+
+/** Those who wait for the same part ask in the same words. */
+let latest: { readonly query: string; readonly directives: ReadDirectives } = {
+  query: "",
+  directives: undefined,
+};
+
 /** Longer numbers are none of ours: they would lose digits. */
 const DECIMAL_PATTERN = /^\d{1,15}$/;
 
@@ -19,9 +27,14 @@ const DECIMAL_PATTERN = /^\d{1,15}$/;
  * @param query without `?`
  * @returns `undefined` without directives, `"malformed"` for those that deserve 400 (6.2.5.2)
  */
-export function readDirectives(query: string): Directives | "malformed" | undefined {
+export function readDirectives(query: string): ReadDirectives {
   // Most queries without them are empty, or a token.
   if (!query.includes("_HLS_")) return undefined;
+  if (latest.query !== query) latest = { query, directives: parseDirectives(query) };
+  return latest.directives;
+}
+
+function parseDirectives(query: string): ReadDirectives {
   const parameters = new URLSearchParams(query);
   const segmentNumbers = parameters.getAll("_HLS_msn");
   const parts = parameters.getAll("_HLS_part");

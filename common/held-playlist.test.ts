@@ -4,7 +4,8 @@ import { FakeClock } from "#common/clock.ts";
 import { HeldPlaylist, type PlaylistVersion } from "#common/held-playlist.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 
-const never = new AbortController().signal;
+const never = new AbortController();
+const told = <Outcome>(outcome: Outcome): Outcome => outcome;
 
 function open(): {
   clock: FakeClock;
@@ -31,8 +32,8 @@ describe("HeldPlaylist", () => {
     expect(playlist.standing({ segmentNumber: 1, part: 0 })).toBeUndefined();
     playlist.publish(upTo(100, 3));
     expect(playlist.standing({ segmentNumber: 101, part: 3 })).toBe("listed");
-    const near = playlist.hold({ segmentNumber: 101, part: 4 }, never);
-    const beyond = playlist.hold({ segmentNumber: 101, part: 10 }, never);
+    const near = playlist.hold({ segmentNumber: 101, part: 4 }, { client: never, answer: told });
+    const beyond = playlist.hold({ segmentNumber: 101, part: 10 }, { client: never, answer: told });
     playlist.publish(upTo(100, 4));
     expect(await near).toBe("ready");
     expect(budget.count).toBe(1);
@@ -44,7 +45,7 @@ describe("HeldPlaylist", () => {
   test("34: gives up after three target durations", async () => {
     const { playlist, clock } = open();
     playlist.publish(upTo(100, 3));
-    const held = playlist.hold({ segmentNumber: 101, part: 4 }, never);
+    const held = playlist.hold({ segmentNumber: 101, part: 4 }, { client: never, answer: told });
     clock.advance(6000);
     expect(await held).toBe("overdue");
   });
@@ -52,8 +53,8 @@ describe("HeldPlaylist", () => {
   test("a version that reaches less far keeps those waiting who may still ask for what they do", async () => {
     const { playlist, budget } = open();
     playlist.publish(upTo(100, 3));
-    const near = playlist.hold({ segmentNumber: 101, part: 4 }, never);
-    const far = playlist.hold({ segmentNumber: 102, part: 5 }, never);
+    const near = playlist.hold({ segmentNumber: 101, part: 4 }, { client: never, answer: told });
+    const far = playlist.hold({ segmentNumber: 102, part: 5 }, { client: never, answer: told });
     playlist.publish(upTo(99, 9));
     expect(await far).toBe("gone");
     expect(budget.count).toBe(1);
@@ -64,10 +65,10 @@ describe("HeldPlaylist", () => {
   test("end() tells everyone why; reset() that it will not come; nothing listed is no version", async () => {
     const { playlist } = open();
     playlist.publish(upTo(100, 3));
-    const failed = playlist.hold({ segmentNumber: 101, part: 4 }, never);
+    const failed = playlist.hold({ segmentNumber: 101, part: 4 }, { client: never, answer: told });
     playlist.end("failed");
     expect(await failed).toBe("failed");
-    const gone = playlist.hold({ segmentNumber: 101, part: 4 }, never);
+    const gone = playlist.hold({ segmentNumber: 101, part: 4 }, { client: never, answer: told });
     playlist.reset();
     expect(await gone).toBe("gone");
     playlist.publish(undefined);

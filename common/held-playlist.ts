@@ -6,7 +6,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload)
 import type { Clock } from "#common/clock.ts";
 import type { Directives } from "#common/delivery-directives.ts";
-import { type HeldBudget, type HeldOutcome, HeldRequests } from "#common/held-requests.ts";
+import { type HeldBudget, type HeldOutcome, HeldRequests, type HoldOptions } from "#common/held-requests.ts";
 import {
   endOf,
   isTooFar,
@@ -69,10 +69,13 @@ export class HeldPlaylist<Version extends PlaylistVersion, Ended = never> {
     return this.#newest === undefined ? undefined : standingOf(this.#newest.reach, directives);
   }
 
-  /** Waits until `position` is listed. */
-  hold(position: Position, signal: AbortSignal): Promise<HeldOutcome | Ended> {
+  /** Waits until `position` is listed, and resolves with what `answer` makes of it. */
+  hold<Answer>(
+    position: Position,
+    { client, answer }: Omit<HoldOptions<HeldOutcome | Ended, Answer>, "holdMsMax">,
+  ): Promise<Answer> {
     const holdMsMax = HOLD_TARGET_DURATIONS * this.#options.targetDurationMs();
-    return this.#held.hold(placeOf(position), { holdMsMax, signal });
+    return this.#held.hold(placeOf(position), { holdMsMax, client, answer });
   }
 
   /** Sequence numbers begin anew: whoever waits is told that it will not come. */

@@ -9,8 +9,9 @@ function room(countMax = 100): { clock: FakeClock; budget: HeldBudget; held: Hel
   return { clock, budget, held: new HeldRequests({ clock, budget }) };
 }
 
-const never = new AbortController().signal;
-const hold = { holdMsMax: 6000, signal: never };
+const never = new AbortController();
+const told = <Outcome>(outcome: Outcome): Outcome => outcome;
+const hold = { holdMsMax: 6000, client: never, answer: told };
 
 describe("HeldRequests", () => {
   test("29: wakes at the position asked for or a later one, never before", async () => {
@@ -46,7 +47,7 @@ describe("HeldRequests", () => {
   test("38: a client that leaves frees its place, and past the bound others are refused", async () => {
     const { held, budget } = room(2);
     const leaving = new AbortController();
-    const first = held.hold(1, { holdMsMax: 6000, signal: leaving.signal });
+    const first = held.hold(1, { holdMsMax: 6000, client: leaving, answer: told });
     const second = held.hold(1, hold);
     expect(await held.hold(1, hold)).toBe("full");
     leaving.abort();
@@ -68,6 +69,34 @@ describe("HeldRequests", () => {
     await Promise.all(waits);
     expect(order).toEqual(Array.from({ length: 10_000 }, (_, number) => number));
     expect(budget.wakes.counts[0]).toBe(10_000);
+  });
+
+  test("an answer that cannot be made is the failure of one wait alone", async () => {
+    const { held } = room();
+    const answer = (): never => {
+      throw new Error("unwritable");
+    };
+    const failing = held.hold(1, { ...hold, answer });
+    const next = held.hold(1, hold);
+    held.publish(1);
+    await expect(failing).rejects.toThrow("unwritable");
+    expect(await next).toBe("ready");
+    await expect(held.hold(1, { ...hold, answer })).rejects.toThrow("unwritable");
+  });
+
+  test("38: answers are made a slice at a time, each slice handed over before the next", async () => {
+    const { held } = room(200);
+    let made = 0;
+    const madeAtHandover: number[] = [];
+    const answer = (): number => ++made;
+    const waits = Array.from({ length: 200 }, () =>
+      held.hold(1, { ...hold, answer }).then(() => madeAtHandover.push(made)),
+    );
+    held.publish(1);
+    expect(made).toBe(0);
+    await Promise.all(waits);
+    expect(madeAtHandover[0]).toBeLessThan(100);
+    expect(made).toBe(200);
   });
 
   test("reset() tells everyone that it will not come; positions may begin anew", async () => {

@@ -35,7 +35,8 @@ export class HeldBudget {
 
 interface Waiter<Outcome> {
   readonly dueMs: number;
-  readonly resolve: (outcome: Outcome) => void;
+  /** Makes its answer and hands it over. */
+  readonly end: (outcome: Outcome) => void;
 }
 
 interface Woken<Outcome> {
@@ -43,6 +44,18 @@ interface Woken<Outcome> {
   readonly outcome: Outcome;
   readonly sinceMs: number;
   next: number;
+}
+
+/** How one request waits. */
+export interface HoldOptions<Outcome, Answer> {
+  readonly holdMsMax: number;
+  /** Whoever waits, such as its request: one that leaves frees its place. The signal is looked at only where it has to wait. */
+  readonly client: { readonly signal: AbortSignal };
+  /**
+   * Makes the answer, once: when it is this request's turn, so that it is on its way before the next slice is woken. What
+   * it throws, the wait rejects with.
+   */
+  readonly answer: (outcome: Outcome) => Answer;
 }
 
 export interface HeldRequestsOptions {
@@ -70,27 +83,40 @@ export class HeldRequests<Ended = never> {
     this.#budget = budget;
   }
 
-  /** Waits until `position` is published, for `holdMsMax` at the longest. A client that leaves (`signal`) frees its place. */
-  hold(
-    position: number,
-    { holdMsMax, signal }: { readonly holdMsMax: number; readonly signal: AbortSignal },
-  ): Promise<HeldOutcome | Ended> {
-    if (position <= this.#published) return Promise.resolve("ready");
-    if (signal.aborted) return Promise.resolve("gone");
-    if (this.#budget.count >= this.#budget.countMax) {
-      this.#budget.refused++;
-      return Promise.resolve("full");
-    }
-    const { promise, resolve } = Promise.withResolvers<HeldOutcome | Ended>();
-    const waiter = { dueMs: this.#clock.monotonicMs() + holdMsMax, resolve };
+  /** Waits until `position` is published, for `holdMsMax` at the longest, and resolves with what `answer` makes of it. */
+  hold<Answer>(position: number, options: HoldOptions<HeldOutcome | Ended, Answer>): Promise<Answer> {
+    const { holdMsMax, client, answer } = options;
+    const refusal = this.#refusal(position);
+    if (refusal !== undefined) return Promise.try(answer, refusal);
+    const { signal } = client;
+    if (signal.aborted) return Promise.try(answer, "gone" as const);
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const waiter: Waiter<HeldOutcome | Ended> = {
+      dueMs: this.#clock.monotonicMs() + holdMsMax,
+      end(outcome) {
+        try {
+          resolve(answer(outcome));
+        } catch (error) {
+          reject(error);
+        }
+      },
+    };
     let bucket = this.#waiting.get(position);
     if (bucket === undefined) this.#waiting.set(position, (bucket = new Set()));
     bucket.add(waiter);
     this.#budget.count++;
     const home = bucket;
-    signal.addEventListener("abort", () => this.#leave(position, home, waiter), { once: true });
+    signal.addEventListener("abort", () => this.#leave(position, home, waiter));
     this.#sweepAt(waiter.dueMs);
     return promise;
+  }
+
+  /** Why a request need not or may not wait, if so. */
+  #refusal(position: number): HeldOutcome | undefined {
+    if (position <= this.#published) return "ready";
+    if (this.#budget.count < this.#budget.countMax) return undefined;
+    this.#budget.refused++;
+    return "full";
   }
 
   /** Wakes everyone who waits for `position` or less. One that is lower than the one before wakes nobody. */
@@ -131,7 +157,7 @@ export class HeldRequests<Ended = never> {
     if (!bucket.delete(waiter)) return;
     this.#budget.count--;
     if (bucket.size === 0 && this.#waiting.get(position) === bucket) this.#waiting.delete(position);
-    waiter.resolve("gone");
+    waiter.end("gone");
   }
 
   #release(position: number, outcome: HeldOutcome | Ended): void {
@@ -145,7 +171,8 @@ export class HeldRequests<Ended = never> {
   #wake(waiters: readonly Waiter<HeldOutcome | Ended>[], outcome: HeldOutcome | Ended): void {
     this.#budget.count -= waiters.length;
     this.#woken.push({ waiters, outcome, sinceMs: this.#clock.monotonicMs(), next: 0 });
-    if (this.#woken.length === 1) this.#wakeSlice();
+    // Not at once: whoever publishes goes on with the playlists beside this one first.
+    if (this.#woken.length === 1) queueMicrotask(() => this.#wakeSlice());
   }
 
   #wakeSlice(): void {
@@ -155,7 +182,7 @@ export class HeldRequests<Ended = never> {
     if (woken.outcome === "ready") {
       this.#budget.wakes.observe(this.#clock.monotonicMs() - woken.sinceMs, end - woken.next);
     }
-    for (; woken.next < end; woken.next++) woken.waiters[woken.next]?.resolve(woken.outcome);
+    for (; woken.next < end; woken.next++) woken.waiters[woken.next]?.end(woken.outcome);
     if (woken.next === woken.waiters.length) this.#woken.shift();
     // A microtask, not a turn of the event loop: in that, those who have their answer ask again before others have theirs.
     if (this.#woken.length > 0) queueMicrotask(() => this.#wakeSlice());

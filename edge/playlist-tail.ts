@@ -149,7 +149,10 @@ export class PlaylistTail {
     const recent = this.#recentFailure();
     if (recent !== undefined) return recent;
     const result = this.#isHolding ? "collapsed" : "miss";
-    const held = this.#playlist.hold(wantedPosition(directives), signal);
+    const held = this.#playlist.hold(wantedPosition(directives), {
+      client: { signal },
+      answer: (outcome) => outcome,
+    });
     if (!this.#isHolding) void this.#hold();
     const outcome = await held;
     // Nobody is there to be answered, nor to be counted.

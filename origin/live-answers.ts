@@ -86,10 +86,9 @@ export function answerFile(
   const { request, file, query } = options;
   if (file === "index.m3u8") return answerPlaylist(request, rendition.cmaf, query);
   if (file === "ts.m3u8") return answerPlaylist(request, rendition.ts, query);
-  const found = request.method === "HEAD" ? rendition.mediaNow(file) : rendition.media(file, request.signal);
-  return found instanceof Promise
-    ? found.then((outcome) => answerMedia(request, file, outcome))
-    : answerMedia(request, file, found);
+  if (request.method === "HEAD") return answerMedia(request, file, rendition.mediaNow(file));
+  const answer = (found: MediaOutcome): Response => answerMedia(request, file, found);
+  return rendition.media(file, { client: request, answer });
 }
 
 function answerPlaylist(request: Request, track: Track, query: string): Response | Promise<Response> {
@@ -104,11 +103,9 @@ function answerPlaylist(request: Request, track: Track, query: string): Response
     return answerReload(track.current(), { request, seconds, isDelta });
   }
   const asked = { request, seconds: 6 * targetDurationSeconds, isDelta };
-  const reload =
-    request.method === "HEAD" ? track.reloadNow(directives) : track.reload(directives, request.signal);
-  return reload instanceof Promise
-    ? reload.then((outcome) => answerReload(outcome, asked))
-    : answerReload(reload, asked);
+  if (request.method === "HEAD") return answerReload(track.reloadNow(directives), asked);
+  const answer = (reload: Reload): Response => answerReload(reload, asked);
+  return track.reload(directives, { client: request, answer });
 }
 
 /** How a playlist was asked for. */

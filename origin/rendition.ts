@@ -15,7 +15,7 @@ import { partFramesOf } from "./part-frames.ts";
 import { type RelayTotals, TsRelay } from "./relay.ts";
 import { type CutFrame, Segmenter } from "./segmenter.ts";
 import type { StagedChange } from "./staging.ts";
-import { type MediaOutcome, Track } from "./track.ts";
+import { type Asker, type MediaOutcome, Track } from "./track.ts";
 import type { MediaNames, NewPart } from "./window.ts";
 
 const CMAF_NAMES: MediaNames = {
@@ -156,9 +156,10 @@ export class RenditionStream {
     return true;
   }
 
-  /** An initialization segment, or a segment or part of either format; the next part is waited for. */
-  media(name: string, signal: AbortSignal): ReturnType<Track["media"]> {
-    return this.#inits.get(name)?.bytes ?? this.#trackOf(name).media(name, signal);
+  /** What is made of an initialization segment, or a segment or part of either format; the next part is waited for. */
+  media<Answer>(name: string, asker: Asker<MediaOutcome, Answer>): Answer | Promise<Answer> {
+    const init = this.#inits.get(name);
+    return init === undefined ? this.#trackOf(name).media(name, asker) : asker.answer(init.bytes);
   }
 
   /** The same without waiting. */

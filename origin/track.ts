@@ -6,7 +6,7 @@
 import type { Clock } from "#common/clock.ts";
 import type { Directives } from "#common/delivery-directives.ts";
 import { HeldPlaylist, type PlaylistVersion } from "#common/held-playlist.ts";
-import type { HeldBudget, HeldOutcome } from "#common/held-requests.ts";
+import type { HeldBudget, HeldOutcome, HoldOptions } from "#common/held-requests.ts";
 import { writeMediaPlaylist, type PartsOptions } from "#common/formats/playlist.ts";
 import type { Run } from "#common/formats/frame.ts";
 import { partsAheadMax, type PlaylistReach, wantedPosition } from "#common/playlist-reach.ts";
@@ -15,12 +15,11 @@ import { type RenderedText, renderText } from "./rendered-text.ts";
 import { type NewPart, SegmentWindow, type WindowOptions } from "./window.ts";
 
 /** `bad`: asks too far ahead. `unavailable`: nothing is listed yet, or only what lies behind. The others as in {@link HeldOutcome}. */
-export type Reload =
-  | ({ readonly outcome: "ready" } & Texts)
-  | { readonly outcome: "bad" | "unavailable" | Exclude<HeldOutcome, "ready"> };
+export type Reload = Texts | { readonly outcome: "bad" | "unavailable" | Exclude<HeldOutcome, "ready"> };
 
 /** A playlist, and its delta update: the same where nothing is left out. */
 interface Texts {
+  readonly outcome: "ready";
   readonly text: RenderedText;
   readonly delta: RenderedText;
 }
@@ -29,6 +28,9 @@ const UNAVAILABLE = { outcome: "unavailable" } as const;
 
 /** Bytes, or why there are none; `unavailable` as in {@link Reload}. */
 export type MediaOutcome = Uint8Array<ArrayBuffer> | "unavailable" | HeldOutcome;
+
+/** Who asks, and may have to wait. */
+export type Asker<Outcome, Answer> = Omit<HoldOptions<Outcome, Answer>, "holdMsMax">;
 
 /** What changes with the run. */
 export interface TrackGrid {
@@ -114,16 +116,20 @@ export class Track {
   current(): Reload {
     const { newest } = this.#playlist;
     if (newest === undefined || this.#options.isCatchingUp()) return UNAVAILABLE;
-    return { outcome: "ready", text: newest.text, delta: newest.delta };
+    return newest;
   }
 
-  /** The playlist as soon as it has what `directives` ask for. */
-  reload(directives: Directives, signal: AbortSignal): Reload | Promise<Reload> {
+  /** What `answer` makes of the playlist as soon as it has what `directives` ask for. */
+  reload<Answer>(
+    directives: Directives,
+    { client, answer }: Asker<Reload, Answer>,
+  ): Answer | Promise<Answer> {
     const now = this.reloadNow(directives);
-    if (now.outcome !== "ready" || this.#playlist.standing(directives) === "listed") return now;
-    return this.#playlist
-      .hold(wantedPosition(directives), signal)
-      .then((outcome) => (outcome === "ready" ? this.current() : { outcome }));
+    if (now.outcome !== "ready" || this.#playlist.standing(directives) === "listed") return answer(now);
+    return this.#playlist.hold(wantedPosition(directives), {
+      client,
+      answer: (outcome) => answer(outcome === "ready" ? this.current() : { outcome }),
+    });
   }
 
   /** The playlist now, unless `directives` ask for what they may not. */
@@ -133,19 +139,20 @@ export class Track {
     return isFar ? { outcome: "bad" } : current;
   }
 
-  /** Bytes of a segment or part; the part that comes next is waited for. */
-  media(name: string, signal: AbortSignal): MediaOutcome | Promise<MediaOutcome> {
+  /** What `answer` makes of a segment or part; the part that comes next is waited for. */
+  media<Answer>(name: string, { client, answer }: Asker<MediaOutcome, Answer>): Answer | Promise<Answer> {
     const present = this.mediaNow(name);
-    if (present !== "gone") return present;
+    if (present !== "gone") return answer(present);
     const { part: nameOf } = this.#options.window.names;
     const next = this.#grid === undefined ? undefined : this.window.next(this.#grid.run);
-    if (nameOf === undefined || next === undefined) return "gone";
+    if (nameOf === undefined || next === undefined) return answer("gone");
     const { segmentNumber, part } = next.position;
-    if (name !== nameOf(next.run, segmentNumber, part)) return "gone";
-    return this.#playlist.hold(next.position, signal).then(
+    if (name !== nameOf(next.run, segmentNumber, part)) return answer("gone");
+    return this.#playlist.hold(next.position, {
+      client,
       // Where the list begins anew, the hinted part may be there although its place is not.
-      (outcome) => this.window.find(name) ?? (outcome === "ready" ? "gone" : outcome),
-    );
+      answer: (outcome) => answer(this.window.find(name) ?? (outcome === "ready" ? "gone" : outcome)),
+    });
   }
 
   /** The same without waiting. */
@@ -166,7 +173,7 @@ export class Track {
     const delta = this.#options.canSkip
       ? renderText(() => this.#write({ grid, reports, form: "delta" }))
       : text;
-    return { reach: { lastSegment, newest, ...(parts && { parts }) }, text, delta };
+    return { outcome: "ready", reach: { lastSegment, newest, ...(parts && { parts }) }, text, delta };
   }
 
   #write({ grid, reports, form }: Writing): string {

@@ -14,11 +14,12 @@ import {
 import { describeError, EXIT_STATUS, exitStatusOf, OptionError } from "#common/errors.ts";
 import { runUntilStopped, type Lifecycle } from "#common/lifecycle.ts";
 import { hostOfBind, isLoopbackAddress } from "#common/listen.ts";
-import { createLog, type Log } from "#common/log.ts";
+import { createLog, silentLog, type Log } from "#common/log.ts";
 import { renderHelp } from "#common/option-docs.ts";
 import { environmentName, integer, PORT_MAX, type ConfigOf, type OptionSet } from "#common/options.ts";
 import type { RoleContext } from "#common/role.ts";
 import { NODE_NAME_VARIABLE, SUPERVISED_VARIABLE, SupervisedChild } from "#common/supervised-child.ts";
+import { readTls, type Tls } from "#common/tls.ts";
 import { edgeOptions } from "./edge/config.ts";
 import { originOptions } from "./origin/config.ts";
 import { serverOptions } from "./server/config.ts";
@@ -67,6 +68,7 @@ export const commands = {
   }),
   edge: role("edge", edgeOptions, {
     summary: "Caches and relays an origin for the viewers nearby, and serves the viewer page.",
+    facesViewers: true,
     load: async () => (await import("./edge/main.ts")).main,
   }),
   bench: {
@@ -81,6 +83,8 @@ function role<Set extends OptionSet>(
   own: Set,
   about: {
     readonly summary: string;
+    /** Under `start` these alone show the certificate; the others are behind them on loopback. */
+    readonly facesViewers?: boolean;
     readonly load: () => Promise<
       (context: RoleContext<ConfigOf<typeof commonOptions & Set>>) => Promise<void>
     >;
@@ -93,12 +97,15 @@ function role<Set extends OptionSet>(
     run(args) {
       const config = readConfig(options, { args, env: process.env, known: startOptions });
       // Every role has the common options; the compiler does not see that through the generic set.
-      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, config as ConfigOf<typeof commonOptions>);
+      const common = config as ConfigOf<typeof commonOptions>;
+      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, common);
       const isSupervised = process.env[SUPERVISED_VARIABLE] !== undefined;
+      const isPlain = isSupervised && about.facesViewers !== true;
+      const tls = isPlain ? undefined : readTls(common, log, systemClock.wallMs());
       return runUntilStopped(
         async (lifecycle) => {
           const main = await about.load();
-          await main({ config, lifecycle, log, onListening });
+          await main({ config, lifecycle, log, tls, onListening });
         },
         { log, isSupervised, endsWithParent: isPackageScript && !isSupervised },
       );
@@ -126,8 +133,14 @@ function runStart(args: readonly string[]): Promise<void> {
       `Bad value for --edge-port: edge ${config.edges} would get port ${lastPort}, expected at most ${PORT_MAX}`,
     );
   }
+  // The edges read the files again, and warn of what they find.
+  const tls = readTls(config, silentLog, systemClock.wallMs());
+  if (tls !== undefined && config.edges === 0) {
+    throw new OptionError("Option --tls-cert is for the edges of `start`, and --edges is 0");
+  }
   const log = logFor("start", config);
-  return runUntilStopped((lifecycle) => superviseAll({ config, given, lifecycle, log, clock: systemClock }), {
+  const supervision = { config, given, tls, log, clock: systemClock };
+  return runUntilStopped((lifecycle) => superviseAll({ ...supervision, lifecycle }), {
     log,
     isSupervised: false,
     endsWithParent: isPackageScript,
@@ -139,13 +152,15 @@ interface Supervision {
   readonly config: StartConfig;
   /** Texts of the options that were set anywhere: children read them from their environment. */
   readonly given: ReadonlyMap<string, readonly string[]>;
+  /** What the edges show. */
+  readonly tls: Tls | undefined;
   readonly lifecycle: Lifecycle;
   readonly log: Log;
   readonly clock: Clock;
 }
 
 /** Starts the children in the order of the data flow; they are ended in the opposite order, edges first. */
-async function superviseAll({ config, given, lifecycle, log, clock }: Supervision): Promise<void> {
+async function superviseAll({ config, given, tls, lifecycle, log, clock }: Supervision): Promise<void> {
   const shared = {
     ...process.env,
     ...environmentOf({ "cluster-secret": randomBytes(32).toString("hex") }),
@@ -183,7 +198,9 @@ async function superviseAll({ config, given, lifecycle, log, clock }: Supervisio
   );
   lifecycle.onClose("edges", async () => void (await Promise.all(edges.map((edge) => edge.close()))));
   await Promise.all(edges.map((edge) => edge.start()));
-  process.stdout.write(`${welcome({ config, server, origin, edges })}\n`);
+  process.stdout.write(
+    `${welcome({ config, edgeScheme: tls === undefined ? "http" : "https", server, origin, edges })}\n`,
+  );
 }
 
 interface ChildPlan {
@@ -199,14 +216,16 @@ function environmentOf(settings: Readonly<Record<string, string>>): Record<strin
 
 interface Running {
   readonly config: StartConfig;
+  readonly edgeScheme: "http" | "https";
   readonly server: SupervisedChild;
   readonly origin: SupervisedChild;
   readonly edges: readonly SupervisedChild[];
 }
 
 /** What a person needs next: where to paint and where to look. */
-function welcome({ config, server, origin, edges }: Running): string {
-  const pages = edges.map((edge) => `http://${hostFor(config.edgeBind)}:${edge.ports["edge-port"]}`);
+function welcome({ config, edgeScheme, server, origin, edges }: Running): string {
+  const edgeHost = hostFor(config.edgeBind);
+  const pages = edges.map((edge) => `${edgeScheme}://${edgeHost}:${edge.ports["edge-port"]}`);
   const serverUrl = `http://${hostFor(config.serverBind)}:${server.ports["server-port"]}`;
   const originUrl = `http://${hostFor(config.originBind)}:${origin.ports["origin-port"]}`;
   const players = `${hostFor(config.pixelflutBind)} ${server.ports["pixelflut-port"]}`;

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { HttpClient, HttpContext } from "./http-client.ts";
-import { createSelfSigned } from "./self-signed.ts";
+import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
 
 const closers: (() => unknown)[] = [];
 

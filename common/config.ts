@@ -18,6 +18,7 @@ import {
   type Option,
   type OptionSet,
 } from "#common/options.ts";
+import { tlsOptions } from "#common/tls.ts";
 
 /** Options of every node. */
 export const commonOptions = {
@@ -55,6 +56,7 @@ export const commonOptions = {
     description:
       "Shared by server, origins and edges. The feed and leases are open to processes of the same host and to whoever proves this secret. `start` makes a random one for its children.",
   }),
+  ...tlsOptions,
 } satisfies OptionSet;
 
 /** Default of {@link edgePortOption}. */

@@ -1,8 +1,20 @@
-/** Opens the HTTP side of a node, with errors that name the option to change. */
+/**
+ * Opens the HTTP side of a node: with a certificate HTTPS, which serves HTTP/2 and HTTP/1.1 on one port, else HTTP/1.1;
+ * the same limits for all; errors that name the option to change.
+ */
+// RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two)
+import type { Server, WebSocketHandler } from "bun";
+import type { Clock } from "#common/clock.ts";
 import { errorCode, StartError } from "#common/errors.ts";
+import type { Tls } from "#common/tls.ts";
 
 /** Longest silence on a connection, in seconds; longer than any held playlist (3 target durations). 255 is Bun's limit. */
 export const IDLE_TIMEOUT_SECONDS = 60;
+/** Requests have no bodies; what is longer is refused by Bun with 413. */
+const REQUEST_BODY_BYTES_MAX = 1024;
+/** Answers that are under way may take this long when a node ends. */
+const DRAIN_MS_MAX = 500;
+const DRAIN_POLL_MS = 10;
 
 const CAUSES: Readonly<Record<string, string>> = {
   EADDRINUSE: "address in use",
@@ -10,6 +22,71 @@ const CAUSES: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "no such address on this machine",
   ENOTFOUND: "unknown host name",
 };
+
+/** Where and how a node listens, and what answers. */
+export interface HttpServerOptions<Data> {
+  /** The flag whose value `port` is, for errors. */
+  readonly option: string;
+  readonly port: number;
+  readonly hostname: string;
+  /** Without it everything is plain HTTP/1.1. */
+  readonly tls: Tls | undefined;
+  /** `undefined` where the request has become a WebSocket. */
+  readonly fetch: (request: Request, server: Server<Data>) => Response | undefined | Promise<Response>;
+  /** Answers for a `fetch` that has thrown. */
+  readonly error: (error: unknown) => Response;
+  /** For what `fetch` upgrades. Default: nothing is. */
+  readonly websocket?: WebSocketHandler<Data>;
+}
+
+/** A node's open HTTP port. It owns what Bun listens with: nobody else keeps hold of that. */
+export class HttpServer<Data = undefined> {
+  readonly scheme: "http" | "https";
+  readonly #server: Server<Data>;
+
+  constructor(options: HttpServerOptions<Data>) {
+    this.scheme = options.tls === undefined ? "http" : "https";
+    this.#server = bindOrExplain(options, () => serve(options));
+  }
+
+  /** The real one where 0 was asked. */
+  get port(): number {
+    return this.#server.port ?? 0;
+  }
+
+  /** Takes no new request, has `endOpen` end what is endless or held, and gives the other answers a moment. */
+  async close(clock: Clock, endOpen: () => void): Promise<void> {
+    const stopped = this.#server.stop();
+    endOpen();
+    const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
+    // Idle connections keep `stopped` waiting; they are nobody's loss.
+    while (this.#server.pendingRequests > 0 && clock.monotonicMs() < endMs) {
+      await Promise.race([stopped, new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))]);
+    }
+    await this.stop();
+  }
+
+  /** Ends every connection at once. */
+  async stop(): Promise<void> {
+    await this.#server.stop(true);
+  }
+}
+
+function serve<Data>(options: HttpServerOptions<Data>): Server<Data> {
+  const { port, hostname, tls, fetch, error, websocket = { message() {} } } = options;
+  return Bun.serve<Data>({
+    port,
+    hostname,
+    idleTimeout: IDLE_TIMEOUT_SECONDS,
+    maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+    development: false,
+    fetch,
+    error,
+    websocket,
+    // Without a certificate nobody asks for HTTP/2: browsers speak it over TLS only.
+    ...(tls !== undefined && { tls, http2: true }),
+  });
+}
 
 /**
  * Runs `listen` and turns a failure to bind into one line: `Cannot bind --edge-port 8081 on ::: address in use`.

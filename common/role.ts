@@ -4,6 +4,7 @@
  */
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
+import type { Tls } from "#common/tls.ts";
 
 /** What a node opened, as told to the supervisor and the log: ports are the real ones where 0 was asked. */
 export interface Listening {
@@ -17,6 +18,8 @@ export interface RoleContext<Config> {
   readonly config: Config;
   readonly lifecycle: Lifecycle;
   readonly log: Log;
+  /** What the node's HTTP side shows to clients; `undefined` for plain HTTP. */
+  readonly tls?: Tls | undefined;
   /** To be called once, when the node's sockets are open. */
   readonly onListening: (ports: Listening["ports"]) => void;
 }

@@ -5,30 +5,29 @@
 import { systemClock, type Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import { LEASE_VERSION, type EdgeState, type LeaseHello, type LeaseLoad } from "#common/formats/lease.ts";
-import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
-import { CORS_HEADERS, type Readiness } from "#common/node-http.ts";
+import { HttpServer } from "#common/listen.ts";
+import { failureResponse, type Readiness } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
-import { createEdgeFetch, type EdgeFetch } from "./http.ts";
+import { createEdgeFetch } from "./http.ts";
 import { LeaseClient } from "./lease.ts";
 import { createEdgeMetrics } from "./metrics.ts";
 import { createParts } from "./parts.ts";
 import { UpstreamProbe } from "./readiness.ts";
-import type { Streams } from "./streams.ts";
 import type { Viewers } from "./viewers.ts";
 
 const BITS_PER_MEGABIT = 1_000_000;
-/** Requests have no bodies here; what is longer is refused by Bun. */
-const REQUEST_BODY_BYTES_MAX = 64 * 1024;
-/** Answers that are under way may take this long when the process ends. */
-const DRAIN_MS_MAX = 500;
-const DRAIN_POLL_MS = 10;
-const ERROR_HEADERS = { ...CORS_HEADERS, "cache-control": "no-store" };
 
 /** Opens everything and returns; the edge lives until `lifecycle` stops. */
-export async function main({ config, lifecycle, log, onListening }: RoleContext<EdgeConfig>): Promise<void> {
+export async function main({
+  config,
+  lifecycle,
+  log,
+  tls,
+  onListening,
+}: RoleContext<EdgeConfig>): Promise<void> {
   const clock = systemClock;
   const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
   const parts = createParts({ config, clock, log });
@@ -47,21 +46,31 @@ export async function main({ config, lifecycle, log, onListening }: RoleContext<
     log.error(`A request failed by our own mistake: ${describeError(error)}`);
   };
   const fetch = createEdgeFetch({ ...parts, registry, readiness, page, viewerLimit, viewerMax, onError });
-  const server = listen({ config, fetch, onError });
-  lifecycle.onClose("edge socket", () => closeServer({ server, streams, clock }));
+  const server = new HttpServer({
+    option: "edge-port",
+    port: config.edgePort,
+    hostname: config.edgeBind,
+    tls,
+    fetch,
+    error(error) {
+      onError(error);
+      return failureResponse();
+    },
+  });
+  lifecycle.onClose("edge socket", () => server.close(clock, () => streams.close()));
   const stopSampling = everySecond(clock, () => {
     egress.sample();
     viewers.rotate();
   });
   lifecycle.onClose("edge timer", stopSampling);
-  const port = server.port ?? config.edgePort;
+  const { port, scheme } = server;
   const load = (): Omit<LeaseLoad, "type"> => ({
     state: readState({ viewerLimit, viewers, probe, isStopping: lifecycle.isStopping }),
     viewers: viewers.total,
     egressBitsPerSecond: egress.bitsPerSecond,
   });
   for (const upstreamUrl of config.upstream) {
-    const hello = createHello(config, port);
+    const hello = createHello(config, { scheme, port });
     const { clusterSecret } = config;
     leases.push(
       new LeaseClient({ upstreamUrl, hello, load, clusterSecret, clock, log, random: Math.random }),
@@ -70,47 +79,6 @@ export async function main({ config, lifecycle, log, onListening }: RoleContext<
   lifecycle.onClose("leases", () => leases.forEach((lease) => lease.close()));
   log.info("Listening", { bind: config.edgeBind, port, upstream: config.upstream.join(" ") });
   onListening({ "edge-port": port });
-}
-
-interface ListenOptions {
-  readonly config: EdgeConfig;
-  readonly fetch: EdgeFetch;
-  readonly onError: (error: unknown) => void;
-}
-
-function listen({ config, fetch, onError }: ListenOptions): Bun.Server<undefined> {
-  const { edgePort, edgeBind } = config;
-  return bindOrExplain({ option: "edge-port", port: edgePort, hostname: edgeBind }, () =>
-    Bun.serve({
-      port: edgePort,
-      hostname: edgeBind,
-      idleTimeout: IDLE_TIMEOUT_SECONDS,
-      maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
-      development: false,
-      fetch,
-      error(error) {
-        onError(error);
-        return new Response("Internal error\n", { status: 500, headers: ERROR_HEADERS });
-      },
-    }),
-  );
-}
-
-/** Takes no new request, ends the endless answers and gives the others a moment. */
-async function closeServer(open: {
-  readonly server: Bun.Server<undefined>;
-  readonly streams: Streams;
-  readonly clock: Clock;
-}): Promise<void> {
-  const { server, streams, clock } = open;
-  const stopped = server.stop();
-  streams.close();
-  const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
-  // Idle connections keep `stopped` waiting; they are nobody's loss.
-  while (server.pendingRequests > 0 && clock.monotonicMs() < endMs) {
-    await Promise.race([stopped, new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))]);
-  }
-  await server.stop(true);
 }
 
 /** Calls `action` once a second until the function returned is called. */
@@ -126,13 +94,12 @@ function everySecond(clock: Clock, action: () => void): () => void {
   return () => cancel();
 }
 
-function createHello(config: EdgeConfig, port: number): LeaseHello {
+function createHello(config: EdgeConfig, address: Pick<LeaseHello, "scheme" | "port">): LeaseHello {
   return {
     type: "hello",
     version: LEASE_VERSION,
     publicUrl: config.publicUrl,
-    scheme: "http",
-    port,
+    ...address,
     region: config.region,
     capacityBitsPerSecond: config.capacityMbit * BITS_PER_MEGABIT,
   };

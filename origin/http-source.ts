@@ -32,6 +32,7 @@ export interface SourceFormat {
   readonly isUnreadable: (error: unknown) => boolean;
 }
 
+const UNTRUSTED = "its certificate is not trusted (NODE_EXTRA_CA_CERTS)";
 const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
   ConnectionRefused: "connection refused",
   ECONNREFUSED: "connection refused",
@@ -39,6 +40,12 @@ const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
   ECONNRESET: "connection closed",
   FailedToOpenSocket: "host not found or not reachable",
   ENOTFOUND: "host not found",
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host name",
 };
 
 class SourceError extends SpillwayError {

@@ -2,15 +2,15 @@
  * An origin: wires source, stream, leases and HTTP together. Opened in the order of the data's flow, closed in the
  * reverse: first no new request, then those that wait, then the source.
  */
-import type { Server } from "bun";
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
-import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
+import { HttpServer } from "#common/listen.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
+import type { Tls } from "#common/tls.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
@@ -23,8 +23,6 @@ import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
 import type { Source } from "./source.ts";
 
-/** Requests have no bodies. */
-const BODY_BYTES_MAX = 1024;
 /** Endless answers, which may be quiet while the source is. */
 const ENDLESS_PATH = /\/(?:stream\.ts|events)$/;
 
@@ -33,6 +31,7 @@ export async function main({
   config,
   lifecycle,
   log,
+  tls,
   onListening,
 }: RoleContext<OriginConfig>): Promise<void> {
   const clock = systemClock;
@@ -75,21 +74,12 @@ export async function main({
     random: Math.random,
   });
   const answerLive = createLiveAnswers({ stream, streamName: config.stream, requests });
-  const server = listen(config, { answerLive, app, leases, requests, onError });
-  lifecycle.onClose("http", async () => {
-    const stopped = server.stop();
-    events.close();
-    leases.close();
-    stream.close();
-    await Promise.race([stopped, Bun.sleep(DRAIN_MS_MAX)]);
-    await server.stop(true);
-  });
+  const server = listen(config, tls, { answerLive, app, leases, requests, onError });
+  const endOpen = (): void => [events, leases, stream].forEach((part) => part.close());
+  lifecycle.onClose("http", () => server.close(clock, endOpen));
   log.info("Origin listens", { port: server.port, source: config.source, stream: config.stream });
-  onListening({ "origin-port": server.port ?? 0 });
+  onListening({ "origin-port": server.port });
 }
-
-/** Answers that are under way may take this long when the process ends. */
-const DRAIN_MS_MAX = 500;
 
 interface Handlers {
   readonly answerLive: ReturnType<typeof createLiveAnswers>;
@@ -99,36 +89,32 @@ interface Handlers {
   readonly onError: (error: unknown) => void;
 }
 
-function listen(config: OriginConfig, handlers: Handlers): Server<LeaseSocketData> {
-  const { originPort: port, originBind: hostname } = config;
+function listen(config: OriginConfig, tls: Tls | undefined, handlers: Handlers): HttpServer<LeaseSocketData> {
   const { answerLive, app, leases, requests, onError } = handlers;
-  return bindOrExplain({ option: "origin-port", port, hostname }, () =>
-    Bun.serve<LeaseSocketData>({
-      port,
-      hostname,
-      idleTimeout: IDLE_TIMEOUT_SECONDS,
-      maxRequestBodySize: BODY_BYTES_MAX,
-      development: false,
-      websocket: leases.websocket,
-      fetch(original, server) {
-        const request = withAbsoluteUrl(original);
-        const live = readLiveRequest(request);
-        const answer = answerLive(live);
-        if (answer !== undefined) return answer;
-        if (live.path === LEASE_PATH && request.method === "GET") {
-          requests.api++;
-          return leases.upgrade(original, server);
-        }
-        if (ENDLESS_PATH.test(live.path)) server.timeout(original, 0);
-        // The routes do not ask who calls.
-        return app.fetch(request, { address: "" });
-      },
-      error(error) {
-        onError(error);
-        return failureResponse();
-      },
-    }),
-  );
+  return new HttpServer<LeaseSocketData>({
+    option: "origin-port",
+    port: config.originPort,
+    hostname: config.originBind,
+    tls,
+    websocket: leases.websocket,
+    fetch(original, server) {
+      const request = withAbsoluteUrl(original);
+      const live = readLiveRequest(request);
+      const answer = answerLive(live);
+      if (answer !== undefined) return answer;
+      if (live.path === LEASE_PATH && request.method === "GET") {
+        requests.api++;
+        return leases.upgrade(original, server);
+      }
+      if (ENDLESS_PATH.test(live.path)) server.timeout(original, 0);
+      // The routes do not ask who calls.
+      return app.fetch(request, { address: "" });
+    },
+    error(error) {
+      onError(error);
+      return failureResponse();
+    },
+  });
 }
 
 /** Why the origin cannot serve, for `/readyz`. */

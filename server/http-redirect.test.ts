@@ -64,6 +64,15 @@ describe("HttpRedirect sends a browser to the viewer page", () => {
     expect(locationOf("/ HTTP/1.1\r\nHost: a\r\n\r\n", "", 9_000)).toBe("http://a:9000/");
   });
 
+  test("an edge with a certificate", () => {
+    const redirect = new HttpRedirect({
+      viewers: { url: "", port: 8443, scheme: "https" },
+      localAddress: "192.0.2.7",
+    });
+    redirect.receive(encoder.encode("/ HTTP/1.1\r\nHost: a\r\n\r\n"));
+    expect(new TextDecoder().decode(redirect.response())).toContain("\r\nLocation: https://a:8443/\r\n");
+  });
+
   test("the URL of --viewer-url, whatever the request says", () => {
     expect(locationOf("/ HTTP/1.1\r\nHost: a\r\n\r\n", "https://watch.example/live")).toBe(
       "https://watch.example/live",

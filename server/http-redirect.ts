@@ -40,6 +40,8 @@ export interface ViewerAddress {
   readonly url: string;
   /** Of the first edge. */
   readonly port: number;
+  /** Of the first edge. Default `http`. */
+  readonly scheme?: "http" | "https";
 }
 
 export interface RedirectOptions {
@@ -94,7 +96,8 @@ export class HttpRedirect {
     const { viewers, localAddress } = this.#options;
     const hostLength = this.#get(WORD_HOST_LENGTH);
     const host = hostLength === 0 ? hostOfAddress(localAddress) : textOf(this.#host.subarray(0, hostLength));
-    const location = viewers.url === "" ? `http://${host}:${viewers.port}/` : viewers.url;
+    const { scheme = "http", port, url } = viewers;
+    const location = url === "" ? `${scheme}://${host}:${port}/` : url;
     const body = `This is a Pixelflut port. The picture is at ${location}\n`;
     return new TextEncoder().encode(
       [

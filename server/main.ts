@@ -9,11 +9,12 @@ import { ProofChecker } from "#common/cluster-auth.ts";
 import { systemClock } from "#common/clock.ts";
 import { EDGE_PORT_DEFAULT } from "#common/config.ts";
 import { describeError } from "#common/errors.ts";
-import { bindOrExplain, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
+import { HttpServer } from "#common/listen.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
+import type { Tls } from "#common/tls.ts";
 import { describeRules, makeAdmissionRules, readDescriptorsMax } from "./admission-rules.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
@@ -29,8 +30,6 @@ import { PixelThreads } from "./pixel-threads.ts";
 import { chooseReceive } from "./receive-path.ts";
 import { FiguresReader, readStats } from "./stats.ts";
 
-/** No route reads a body: a longer one is refused with 413. */
-const REQUEST_BODY_BYTES_MAX = 1024;
 /** The seed of the players' hash table is below this. */
 const HASH_SEED_MAX = 2 ** 31;
 /** How often figures of the canvas go into the feed. */
@@ -41,6 +40,7 @@ export async function main({
   config,
   lifecycle,
   log,
+  tls,
   onListening,
 }: RoleContext<ServerConfig>): Promise<void> {
   const { framebuffer, threads, hasHugePages } = await openThreads(config, log);
@@ -73,10 +73,10 @@ export async function main({
     onForbidden: () => void forbidden++,
     clock: systemClock,
   });
-  const http = listen({ config, app, log });
-  lifecycle.onClose("HTTP", () => http.stop(true));
+  const http = listen({ config, tls, app, log });
+  lifecycle.onClose("HTTP", () => http.stop());
 
-  const ports = { "pixelflut-port": threads.port, "server-port": http.port ?? config.serverPort };
+  const ports = { "pixelflut-port": threads.port, "server-port": http.port };
   log.info("Listening", {
     pixelflut: ports["pixelflut-port"],
     http: ports["server-port"],
@@ -129,6 +129,8 @@ async function openThreads(
       url: config.viewerUrl,
       // Whoever lets the system choose the edge's port has to say where it is; else this is a guess like any other.
       port: config.edgePort === 0 ? EDGE_PORT_DEFAULT : config.edgePort,
+      // Under `start` the certificate is the edges'; elsewhere they are expected to have one where this node has.
+      scheme: config.tlsCert === "" ? "http" : "https",
     },
     admission,
     receive: chooseReceive(config.receive),
@@ -166,27 +168,25 @@ function openEncoding(options: {
 
 function listen({
   config,
+  tls,
   app,
   log,
 }: {
   readonly config: ServerConfig;
+  readonly tls: Tls | undefined;
   readonly app: NodeApp;
   readonly log: Log;
-}): Bun.Server<undefined> {
-  const { serverPort: port, serverBind: hostname } = config;
-  return bindOrExplain({ option: "server-port", port, hostname }, () =>
-    Bun.serve({
-      port,
-      hostname,
-      idleTimeout: IDLE_TIMEOUT_SECONDS,
-      maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
-      development: false,
-      fetch: (request, server) =>
-        app.fetch(withAbsoluteUrl(request), { address: server.requestIP(request)?.address ?? "" }),
-      error(error) {
-        log.error(`A request failed: ${describeError(error)}`);
-        return failureResponse();
-      },
-    }),
-  );
+}): HttpServer {
+  return new HttpServer({
+    option: "server-port",
+    port: config.serverPort,
+    hostname: config.serverBind,
+    tls,
+    fetch: (request, server) =>
+      app.fetch(withAbsoluteUrl(request), { address: server.requestIP(request)?.address ?? "" }),
+    error(error) {
+      log.error(`A request failed: ${describeError(error)}`);
+      return failureResponse();
+    },
+  });
 }

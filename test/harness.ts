@@ -112,8 +112,10 @@ export class Spillway implements AsyncDisposable {
   readonly ports: Ports;
   readonly program: Program;
   readonly #folder = new TemporaryFolder();
+  readonly #edgeScheme: "http" | "https";
 
   constructor(args: readonly string[] = [], edges = 2) {
+    this.#edgeScheme = args.some((arg) => arg.startsWith("--tls-cert=")) ? "https" : "http";
     const [pixelflut = 0, server = 0, origin = 0, ...edgePorts] = freePorts(3 + edges);
     this.ports = { pixelflut, server, origin, edges: edgePorts };
     this.program = new Program([
@@ -143,7 +145,7 @@ export class Spillway implements AsyncDisposable {
   }
 
   edge(index = 0): string {
-    return `http://127.0.0.1:${this.ports.edges[index]}`;
+    return `${this.#edgeScheme}://127.0.0.1:${this.ports.edges[index]}`;
   }
 
   get origin(): string {
@@ -180,14 +182,17 @@ export function flags(values: Readonly<Record<string, string | number>>): string
   return Object.entries(values).map(([name, value]) => `--${name}=${value}`);
 }
 
+/** Certificates of tests sign themselves. */
+const ANY_CERTIFICATE: BunFetchRequestInit = { tls: { rejectUnauthorized: false } };
+
 export async function isOk(url: string): Promise<boolean> {
-  const response = await fetch(url);
+  const response = await fetch(url, ANY_CERTIFICATE);
   await response.arrayBuffer();
   return response.ok;
 }
 
 export async function getText(url: string, headers: Readonly<Record<string, string>> = {}): Promise<string> {
-  const response = await fetch(url, { headers });
+  const response = await fetch(url, { ...ANY_CERTIFICATE, headers });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   return response.text();
 }

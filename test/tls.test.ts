@@ -1,0 +1,120 @@
+/** TLS in whole processes: `start` with a certificate on its edges, every role alone with one, and mistakes at start. */
+import { afterAll, expect, test } from "bun:test";
+import { CHROMIUM_FLAGS } from "../bench/browser.ts";
+import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
+import { flags, freePorts, getText, isOk, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
+
+const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
+const folder = new TemporaryFolder();
+afterAll(() => folder[Symbol.dispose]());
+
+const FILES = { "tls-cert": `${folder.path}/cert.pem`, "tls-key": `${folder.path}/key.pem` };
+const certificate = createSelfSigned("localhost");
+await Bun.write(FILES["tls-cert"], certificate.cert);
+await Bun.write(FILES["tls-key"], certificate.key);
+
+if (CHROMIUM === null)
+  console.warn("SKIPPED: no browser plays over HTTP/2, there is no chromium on this machine");
+
+/** Where a GET to the players' port is sent on to. */
+async function redirectOf(port: number): Promise<string | null> {
+  const response = await fetch(`http://127.0.0.1:${port}/`, { redirect: "manual" });
+  return response.headers.get("location");
+}
+
+test("53: start shows the certificate at its edges alone, and every address says so", async () => {
+  await using spillway = new Spillway(flags(FILES), 1);
+  await spillway.ready();
+  const port = spillway.ports.edges[0] ?? 0;
+  await waitFor("the welcome", () => spillway.program.output.includes("metrics"));
+  expect(spillway.program.output).toContain(`watch    https://localhost:${port}/\n`);
+  expect(spillway.program.output).toContain(`play     https://localhost:${port}/live/canvas/index.m3u8\n`);
+  expect(await isOk(`${spillway.origin}/readyz`)).toBe(true);
+  expect(await isOk(`${spillway.server}/readyz`)).toBe(true);
+  expect(await redirectOf(spillway.ports.pixelflut)).toBe(`https://127.0.0.1:${port}/`);
+  const listed = await waitFor("the edge's lease", async () => {
+    const [edge] = JSON.parse(await getText(`${spillway.origin}/api/v1/edges`)) as { url: string }[];
+    return edge?.url;
+  });
+  expect(listed).toBe(`https://127.0.0.1:${port}`);
+  expect(await getText(`${spillway.origin}/live/canvas/index.m3u8`)).toContain(
+    `\nhttps://127.0.0.1:${port}/live/canvas/180p/index.m3u8`,
+  );
+  if (CHROMIUM !== null) await playInBrowser(`${spillway.edge()}/`);
+});
+
+/** Opens the page and waits until the picture moves, all of it over HTTP/2. */
+async function playInBrowser(url: string): Promise<void> {
+  await using view = new Bun.WebView({
+    width: 640,
+    height: 360,
+    backend: { type: "chrome", path: CHROMIUM ?? "", argv: CHROMIUM_FLAGS },
+  });
+  await view.navigate("about:blank");
+  await view.cdp("Security.setIgnoreCertificateErrors", { ignore: true });
+  await view.navigate(url);
+  await waitFor(
+    "the picture to move",
+    async () => Number(await view.evaluate("document.querySelector('video')?.currentTime ?? 0")) > 1,
+  );
+  const protocols = await view.evaluate(
+    // What has failed or not ended names no protocol.
+    "[...new Set(performance.getEntriesByType('resource').map((entry) => entry.nextHopProtocol))].sort().join(' ').trim()",
+  );
+  expect(protocols).toBe("h2");
+}
+
+test("53: every role alone has a certificate, and trusts the others' by NODE_EXTRA_CA_CERTS", async () => {
+  const [pixelflut = 0, server = 0, origin = 0, edge = 0] = freePorts(4);
+  const trust = { NODE_EXTRA_CA_CERTS: FILES["tls-cert"] };
+  const at = (port: number): string => `https://localhost:${port}`;
+  const size = { width: 320, height: 180, "data-dir": folder.path };
+  await using _server = new Program([
+    "server",
+    ...flags({ ...FILES, ...size, "server-port": server, "pixelflut-port": pixelflut }),
+  ]);
+  const source = `${at(server)}/feed.mp4`;
+  await using _origin = new Program(
+    ["origin", ...flags({ ...FILES, "origin-port": origin, source, "data-dir": folder.path })],
+    trust,
+  );
+  const edgeFlags = flags({ ...FILES, "edge-port": edge, upstream: at(origin), "data-dir": folder.path });
+  await using _edge = new Program(["edge", ...edgeFlags], trust);
+  await waitFor("the edge to be ready", () => isOk(`${at(edge)}/readyz`));
+  const listed = await waitFor("the lease", async () => {
+    const edges = JSON.parse(await getText(`${at(origin)}/api/v1/edges`)) as { url: string }[];
+    return edges[0]?.url;
+  });
+  expect(listed).toBe(at(edge));
+  expect(await getText(`${at(edge)}/live/canvas/180p/index.m3u8`)).toContain("#EXT-X-PART:");
+});
+
+test("an origin that does not trust its source says so, and what would help", async () => {
+  const [origin = 0] = freePorts(1);
+  const source = Bun.serve({ port: 0, hostname: "127.0.0.1", tls: certificate, fetch: () => new Response() });
+  const from = `https://localhost:${source.port}/feed.mp4`;
+  await using _origin = new Program([
+    "origin",
+    ...flags({ "origin-port": origin, source: from, "data-dir": folder.path }),
+  ]);
+  await waitFor("the reason", async () => {
+    const response = await fetch(`http://127.0.0.1:${origin}/readyz`);
+    return (await response.text()).includes("certificate is not trusted (NODE_EXTRA_CA_CERTS)");
+  });
+  await source.stop(true);
+});
+
+test.each([
+  [["edge", "--tls-cert=cert.pem"], "Option --tls-cert needs --tls-key"],
+  [
+    ["origin", ...flags({ ...FILES, "tls-key": "/nowhere/key.pem" })],
+    "Cannot read --tls-key /nowhere/key.pem",
+  ],
+  [["start", ...flags({ ...FILES, "tls-key": FILES["tls-cert"] })], "No private key in --tls-key"],
+  [["start", "--edges=0", ...flags(FILES)], "--tls-cert is for the edges of `start`, and --edges is 0"],
+])("%j ends at once with one line", async (args, message) => {
+  await using program = new Program(args);
+  expect(await program.ended()).toBe(2);
+  expect(program.errors).toContain(message);
+  expect(program.errors.trim().split("\n")).toHaveLength(1);
+});

@@ -43,19 +43,38 @@ describe("RunStore.beginRun()", () => {
     store.close();
   });
 
-  test("goes on at the segment after the last one that was reserved", () => {
+  test("8: begins after the last segment that was reserved, where the numbers of its moment lie", () => {
     const before = openStore();
     const first = before.beginRun(FPS);
     for (let number = first.startFrame; number < first.startFrame + 200; number++)
       before.reserve(number, begun(first));
     before.close();
+    // 200 frames reach into the fourth segment, which began after 6 s.
+    for (const [passedMs, segments] of [
+      [0, 4],
+      [6_700, 4],
+      [7_500, 4],
+      [7_501, 5],
+      [9_600, 6],
+      [3_600_000, 1801],
+    ] as const) {
+      const store = openStore(silentLog, WALL_MS + passedMs);
+      const second = store.beginRun(FPS);
+      expect(second).toMatchObject({
+        ordinal: first.ordinal + 1,
+        startFrame: first.startFrame + segments * 60,
+        startTimeMsMin: WALL_MS + segments * 2000,
+      });
+      expect(second.id).not.toBe(first.id);
+      store.close();
+    }
+  });
+
+  test("goes on after a record of an earlier version", () => {
+    openStore().close();
+    writeFileSync(join(dataDir, "server/run.json"), '{"ordinal":5,"lastSegment":700}');
     const store = openStore();
-    const second = store.beginRun(FPS);
-    // 200 frames reach into the fourth segment.
-    expect(second).toMatchObject({ ordinal: first.ordinal + 1, startFrame: first.startFrame + 4 * 60 });
-    expect(second.id).not.toBe(first.id);
-    store.reserve(second.startFrame, begun(second));
-    expect(store.beginRun(FPS).startFrame).toBe(second.startFrame + 60);
+    expect(store.beginRun(FPS)).toMatchObject({ ordinal: 6, startFrame: 701 * 60, startTimeMsMin: 0 });
     store.close();
   });
 
@@ -79,16 +98,12 @@ describe("RunStore.beginRun()", () => {
     const first = store.beginRun(FPS);
     expect(first.startTimeMsMin).toBe(0);
     for (let index = 0; index < 75; index++) store.reserve(first.startFrame + index, begun(first));
-    expect(store.beginRun(FPS).startTimeMsMin).toBe(WALL_MS + 2500);
+    const second = { startFrame: first.startFrame + 120, startTimeMsMin: WALL_MS + 4000 };
+    expect(store.beginRun(FPS)).toMatchObject(second);
     store.close();
-    // The second segment is the last one on disk; how much of it was shown is not.
-    for (const [setTo, startTimeMsMin] of [
-      [-3_600_000, 4000],
-      [1999, 4000],
-      [2600, -WALL_MS],
-    ] as const) {
-      const next = openStore(silentLog, WALL_MS + setTo);
-      expect(next.beginRun(FPS).startTimeMsMin).toBe(WALL_MS + startTimeMsMin);
+    for (const setToMs of [-3_600_000, 1999, 3499]) {
+      const next = openStore(silentLog, WALL_MS + setToMs);
+      expect(next.beginRun(FPS)).toMatchObject(second);
       next.close();
     }
   });

@@ -1,7 +1,8 @@
 /**
  * What makes frame numbers go up for ever, over restarts and kill -9: a tiny record in `<data-dir>/<role>/` of the
  * ordinal of the run and of the last segment whose frames may have been shown. A segment is reserved there before its
- * first frame is shown to anybody; a new run begins at the one after it, so no number is used twice and none is left out.
+ * first frame is shown to anybody; a new run begins after it, so no number is used twice. Which number belongs to which
+ * moment stays the same over all runs: what is shown between two of them has the numbers that lie between theirs.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -24,9 +25,16 @@ const RECORD_NUMBER_MAX = 2 ** 43;
 const ORDINAL_START_MS = Date.UTC(2026, 0, 1);
 const MILLISECONDS_PER_HOUR = 3_600_000;
 
+/** A run that begins is told of so long before its first frame at least: its encoder is opened meanwhile. */
+const BEGIN_MS = 500;
+const SEGMENT_MS = secondsToMs(SEGMENT_SECONDS);
+
 /** The fields of a {@link Run} that must not go back. */
 export interface RunStart extends Pick<Run, "id" | "ordinal" | "startFrame"> {
-  /** Its first frame must not be dated before this, milliseconds since 1970: what was shown before ends here. */
+  /**
+   * When its first frame is due, milliseconds since 1970; not before {@link BEGIN_MS} from now. Further ahead than a few
+   * seconds where the clock was set back: then dates run ahead of it, as they must not go back. 0 where it is all one.
+   */
   readonly startTimeMsMin: number;
 }
 
@@ -57,8 +65,6 @@ export class RunStore {
   readonly #path: string;
   readonly #unlock: () => void;
   #record: RunRecord | undefined;
-  /** End of the last frame that was shown, by the dates of its run; `undefined` where this process has shown none. */
-  #shownEndMs: number | undefined;
   #isFailing = false;
 
   /** Throws `StartError` where the folder cannot be used or is in use. */
@@ -70,18 +76,15 @@ export class RunStore {
     this.#record = this.#read();
   }
 
-  /** Begins a run at the first segment that was never reserved, and reserves it. */
+  /** Begins a run at the first segment that was never reserved and whose moment is still to come. */
   beginRun(fps: number): RunStart {
     const wallMs = this.#options.clock.wallMs();
-    const ordinal = this.#record === undefined ? firstOrdinal(wallMs) : this.#record.ordinal + 1;
-    const segment =
-      this.#record === undefined
-        ? Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1
-        : this.#record.lastSegment + 1;
-    const startTimeMsMin = this.#shownEndMs ?? endOfRecord(this.#record, wallMs);
-    // Not yet reserved: a run that never shows a frame uses up no number.
-    this.#record = { ...this.#record, ordinal, lastSegment: segment - 1 };
     const id = randomBytes(4).toString("hex");
+    const record = this.#record;
+    const { segment, startTimeMsMin } = slotAfter(record, wallMs);
+    const ordinal = record === undefined ? firstOrdinal(wallMs) : record.ordinal + 1;
+    // Not yet reserved: a run that never shows a frame uses up no number.
+    this.#record = record === undefined ? { ordinal, lastSegment: segment - 1 } : { ...record, ordinal };
     return { id, ordinal, startFrame: segment * framesPerSegment(fps), startTimeMsMin };
   }
 
@@ -90,7 +93,6 @@ export class RunStore {
     const segmentFrames = framesPerSegment(run.fps);
     const segment = Math.floor(number / segmentFrames);
     if (this.#record === undefined) throw new TypeError("No run was begun");
-    this.#shownEndMs = dueMs(run, number + 1);
     if (segment <= this.#record.lastSegment) return;
     const lastSegmentMs = Math.round(dueMs(run, segment * segmentFrames));
     this.#record = { ordinal: this.#record.ordinal, lastSegment: segment, lastSegmentMs };
@@ -145,14 +147,18 @@ function dueMs(
   return startTimeMs + framesToMs(number - startFrame, fps);
 }
 
-/**
- * Where what another process has shown ends at the latest, or 0: after a kill the frame is not known, only the segment,
- * and dates that run ahead of the clock for good are worth avoiding. The end matters where the clock was set back.
- */
-function endOfRecord(record: RunRecord | undefined, wallMs: number): number {
-  const segmentMs = record?.lastSegmentMs;
-  if (segmentMs === undefined || wallMs >= segmentMs) return 0;
-  return segmentMs + secondsToMs(SEGMENT_SECONDS);
+/** Where a run may begin, by the numbers and dates of the one before it. */
+function slotAfter(
+  record: RunRecord | undefined,
+  wallMs: number,
+): { readonly segment: number; readonly startTimeMsMin: number } {
+  if (record === undefined) {
+    return { segment: Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1, startTimeMsMin: 0 };
+  }
+  const { lastSegment, lastSegmentMs } = record;
+  if (lastSegmentMs === undefined) return { segment: lastSegment + 1, startTimeMsMin: 0 };
+  const slots = Math.max(1, Math.ceil((wallMs + BEGIN_MS - lastSegmentMs) / SEGMENT_MS));
+  return { segment: lastSegment + slots, startTimeMsMin: lastSegmentMs + slots * SEGMENT_MS };
 }
 
 function parseRecord(text: string): RunRecord {

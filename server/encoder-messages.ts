@@ -19,7 +19,7 @@ export interface EncoderJob {
   readonly renditions: readonly RenditionPlan[];
   /** Number of the first frame. */
   readonly startFrame: number;
-  /** It is not dated before this, milliseconds since 1970. */
+  /** It is not dated before this, milliseconds since 1970, and waited for where that is soon. */
   readonly startTimeMsMin: number;
   /** One 32-bit integer, shared: how many `frame` reports of this run the main thread has taken. */
   readonly takenReports: SharedArrayBuffer;

@@ -12,6 +12,9 @@ import { BEHIND_MS_MAX, FrameClock, type Tick } from "./frame-clock.ts";
 
 declare const self: Worker;
 
+/** A run whose first frame is due later than this begins at once: the wall clock was set back. */
+const START_DELAY_MS_MAX = 4_000;
+
 /** What is open during a run. */
 interface OpenRun {
   readonly job: EncoderJob;
@@ -19,7 +22,8 @@ interface OpenRun {
   readonly clock: FrameClock;
   /** When the run began, on the wall and on the steady clock: capture times add what passes on the latter. */
   readonly startTimeMs: number;
-  readonly startMonotonicMs: number;
+  startMonotonicMs: number;
+  readonly cancelStart: () => void;
   readonly takenReports: Int32Array;
   postedReports: number;
   /** Of the latest picture, which a repeat shows again. */
@@ -50,6 +54,7 @@ function fail(error: unknown): void {
 }
 
 function endRun(): void {
+  open?.cancelStart();
   open?.clock.close();
   open?.encoder.close();
   open = undefined;
@@ -72,19 +77,26 @@ async function beginRun(job: EncoderJob): Promise<void> {
     },
     onBehind: leaveBehind,
   });
-  const startTimeMs = Math.max(systemClock.wallMs(), job.startTimeMsMin);
-  open = {
+  const wallMs = systemClock.wallMs();
+  const startTimeMs = Math.max(wallMs, job.startTimeMsMin);
+  const delayMs = startTimeMs - wallMs > START_DELAY_MS_MAX ? 0 : startTimeMs - wallMs;
+  const run: OpenRun = {
     job,
     encoder,
     clock,
     startTimeMs,
-    startMonotonicMs: systemClock.monotonicMs(),
+    startMonotonicMs: 0,
+    // It is told of before it begins: whoever shows something else meanwhile knows until when.
+    cancelStart: systemClock.after(delayMs, () => {
+      run.startMonotonicMs = systemClock.monotonicMs();
+      clock.start();
+    }),
     takenReports: new Int32Array(job.takenReports),
     postedReports: 0,
     captureTimeMs: startTimeMs,
   };
+  open = run;
   report({ type: "begun", startTimeMs, configs: encoder.configs });
-  clock.start();
 }
 
 function makeFrame({ index, isRepeat, lagMs }: Tick): void {

@@ -21,7 +21,11 @@ import {
 
 const FPS = 10;
 const SILENCE_MS = SILENT_CHECKS_MAX * CHECK_MS;
-const BEGUN: EncoderReport = { type: "begun", startTimeMs: 1, configs: [Uint8Array.of(1)] };
+const BEGUN: EncoderReport = {
+  type: "begun",
+  startTimeMs: Date.UTC(2026, 0, 1),
+  configs: [Uint8Array.of(1)],
+};
 const FAILED: EncoderReport = {
   type: "failed",
   code: "encoder-failed",
@@ -160,7 +164,9 @@ describe("Encoding replaces a thread", () => {
     rig.latest().frame(0);
     expect(rig.encoding.readiness()).toBeUndefined();
     expect(rig.runs.map(({ ordinal }) => ordinal - (rig.runs[0]?.ordinal ?? 0))).toEqual([0, 1]);
-    expect(rig.runs[1]?.startFrame).toBe((rig.runs[0]?.startFrame ?? 0) + 2 * FPS);
+    const passedFrames = (rig.runs[1]?.startFrame ?? 0) - (rig.runs[0]?.startFrame ?? 0);
+    expect(passedFrames % (2 * FPS)).toBe(0);
+    expect(passedFrames).toBeWithin(2 * FPS, (SILENCE_MS / 1000 + 4) * FPS);
     expect(rig.encoding.figures()).toMatchObject({ runs: 2, failures: 1 });
   });
 

@@ -19,6 +19,8 @@ export type Readiness = () => string | undefined;
 export interface NodeAppOptions {
   readonly registry: Registry;
   readonly readiness: Readiness;
+  /** What operators should know of a node that is ready, in words, or `undefined`. Default: nothing. */
+  readonly readyNote?: () => string | undefined;
   /** Told what a route threw; the client gets a plain 500. Default: nobody is told. */
   readonly onError?: (error: unknown) => void;
 }
@@ -36,7 +38,7 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** An application with the routes that every node has. Others are added by the node's `http.ts`. */
-export function createNodeApp({ registry, readiness, onError }: NodeAppOptions): NodeApp {
+export function createNodeApp({ registry, readiness, readyNote, onError }: NodeAppOptions): NodeApp {
   const app: NodeApp = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -57,9 +59,9 @@ export function createNodeApp({ registry, readiness, onError }: NodeAppOptions):
   app.get("/readyz", (context) => {
     const reason = readiness();
     const headers = { "cache-control": "no-store" };
-    return reason === undefined
-      ? context.text("ready\n", 200, headers)
-      : context.text(`${reason}\n`, 503, headers);
+    if (reason !== undefined) return context.text(`${reason}\n`, 503, headers);
+    const note = readyNote?.();
+    return context.text(note === undefined ? "ready\n" : `ready, ${note}\n`, 200, headers);
   });
   app.get("/metrics", async (context) =>
     context.body(await registry.metrics(), 200, {

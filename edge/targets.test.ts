@@ -15,6 +15,9 @@ describe("readTarget()", () => {
     ["/live/canvas/720p/aabbccdd-881234567.m4s", "media"],
     ["/live/canvas/720p/aabbccdd-881234567.9.m4s", "media"],
     ["/live/canvas/720p/aabbccdd-17.ts", "media"],
+    ["/live/canvas/720p/aabbccdd-17-s.ts", "media"],
+    ["/live/canvas/720p/aabbccdd-17-s.m4s", "media"],
+    ["/live/canvas/720p/aabbccdd-17.3-s.m4s", "media"],
   ] as const;
   test.each(known)("takes %s for a %s", (path, kind) => {
     expect(readTarget(path)).toEqual({ kind, path });

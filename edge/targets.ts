@@ -14,7 +14,8 @@ export interface Target {
 
 const NAME = "[A-Za-z0-9_-]{1,64}";
 const LIVE_PATTERN = new RegExp(`^/live/${NAME}/(?:(${NAME})/)?([A-Za-z0-9_.-]{1,96})$`);
-const MEDIA_PATTERN = /^[0-9A-Za-z]{1,32}-(?:init\.mp4|\d{1,15}\.ts|\d{1,15}(?:\.\d{1,6})?\.m4s)$/;
+const MEDIA_PATTERN =
+  /^[0-9A-Za-z]{1,32}-(?:init\.mp4|\d{1,15}(?:-s)?\.ts|\d{1,15}(?:\.\d{1,6})?(?:-s)?\.m4s)$/;
 
 /** Recognises a path of the contract below `/live/`; `undefined` for every other. */
 export function readTarget(path: string): Target | undefined {

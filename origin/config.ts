@@ -61,6 +61,13 @@ export const originOptions = {
     min: 12,
     max: 900,
   }),
+  slate: choice({
+    table: "origin",
+    description:
+      "While the source brings nothing, go on with a picture that says so (0.3 s after it has gone, 1 s after it fell silent), or let playlists stand still.",
+    choices: ["on", "off"],
+    default: "on",
+  }),
   spread: choice({
     table: "origin",
     description: "Hand viewers to live edges in the multivariant playlist, or serve everyone from here.",

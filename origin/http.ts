@@ -4,9 +4,8 @@
  */
 // RFC 8586 (CDN-Loop)
 import type { Context } from "hono";
-import type { Registry } from "prom-client";
 import { EVENTS_CONTENT_TYPE } from "#common/formats/events.ts";
-import { createNodeApp, type NodeApp, type NodeBindings, type Readiness } from "#common/node-http.ts";
+import { createNodeApp, type NodeApp, type NodeAppOptions, type NodeBindings } from "#common/node-http.ts";
 import { EVENT_READERS_MAX, TS_VIEWERS_MAX } from "./config.ts";
 import { type EdgeRegistry, hostnameOf } from "./edges.ts";
 import type { EventFeed } from "./events.ts";
@@ -30,9 +29,7 @@ export interface RefusalCounts {
   readers: number;
 }
 
-export interface OriginAppOptions {
-  readonly registry: Registry;
-  readonly readiness: Readiness;
+export interface OriginAppOptions extends NodeAppOptions {
   readonly stream: LiveStream;
   /** Name of the stream in URLs. */
   readonly streamName: string;
@@ -40,8 +37,6 @@ export interface OriginAppOptions {
   readonly events: EventFeed;
   readonly requests: RequestCounts;
   readonly refusals: RefusalCounts;
-  /** Told what a route threw. */
-  readonly onError: (error: unknown) => void;
   /** False with `--spread off`. */
   readonly spreads: boolean;
   /** From 0 to 1, below 1. */
@@ -54,8 +49,8 @@ const TS_CONTENT_TYPE = "video/mp2t";
 
 /** The application with all routes of an origin. */
 export function createOriginApp(options: OriginAppOptions): NodeApp {
-  const { registry, readiness, requests, refusals, streamName, events, edges, onError } = options;
-  const app = createNodeApp({ registry, readiness, onError });
+  const { requests, refusals, streamName, events, edges } = options;
+  const app = createNodeApp(options);
   app.use(async (context, next) => {
     requests[kindOf(context.req.path)]++;
     await next();

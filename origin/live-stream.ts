@@ -40,6 +40,8 @@ export class LiveStream implements SourceHandlers {
   #windowSeconds = WINDOW_SECONDS;
   #figures: CanvasFigures | undefined;
   #lastFrameMs: number | undefined;
+  /** The same without the slate. */
+  #lastSourceMs: number | undefined;
   readonly #catchUp: CatchUp;
   readonly #staging = new Staging();
   readonly #multivariants = new Multivariants(() => this.#inOrder());
@@ -80,8 +82,11 @@ export class LiveStream implements SourceHandlers {
   onFrame(frame: EncodedFrame): void {
     const run = this.#run;
     if (run === undefined || this.#tracks.get(frame.trackId)?.push(frame) !== true) return;
-    this.frames++;
     this.#lastFrameMs = this.#options.clock.monotonicMs();
+    if (frame.isSlate === undefined) {
+      this.frames++;
+      this.#lastSourceMs = this.#lastFrameMs;
+    }
     this.#catchUp.onFrame(frame.number, run.fps);
     const reached = Array.from(this.#tracks.values(), (stream) => stream.nextNumber - 1);
     const isChanged = this.#staging.advance({ fps: run.fps, reached });
@@ -121,15 +126,14 @@ export class LiveStream implements SourceHandlers {
     return this.#run !== undefined && !this.#catchUp.isDone;
   }
 
-  /** False while no frames come. */
+  /** False while no frames come, neither of the source nor of the slate. */
   get isLive(): boolean {
-    return this.silenceMs() < SILENCE_MS_MAX;
+    return this.#sinceMs(this.#lastFrameMs) < SILENCE_MS_MAX;
   }
 
-  /** Since the last new frame; infinite before the first. */
+  /** Since the last new frame of the source; infinite before the first. */
   silenceMs(): number {
-    if (this.#lastFrameMs === undefined) return Number.POSITIVE_INFINITY;
-    return this.#options.clock.monotonicMs() - this.#lastFrameMs;
+    return this.#sinceMs(this.#lastSourceMs);
   }
 
   /** True once every rendition lists a whole segment. */
@@ -213,6 +217,10 @@ export class LiveStream implements SourceHandlers {
       if (report !== undefined) reports.push(report);
     }
     return reports;
+  }
+
+  #sinceMs(frameMs: number | undefined): number {
+    return frameMs === undefined ? Number.POSITIVE_INFINITY : this.#options.clock.monotonicMs() - frameMs;
   }
 
   #sum(read: (rendition: RenditionStream) => number): number {

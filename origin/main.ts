@@ -18,6 +18,7 @@ import { EventFeed, streamFigures } from "./events.ts";
 import { openFeedSource } from "./feed-source.ts";
 import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
+import { Continuity } from "./continuity.ts";
 import { createLiveAnswers, readLiveRequest, REQUEST_KINDS, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
@@ -39,14 +40,19 @@ export async function main({
   const { windowSeconds } = config;
   const partDurationMs = secondsToMs(config.partDuration);
   const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
+  const isSourceConnected = (): boolean => source.status.isConnected;
+  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceConnected, clock, log });
   const source = openFeedSource({
     url: config.source,
     secret: config.clusterSecret,
-    handlers: stream,
+    handlers: continuity,
     clock,
     log,
   });
-  lifecycle.onClose("source", () => source.close());
+  lifecycle.onClose("source", () => {
+    continuity.close();
+    return source.close();
+  });
   const edges = new EdgeRegistry();
   const proofs = new ProofChecker(config.clusterSecret);
   const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
@@ -58,11 +64,13 @@ export async function main({
     failures.count++;
     log.error(`A request failed: ${describeError(error)}`);
   };
-  const parts = { requests, refusals, failures, budget, stream, source, edges, leases, events };
+  const parts = { requests, refusals, failures, budget, stream, source, continuity, edges, leases, events };
   const registry = createOriginMetrics(parts);
   const app = createOriginApp({
     registry,
     readiness: () => whyNotReady(stream, source),
+    // Viewers are served all the same.
+    readyNote: () => (continuity.isShowing ? `slate: ${source.status.failure ?? "no frames"}` : undefined),
     stream,
     streamName: config.stream,
     edges,

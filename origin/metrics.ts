@@ -2,6 +2,7 @@
 import type { Registry } from "prom-client";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, declareOn, observedCounter } from "#common/metrics.ts";
+import type { Continuity } from "./continuity.ts";
 import type { EdgeRegistry } from "./edges.ts";
 import type { EventFeed } from "./events.ts";
 import { declareHeldMetrics } from "./held-metrics.ts";
@@ -20,6 +21,7 @@ export interface OriginParts {
   readonly budget: HeldBudget;
   readonly stream: LiveStream;
   readonly source: Source;
+  readonly continuity: Continuity;
   readonly edges: EdgeRegistry;
   readonly leases: LeaseDesk;
   readonly events: EventFeed;

@@ -6,6 +6,7 @@ import { type CanvasFigures, type Run, SEGMENT_SECONDS } from "#common/formats/f
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
+import { Continuity } from "./continuity.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp } from "./http.ts";
@@ -31,6 +32,10 @@ export interface Origin {
   readonly clock: FakeClock;
   readonly budget: HeldBudget;
   readonly stream: LiveStream;
+  /** Between the source and the stream: {@link Origin.play} goes past it. */
+  readonly continuity: Continuity;
+  /** What the continuity is told of the source's connection. */
+  readonly source: { isConnected: boolean };
   readonly edges: EdgeRegistry;
   readonly app: NodeApp;
   /**
@@ -48,6 +53,9 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
   const clock = new FakeClock();
   const budget = new HeldBudget(heldMax);
   const stream = new LiveStream({ partDurationMs: 200, windowSeconds, clock, log, budget });
+  const source = { isConnected: true };
+  const isSourceConnected = (): boolean => source.isConnected;
+  const continuity = new Continuity({ stream, isOn: true, isSourceConnected, clock, log });
   const edges = new EdgeRegistry();
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests: RequestCounts = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
@@ -75,6 +83,8 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     clock,
     budget,
     stream,
+    continuity,
+    source,
     edges,
     app,
     get,

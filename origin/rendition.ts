@@ -41,7 +41,7 @@ export interface RenditionOptions {
 }
 
 /** A frame as MPEG-TS. */
-interface TsFrame extends CutFrame, FrameTimes {
+interface TsFrame extends CutFrame, FrameTimes, Pick<EncodedFrame, "isSlate"> {
   readonly bytes: Uint8Array;
 }
 
@@ -204,13 +204,13 @@ export class RenditionStream {
     }
     this.#isAligned ||= frame.isKey && index % run.fps === 0;
     if (!this.#isAligned) return;
-    const { number, isKey, data, decodeUnits, durationUnits } = frame;
-    const bytes = muxer.muxFrame({ index, isKey, data });
-    this.relay.push({ bytes, isKey }, run.fps);
-    ts.push({ number, isKey, bytes, decodeUnits, durationUnits });
+    const { data, ...others } = frame;
+    const bytes = muxer.muxFrame({ index, isKey: frame.isKey, data });
+    this.relay.push({ bytes, isKey: frame.isKey }, run.fps);
+    ts.push({ ...others, bytes });
   }
 
-  #cutInto<Frame extends CutFrame & FrameTimes>(
+  #cutInto<Frame extends CutFrame & FrameTimes & Pick<EncodedFrame, "isSlate">>(
     track: Track,
     grid: Parameters<Track["setGrid"]>[0],
     encode: (frames: readonly Frame[]) => Uint8Array<ArrayBuffer>,
@@ -228,6 +228,7 @@ export class RenditionStream {
           startUnits: first.decodeUnits,
           durationUnits: frames.reduce((sum, frame) => sum + frame.durationUnits, 0),
           isIndependent: frames.some((frame) => frame.isKey),
+          isSlate: frames.some((frame) => frame.isSlate),
           isLast,
           bytes: encode(frames),
         };

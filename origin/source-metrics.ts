@@ -1,15 +1,17 @@
 /** Series of the source and of what it brings. */
 import type { Registry } from "prom-client";
-import { declareOn } from "#common/metrics.ts";
+import { declareOn, observedCounter } from "#common/metrics.ts";
 import { msToSeconds } from "#common/units.ts";
+import type { Continuity } from "./continuity.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { Source } from "./source.ts";
 
 /** Declares the series. */
 export function declareSourceMetrics(
   registry: Registry,
-  { source, stream }: { readonly source: Source; readonly stream: LiveStream },
+  parts: { readonly source: Source; readonly stream: LiveStream; readonly continuity: Continuity },
 ): void {
+  const { source, stream, continuity } = parts;
   const { counter, gauge } = declareOn(registry);
   gauge("spillway_origin_source_connected", "1 while the source is open.", () =>
     Number(source.status.isConnected),
@@ -37,5 +39,17 @@ export function declareSourceMetrics(
     "spillway_origin_unreadable_feeds_total",
     "Connections to the source that ended because of bytes that are no feed.",
     () => source.status.unreadable,
+  );
+  observedCounter({
+    registry,
+    name: "spillway_origin_source_switches_total",
+    help: "Times that the stream went over to the slate, and back to the source.",
+    label: "to",
+    read: () => continuity.switches,
+  });
+  counter(
+    "spillway_origin_slate_frames_total",
+    "Frames of the slate, all renditions.",
+    () => continuity.slateFrames,
   );
 }

@@ -143,11 +143,8 @@ export class Track {
   media<Answer>(name: string, { client, answer }: Asker<MediaOutcome, Answer>): Answer | Promise<Answer> {
     const present = this.mediaNow(name);
     if (present !== "gone") return answer(present);
-    const { part: nameOf } = this.#options.window.names;
     const next = this.#grid === undefined ? undefined : this.window.next(this.#grid.run);
-    if (nameOf === undefined || next === undefined) return answer("gone");
-    const { segmentNumber, part } = next.position;
-    if (name !== nameOf(next.run, segmentNumber, part)) return answer("gone");
+    if (next === undefined || name !== next.name) return answer("gone");
     return this.#playlist.hold(next.position, {
       client,
       // Where the list begins anew, the hinted part may be there although its place is not.
@@ -190,13 +187,12 @@ export class Track {
   #renderParts(grid: TrackGrid, reports: PartsOptions["reports"] | undefined): PartsOptions | undefined {
     const { window } = this.#options;
     const next = this.window.next(grid.run);
-    if (reports === undefined || window.names.part === undefined || next === undefined) return undefined;
-    const { segmentNumber, part } = next.position;
+    if (reports === undefined || next?.name === undefined) return undefined;
     const mapUri = next.hasNewInit ? window.names.init?.(next.run) : undefined;
     return {
       partUnits: (grid.partFrames * grid.run.timescale) / grid.run.fps,
       timescale: grid.run.timescale,
-      preloadHintUri: window.names.part(next.run, segmentNumber, part),
+      preloadHintUri: next.name,
       ...(mapUri === undefined ? {} : { preloadMapUri: mapUri }),
       reports,
     };

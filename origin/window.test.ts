@@ -28,6 +28,7 @@ function add(window: SegmentWindow, segmentNumber: number, { run = first, count 
       startUnits: segmentNumber * 60_000 + part * 30_000 - run.startFrame * 1000,
       durationUnits: 30_000,
       isIndependent: true,
+      isSlate: false,
       isLast: part === 1,
       bytes: new Uint8Array(size).fill(segmentNumber + part),
     });
@@ -91,10 +92,27 @@ describe("SegmentWindow", () => {
   const rows: (readonly [string, Partial<Run>, number, readonly number[]])[] = [
     ["13: the next run goes on in the list", { ordinal: 8, startFrame: 6180 }, 103, [101, 102, 103]],
     ["14: a slot that nobody saw is a gap", { ordinal: 8, startFrame: 6240 }, 104, [102, 103, 104]],
-    ["more missing numbers begin a new list", { ordinal: 8, startFrame: 6300 }, 105, [105]],
+    [
+      "14: so are others that have their time",
+      { ordinal: 8, startFrame: 6300, startTimeMs: first.startTimeMs + 10_000 },
+      105,
+      [103, 104, 105],
+    ],
+    ["more missing numbers than time begin a new list", { ordinal: 8, startFrame: 6300 }, 105, [105]],
+    [
+      "as do more than three slots",
+      { ordinal: 8, startFrame: 6420, startTimeMs: first.startTimeMs + 14_000 },
+      107,
+      [107],
+    ],
     ["a run left out begins a new list", { ordinal: 9, startFrame: 6180 }, 103, [103]],
     ["an earlier run begins a new list", { ordinal: 6, startFrame: 600 }, 10, [10]],
-    ["a run whose start is missing begins a new list", { ordinal: 8, startFrame: 6120 }, 103, [103]],
+    [
+      "13: a run whose start others took goes on in the list",
+      { ordinal: 8, startFrame: 6120 },
+      103,
+      [101, 102, 103],
+    ],
   ];
   test.each(rows)("%s", (_, fields, number, listed) => {
     const window = open();
@@ -111,6 +129,7 @@ describe("SegmentWindow", () => {
       startUnits: number * 60_000 + 30_000 - run.startFrame * 1000,
       durationUnits: 30_000,
       isIndependent: true,
+      isSlate: false,
       isLast: true,
       bytes: new Uint8Array(10),
     });

@@ -3,11 +3,11 @@
  * have left the list and must stay fetchable for a while. Everything is in memory, oldest out first.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.2 (how long media stays available)
-import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
+import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import type { Position } from "#common/playlist-reach.ts";
-import { msToUnits, unitsToMs } from "#common/units.ts";
+import { msToUnits, secondsToMs, unitsToMs } from "#common/units.ts";
 
 /** How the resources of one format are called. Names carry the run, so none is ever used for other bytes. */
 export interface MediaNames {
@@ -35,6 +35,8 @@ export interface NewPart {
   readonly startUnits: number;
   readonly durationUnits: number;
   readonly isIndependent: boolean;
+  /** True where any of its frames is the origin's own: another origin may have those of the source. */
+  readonly isSlate: boolean;
   readonly isLast: boolean;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
@@ -43,6 +45,8 @@ export interface NewPart {
 export interface NextPart {
   readonly run: Run;
   readonly position: Position;
+  /** What it will be called if it is as the one before it: the source's, or the slate's. `undefined` without parts. */
+  readonly name: string | undefined;
   /** True where an initialization segment comes before it. */
   readonly hasNewInit: boolean;
 }
@@ -60,6 +64,10 @@ interface StoredSegment {
   /** From the start of the run. */
   readonly startUnits: number;
   readonly parts: StoredPart[];
+  /** True where numbers go on with it from another run. */
+  readonly isFirstOfRun: boolean;
+  /** True where any of its parts is the slate's. */
+  isSlate: boolean;
   durationUnits: number;
   byteCount: number;
   isComplete: boolean;
@@ -69,6 +77,9 @@ interface StoredSegment {
   isGap: boolean;
 }
 
+/** Longer outages are not listed as gaps: half of the shortest window, so that something to play is listed beside them. */
+const GAP_SECONDS_MAX = 6;
+
 export class SegmentWindow {
   readonly #options: WindowOptions;
   /** Oldest first; the last one may be open. */
@@ -77,6 +88,8 @@ export class SegmentWindow {
   #listedFrom = 0;
   /** The list ends before this one; given from where numbers do not go on until a segment after that is whole. */
   #listedTo: number | undefined;
+  /** True where the newest part is the slate's. */
+  #endsInSlate = false;
   readonly #media = new Map<string, Uint8Array<ArrayBuffer>>();
   #byteCount = 0;
   /** Segments dropped because of their bytes, before their time. */
@@ -155,12 +168,18 @@ export class SegmentWindow {
     const last = listed.at(-1);
     if (last === undefined) return undefined;
     const after = this.#kept[this.#listedFrom + listed.length];
-    if (after !== undefined) return nextPart(last, after.run, { segmentNumber: after.number, part: 0 });
+    if (after !== undefined) return this.#nextPart(last, after.run, { segmentNumber: after.number, part: 0 });
     if (!last.isComplete && last.run.id === run.id && !last.isAbandoned) {
-      return nextPart(last, run, { segmentNumber: last.number, part: last.parts.length });
+      return this.#nextPart(last, run, { segmentNumber: last.number, part: last.parts.length });
     }
     const segmentNumber = last.run.id === run.id ? last.number + 1 : this.#firstNumber(run);
-    return nextPart(last, run, { segmentNumber, part: 0 });
+    return this.#nextPart(last, run, { segmentNumber, part: 0 });
+  }
+
+  #nextPart(last: StoredSegment, run: Run, position: Position): NextPart {
+    const hasNewInit = last.run.id !== run.id;
+    const name = this.#partName({ run, ...position, isSlate: this.#endsInSlate && !hasNewInit });
+    return { run, position, name, hasNewInit };
   }
 
   #listedStored(): StoredSegment[] {
@@ -180,7 +199,9 @@ export class SegmentWindow {
     const continues = last === undefined || goesOn(last, part);
     // What is listed stays so until the new numbers have a whole segment: a playlist without one ends players.
     if (!continues) this.#listedTo ??= this.#kept.length;
-    const segment = openSegment(part.run, part.segmentNumber, part.startUnits);
+    const isNextRun = continues && last !== undefined && last.run.id !== part.run.id;
+    const opened = openSegment(part.run, part.segmentNumber, part.startUnits);
+    const segment = { ...opened, isFirstOfRun: isNextRun || part.startUnits === 0 };
     this.#kept.push(segment);
     return segment;
   }
@@ -205,8 +226,10 @@ export class SegmentWindow {
   }
 
   #addPart(segment: StoredSegment, part: NewPart): void {
-    const name = this.#options.names.part?.(part.run, segment.number, segment.parts.length);
-    const { bytes, durationUnits, isIndependent } = part;
+    const { run, bytes, durationUnits, isIndependent, isSlate } = part;
+    const name = this.#partName({ run, segmentNumber: segment.number, part: segment.parts.length, isSlate });
+    segment.isSlate ||= isSlate;
+    this.#endsInSlate = isSlate;
     segment.parts.push({ uri: name ?? "", durationUnits, isIndependent, bytes });
     segment.durationUnits += durationUnits;
     segment.byteCount += bytes.length;
@@ -218,7 +241,7 @@ export class SegmentWindow {
     segment.isComplete = true;
     const [first] = segment.parts;
     const bytes = segment.parts.length === 1 && first !== undefined ? first.bytes : this.#join(segment);
-    this.#media.set(this.#options.names.segment(segment.run, segment.number), bytes);
+    this.#media.set(this.#segmentName(segment), bytes);
     if (this.#listedTo === undefined) return;
     this.#listedFrom = this.#kept.length - 1;
     this.#listedTo = undefined;
@@ -257,21 +280,35 @@ export class SegmentWindow {
     if (this.#listedTo !== undefined) this.#listedTo = Math.max(0, this.#listedTo - 1);
     this.#byteCount -= segment.byteCount;
     for (const part of segment.parts) this.#media.delete(part.uri);
-    this.#media.delete(this.#options.names.segment(segment.run, segment.number));
+    this.#media.delete(this.#segmentName(segment));
+  }
+
+  #segmentName({ run, number, isSlate }: StoredSegment): string {
+    const name = this.#options.names.segment(run, number);
+    return isSlate ? slateName(name) : name;
+  }
+
+  #partName(options: {
+    readonly run: Run;
+    readonly segmentNumber: number;
+    readonly part: number;
+    readonly isSlate: boolean;
+  }): string | undefined {
+    const name = this.#options.names.part?.(options.run, options.segmentNumber, options.part);
+    return name !== undefined && options.isSlate ? slateName(name) : name;
   }
 
   #describe(segment: StoredSegment): ListedSegment {
-    const { run, number, startUnits, durationUnits, isComplete, isGap, parts } = segment;
-    const { names } = this.#options;
-    const mapUri = names.init?.(run);
+    const { run, number, startUnits, durationUnits, isFirstOfRun, isComplete, isGap, parts } = segment;
+    const mapUri = this.#options.names.init?.(run);
     return {
       mediaSequence: number,
-      uri: names.segment(run, number),
+      uri: this.#segmentName(segment),
       durationUnits,
       timescale: run.timescale,
-      startTimeMs: run.startTimeMs + unitsToMs(startUnits, run.timescale),
+      startTimeMs: dateOf(segment, startUnits),
       ordinal: run.ordinal,
-      isFirstOfRun: startUnits === 0,
+      isFirstOfRun,
       isComplete,
       isGap,
       parts,
@@ -286,6 +323,8 @@ function openSegment(run: Run, number: number, startUnits: number): StoredSegmen
     number,
     startUnits,
     parts: [],
+    isFirstOfRun: false,
+    isSlate: false,
     durationUnits: 0,
     byteCount: 0,
     isComplete: false,
@@ -294,8 +333,9 @@ function openSegment(run: Run, number: number, startUnits: number): StoredSegmen
   };
 }
 
-function nextPart(last: StoredSegment, run: Run, position: Position): NextPart {
-  return { run, position, hasNewInit: last.run.id !== run.id };
+/** Parts and segments with pictures of the origin's own are called so: another origin may have the source's. */
+function slateName(name: string): string {
+  return name.replace(/\.\w+$/, "-s$&");
 }
 
 /** True where no number is missing between the two, and no time within one run. */
@@ -303,21 +343,28 @@ function goesOn(last: StoredSegment, part: NewPart): boolean {
   if (part.segmentNumber !== last.number + 1 || last.isAbandoned) return false;
   return part.run.id === last.run.id
     ? part.startUnits === last.startUnits + last.durationUnits
-    : beginsNextRun(last, part);
-}
-
-function beginsNextRun(last: StoredSegment, part: NewPart): boolean {
-  return part.run.ordinal === last.run.ordinal + 1 && part.startUnits === 0;
+    : part.run.ordinal === last.run.ordinal + 1;
 }
 
 /**
- * How many segments a run has left out at its end: a run begins in a slot of the grid that no earlier one has reserved,
- * and the last of those may have been cut off before anything, or all of its seconds, were seen. 0 where more is missing
- * than that.
+ * How many segments were never made between two runs: each begins in the slot of its moment, and what lies between may
+ * not have been seen, or not been made. 0 where that is too long to be listed as gaps, or where there is no time for it
+ * beyond the slot that the last one was cut off in.
  */
-function missingBefore(part: NewPart, last: StoredSegment, segmentSeconds: number): number {
-  const missing = part.segmentNumber - last.number - 1;
-  return beginsNextRun(last, part) && missing > 0 && missing * segmentSeconds <= SEGMENT_SECONDS
-    ? missing
-    : 0;
+function missingBefore(
+  { run, segmentNumber, startUnits }: NewPart,
+  last: StoredSegment,
+  segmentSeconds: number,
+): number {
+  const missing = segmentNumber - last.number - 1;
+  if (missing <= 0 || run.ordinal !== last.run.ordinal + 1 || startUnits !== 0) return 0;
+  const missingSeconds = missing * segmentSeconds;
+  const passedMs = run.startTimeMs - dateOf(last, last.startUnits + last.durationUnits);
+  const isInTime = secondsToMs(missingSeconds - SEGMENT_SECONDS) <= Math.max(0, passedMs);
+  return missingSeconds <= GAP_SECONDS_MAX && isInTime ? missing : 0;
+}
+
+/** Milliseconds since 1970. */
+function dateOf({ run }: StoredSegment, units: number): number {
+  return run.startTimeMs + unitsToMs(units, run.timescale);
 }

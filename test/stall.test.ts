@@ -12,7 +12,7 @@ function newestMap(text: string): string | undefined {
 }
 
 test("10, 34: while the server stands still reloads get 503 after three target durations, then all goes on", async () => {
-  await using spillway = new Spillway([], 0);
+  await using spillway = new Spillway(["--slate=off"], 0);
   const url = `${spillway.origin}${PLAYLIST}`;
   const before = await waitFor("three segments", async () => {
     const text = await getText(url);

@@ -81,6 +81,8 @@ export interface EncodedFrame extends FrameTimes {
   readonly isKey: boolean;
   /** NAL units, each behind its length in four bytes (ISO/IEC 14496-15 5.3.4.2). */
   readonly data: Uint8Array;
+  /** An origin put it in while its source brought nothing; absent from all that a source brings. */
+  readonly isSlate?: true;
 }
 
 /** The timescale of a run whose frames all last equally long. */

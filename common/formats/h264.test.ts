@@ -1,6 +1,12 @@
 /** Decoder configurations and NAL units of H.264. */
 import { describe, expect, test } from "bun:test";
-import { avcCodecs, readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
+import {
+  addPictureParameters,
+  avcCodecs,
+  prefixLength,
+  readAvcConfig,
+  splitNalUnits,
+} from "#common/formats/h264.ts";
 
 /** What x264 says of 1280x720 in High profile, with the extension for its chroma format at the end. */
 const HIGH = Uint8Array.fromHex(
@@ -29,6 +35,23 @@ describe("readAvcConfig()", () => {
     expect(readAvcConfig(HIGH.with(0, 2))).toBeUndefined();
     expect(readAvcConfig(HIGH.with(5, 0xe0))).toBeUndefined();
   });
+});
+
+test("addPictureParameters() keeps all that was there", () => {
+  const added = addPictureParameters(HIGH, Uint8Array.of(0x68, 1, 2, 3));
+  const config = readAvcConfig(added);
+  expect(config).toMatchObject({
+    profile: 0x64,
+    lengthBytes: 4,
+    sequenceParameterSets: readAvcConfig(HIGH)?.sequenceParameterSets ?? [],
+    pictureParameterSets: [Uint8Array.fromHex("68ef3cb0"), Uint8Array.of(0x68, 1, 2, 3)],
+  });
+  expect(added.toHex()).toBe(HIGH.toHex().replace("01000468ef3cb0", "02000468ef3cb0000468010203"));
+  expect(() => addPictureParameters(new Uint8Array(8), Uint8Array.of(0x68))).toThrow(TypeError);
+});
+
+test("prefixLength() makes a frame of one unit", () => {
+  expect(prefixLength(Uint8Array.of(0x65, 7)).toHex()).toBe("000000026507");
 });
 
 test.each([

@@ -38,6 +38,32 @@ export function readAvcConfig(avcC: Uint8Array): AvcConfig | undefined {
   };
 }
 
+/** The same configuration with one more picture parameter set behind its own. It must be one that can be read. */
+export function addPictureParameters(avcC: Uint8Array, unit: Uint8Array): Uint8Array<ArrayBuffer> {
+  const config = readAvcConfig(avcC);
+  const lastSequence = config?.sequenceParameterSets.at(-1);
+  const lastPicture = config?.pictureParameterSets.at(-1);
+  if (lastSequence === undefined || lastPicture === undefined) throw new TypeError("avcC cannot be read");
+  // Where the number of sets stands, and where they end.
+  const countAt = lastSequence.byteOffset + lastSequence.length - avcC.byteOffset;
+  const end = lastPicture.byteOffset + lastPicture.length - avcC.byteOffset;
+  const added = new Uint8Array(avcC.length + 2 + unit.length);
+  added.set(avcC.subarray(0, end));
+  added[countAt] = (avcC[countAt] ?? 0) + 1;
+  new DataView(added.buffer).setUint16(end, unit.length);
+  added.set(unit, end + 2);
+  added.set(avcC.subarray(end), end + 2 + unit.length);
+  return added;
+}
+
+/** A NAL unit as a frame has it, behind its length. */
+export function prefixLength(unit: Uint8Array): Uint8Array<ArrayBuffer> {
+  const data = new Uint8Array(NAL_LENGTH_BYTES + unit.length);
+  new DataView(data.buffer).setUint32(0, unit.length);
+  data.set(unit, NAL_LENGTH_BYTES);
+  return data;
+}
+
 function readParameterSets(
   bytes: Uint8Array,
   start: number,

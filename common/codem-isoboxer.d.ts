@@ -12,6 +12,7 @@ declare module "codem-isoboxer" {
       readonly sample_duration?: number;
       readonly sample_flags: number;
       readonly sample_size: number;
+      readonly sample_composition_time_offset?: number;
     }[];
   }
 

@@ -60,6 +60,15 @@ describe("writeChunk()", () => {
     expect(file.fetch("prft")).toMatchObject({ reference_track_ID: 1, media_time: 1_000_000, flags: 24 });
   });
 
+  test("42: pictures that are shown in another order have composition offsets", () => {
+    const [one, two, three] = frames(0, 3);
+    if (one === undefined || two === undefined || three === undefined) throw new Error("three frames");
+    const shown = [{ ...one, compositionUnits: 1000 }, { ...two, compositionUnits: 2000 }, three];
+    const trun = parseBuffer(writeChunk(shown, run.startFrame).buffer).fetch("trun");
+    expect(trun).toMatchObject({ version: 0, flags: 0xe01 });
+    expect(trun?.samples?.map((sample) => sample.sample_composition_time_offset)).toEqual([1000, 2000, 0]);
+  });
+
   test("42: decode times go on beyond 32 bits", () => {
     const days = 5 * 24 * 60 * 60;
     const chunk = writeChunk([testsrcFrame(run, days * run.fps)], run);

@@ -29,6 +29,7 @@ const TFHD_DEFAULT_DURATION = 0x8;
 const TRUN_DATA_OFFSET = 0x1;
 const TRUN_DURATION = 0x100;
 const TRUN_SIZE_AND_FLAGS = 0x600;
+const TRUN_COMPOSITION = 0x800;
 const MDAT_HEADER_BYTES = 8;
 const MDAT_TYPE = new TextEncoder().encode("mdat");
 const FRAGMENT_NUMBER_WRAP = 2 ** 32;
@@ -154,6 +155,10 @@ function writeMovieFragment({ frames, decodeTime, timescale, index }: Fragment):
   if (durations.some((each) => each !== duration)) {
     trun.flags |= TRUN_DURATION;
     trun.sample_duration = durations;
+  }
+  if (frames.some(({ compositionUnits = 0 }) => compositionUnits !== 0)) {
+    trun.flags |= TRUN_COMPOSITION;
+    trun.sample_composition_time_offset = frames.map(({ compositionUnits = 0 }) => compositionUnits);
   }
   trun.sample_size = frames.map((frame) => frame.data.length);
   trun.sample_flags = frames.map((frame) => (frame.isKey ? SAMPLE_IS_KEY : SAMPLE_IS_NOT_KEY));

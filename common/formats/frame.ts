@@ -37,12 +37,31 @@ export interface Run {
    * `startTimeMs + (n - startFrame) * 1000 / fps`, whatever that clock has been set to meanwhile.
    */
   readonly startTimeMs: number;
-  /** Frames per second, a whole number; the rate is constant. */
+  /** Frames per second, a whole number; the rate is constant, except {@link OffGrid}. */
   readonly fps: number;
   /** Units a second in which the times of its frames are given. */
   readonly timescale: number;
   /** At least one, {@link RENDITIONS_MAX} at most; the first is the full size of the canvas, or a whole multiple of it. */
   readonly renditions: readonly Rendition[];
+  /** Given where frames and key frames come as another encoder chose; `fps` is the whole number nearest to their rate. */
+  readonly offGrid?: OffGrid;
+}
+
+/** What is known of a run whose frames stand on no grid: each says where it belongs ({@link FramePlace}). */
+export interface OffGrid {
+  /** Of both playlists, whole seconds: no segment is longer. */
+  readonly targetDurationSeconds: number;
+  /** Frames a second as the stream says, such as 29.97; they may come less often. */
+  readonly frameRate: number;
+}
+
+/** Where a frame stands in segments that are made of another encoder's groups of pictures. */
+export interface FramePlace {
+  /** Media sequence number of its segment, in both formats. */
+  readonly segmentNumber: number;
+  readonly isSegmentEnd: boolean;
+  /** True where the next frame is a key frame. */
+  readonly isGroupEnd: boolean;
 }
 
 /** One encoding of the canvas. All renditions have the same frames with key frames at the same numbers. */
@@ -65,6 +84,8 @@ export interface FrameTimes {
   /** From the start of the run, whose first frame has 0. */
   readonly decodeUnits: number;
   readonly durationUnits: number;
+  /** From its decoding to its showing; absent is 0. */
+  readonly compositionUnits?: number;
 }
 
 /** One encoded picture of one rendition. */
@@ -83,6 +104,8 @@ export interface EncodedFrame extends FrameTimes {
   readonly data: Uint8Array;
   /** An origin put it in while its source brought nothing; absent from all that a source brings. */
   readonly isSlate?: true;
+  /** In a run that is {@link OffGrid}. */
+  readonly place?: FramePlace;
 }
 
 /** The timescale of a run whose frames all last equally long. */

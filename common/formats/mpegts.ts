@@ -3,6 +3,8 @@
  * pictures are a function of its frames and of their numbers alone, so that a restarted origin makes the same ones,
  * and continuity counters go on from one group to the next whoever wrote it: each group begins at counter 0 and is
  * padded to a multiple of 16 packets.
+ *
+ * Groups are the seconds of a constant frame rate, or what each frame says ({@link TsFrame.times}).
  */
 // ISO/IEC 13818-1 (2.4.3 packets and adaptation fields, 2.4.3.6 PES, 2.4.4 PSI, 2.14 H.264 in it)
 import assert from "node:assert";
@@ -29,7 +31,13 @@ const COUNTER_WRAP = 16;
 const HEADER_BYTES = 4;
 /** Adaptation field with a clock reference, its length byte included. */
 const PCR_FIELD_BYTES = 8;
+/** With a presentation time; with a decoding time too. */
 const PES_HEADER_BYTES = 14;
+const PES_HEADER_BYTES_MAX = 19;
+/** Marks of those times: the only one, the first of two, the second (table 2-21). */
+const MARK_PRESENTATION = 0x21;
+const MARK_PRESENTATION_OF_TWO = 0x31;
+const MARK_DECODING = 0x11;
 /** What a frame takes besides its own bytes (last packet, headers), and a group (see {@link tsBitsMax}), in packets. */
 const FRAME_PACKETS_MAX = 1.2;
 const GROUP_PACKETS_MAX = 30;
@@ -52,7 +60,18 @@ export interface TsMuxerOptions {
   readonly fps: number;
 }
 
-/** One frame to be written. Frames come in order; the first one must be at a multiple of `fps`. */
+/** Of a frame that follows no constant rate: 90 kHz ticks, not wrapped, and its place. */
+export interface TsFrameTimes {
+  /** From the start of the run. */
+  readonly decodeTicks: number;
+  readonly durationTicks: number;
+  /** From its decoding to its showing. */
+  readonly compositionTicks: number;
+  /** True where the next frame is a key frame. */
+  readonly isGroupEnd: boolean;
+}
+
+/** One frame to be written. Frames come in order; the first one must be a key frame, at a multiple of `fps`. */
 export interface TsFrame {
   /** Counted from the start of the run. */
   readonly index: number;
@@ -61,6 +80,8 @@ export interface TsFrame {
   readonly data: Uint8Array;
   /** True where the stream does not continue what was sent before. The first frame of a run always says so. */
   readonly isDiscontinuity?: boolean;
+  /** Where the rate is not constant, or key frames do not come once a second. */
+  readonly times?: TsFrameTimes;
 }
 
 export interface TsMuxer {
@@ -83,22 +104,36 @@ export function createTsMuxer({ rendition, fps }: TsMuxerOptions): TsMuxer {
   const config = readAvcConfig(rendition.avcC);
   assert(config !== undefined, "the rendition's avcC has been read before");
   const parameterSets = [...config.sequenceParameterSets, ...config.pictureParameterSets];
-  /** Packets with payload in this group so far. */
+  /** Packets with payload in this group so far; and how many groups were begun. */
   let groupPackets = 0;
+  let groups = 0;
   return {
-    muxFrame({ index, isKey, data, isDiscontinuity = index === 0 }) {
-      if (index % fps === 0) groupPackets = 0;
-      const pes = writePes(index, fps, writeAccessUnit(data, isKey ? parameterSets : []));
-      const isLastOfGroup = index % fps === fps - 1;
-      const packetCount = countPackets(pes.length, isLastOfGroup ? groupPackets : undefined);
-      const clockTicks = framesToTicks(index, fps);
-      const packets = packetize({ pes, packetCount, counter: groupPackets, clockTicks, isKey });
+    muxFrame({ index, isKey, data, isDiscontinuity = index === 0, times }) {
+      if (times === undefined ? index % fps === 0 : isKey) groupPackets = 0;
+      const { decodeTicks, durationTicks, compositionTicks, isGroupEnd } = times ?? evenTicks(index, fps);
+      const unit = writeAccessUnit(data, isKey ? parameterSets : []);
+      const pes = writePes(unit, decodeTicks + PTS_LEAD_TICKS, compositionTicks);
+      const packetCount = countPackets(pes.length, isGroupEnd ? groupPackets : undefined);
+      const packets = packetize({ pes, packetCount, counter: groupPackets, clockTicks: decodeTicks, isKey });
       groupPackets += packetCount;
-      const references = writeReferences({ index, fps, counter: groupPackets - 1 });
-      const tables = isKey ? writeTables(Math.floor(index / fps)) : [];
+      const references = writeReferences({ decodeTicks, durationTicks, counter: groupPackets - 1 });
+      const group = times === undefined ? Math.floor(index / fps) : groups;
+      const tables = isKey ? writeTables(group) : [];
+      if (isKey) groups++;
       const bytes = joinBytes([...tables, packets, ...references]);
       return isDiscontinuity ? markDiscontinuity(bytes) : bytes;
     },
+  };
+}
+
+/** The times of frame `index` at a constant rate with a group a second. */
+function evenTicks(index: number, fps: number): TsFrameTimes {
+  const decodeTicks = framesToTicks(index, fps);
+  return {
+    decodeTicks,
+    durationTicks: framesToTicks(index + 1, fps) - decodeTicks,
+    compositionTicks: 0,
+    isGroupEnd: index % fps === fps - 1,
   };
 }
 
@@ -119,18 +154,26 @@ function writeAccessUnit(data: Uint8Array, parameterSets: readonly Uint8Array[])
   return bytes;
 }
 
-function writePes(index: number, fps: number, unit: Uint8Array): Uint8Array {
-  const pes = new Uint8Array(PES_HEADER_BYTES + unit.length);
-  const pts = (framesToTicks(index, fps) + PTS_LEAD_TICKS) % TICKS_WRAP;
-  // Start code, video stream 0, unbounded length, aligned to an access unit, presentation time only.
-  pes.set([0, 0, 1, 0xe0, 0, 0, 0x84, 0x80, 5]);
-  pes[9] = 0x21 | (Math.floor(pts / 2 ** 29) & 0x0e);
-  pes[10] = Math.floor(pts / 2 ** 22) & 0xff;
-  pes[11] = (Math.floor(pts / 2 ** 14) & 0xfe) | 1;
-  pes[12] = Math.floor(pts / 2 ** 7) & 0xff;
-  pes[13] = ((pts * 2) & 0xfe) | 1;
-  pes.set(unit, PES_HEADER_BYTES);
+/** Start code, video stream 0, unbounded length, aligned to an access unit, and its times: one where they are the same. */
+function writePes(unit: Uint8Array, decodeTicks: number, compositionTicks: number): Uint8Array {
+  const hasBoth = compositionTicks !== 0;
+  const headerBytes = hasBoth ? PES_HEADER_BYTES_MAX : PES_HEADER_BYTES;
+  const pes = new Uint8Array(headerBytes + unit.length);
+  pes.set([0, 0, 1, 0xe0, 0, 0, 0x84, hasBoth ? 0xc0 : 0x80, headerBytes - 9]);
+  const mark = hasBoth ? MARK_PRESENTATION_OF_TWO : MARK_PRESENTATION;
+  writeTime(pes.subarray(9), mark, decodeTicks + compositionTicks);
+  if (hasBoth) writeTime(pes.subarray(14), MARK_DECODING, decodeTicks);
+  pes.set(unit, headerBytes);
   return pes;
+}
+
+function writeTime(bytes: Uint8Array, mark: number, unwrappedTicks: number): void {
+  const ticks = unwrappedTicks % TICKS_WRAP;
+  bytes[0] = mark | (Math.floor(ticks / 2 ** 29) & 0x0e);
+  bytes[1] = Math.floor(ticks / 2 ** 22) & 0xff;
+  bytes[2] = (Math.floor(ticks / 2 ** 14) & 0xfe) | 1;
+  bytes[3] = Math.floor(ticks / 2 ** 7) & 0xff;
+  bytes[4] = ((ticks * 2) & 0xfe) | 1;
 }
 
 /**
@@ -174,22 +217,20 @@ function packetize({ pes, packetCount, counter, clockTicks, isKey }: Packetizing
 }
 
 /** Packets with nothing but a clock reference, where frames are further apart than those may be. */
-function writeReferences(options: {
-  readonly index: number;
-  readonly fps: number;
-  readonly counter: number;
-}): Uint8Array[] {
-  const start = framesToTicks(options.index, options.fps);
-  const spanTicks = framesToTicks(options.index + 1, options.fps) - start;
-  const parts = Math.ceil(spanTicks / PCR_GAP_TICKS_MAX);
+function writeReferences({
+  decodeTicks,
+  durationTicks,
+  counter,
+}: Pick<TsFrameTimes, "decodeTicks" | "durationTicks"> & { readonly counter: number }): Uint8Array[] {
+  const parts = Math.ceil(durationTicks / PCR_GAP_TICKS_MAX);
   const packets: Uint8Array[] = [];
   for (let part = 1; part < parts; part++) {
     const packet = new Uint8Array(TS_PACKET_BYTES).fill(0xff);
     // A packet without payload repeats the counter of the one before.
-    writeHeader(packet, { pid: VIDEO_PID, isStart: false, control: FIELD_ONLY, counter: options.counter });
+    writeHeader(packet, { pid: VIDEO_PID, isStart: false, control: FIELD_ONLY, counter });
     packet[4] = TS_PACKET_BYTES - HEADER_BYTES - 1;
     packet[5] = HAS_PCR;
-    writeReference(packet, start + Math.round((spanTicks * part) / parts));
+    writeReference(packet, decodeTicks + Math.round((durationTicks * part) / parts));
     packets.push(packet);
   }
   return packets;

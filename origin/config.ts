@@ -81,6 +81,9 @@ export type OriginConfig = ConfigOf<typeof commonOptions & typeof originOptions>
 /** Whole seconds of a segment, which are also the target durations (hls.js and AVPlayer want whole seconds). */
 export const CMAF_SEGMENT_SECONDS = SEGMENT_SECONDS;
 export const TS_SEGMENT_SECONDS = 1;
+/** A playlist lists at least so many segments, and so many target durations of them. */
+export const SEGMENTS_LISTED_MIN = 6;
+export const LISTED_TARGET_DURATIONS_MIN = 3;
 /**
  * Bytes of one window of one rendition, unlisted segments included. Past it the oldest segments go, listed or not;
  * at 50 s and two formats this is 40 Mbit/s, more than any rendition here has.

@@ -68,7 +68,7 @@ export class LiveStream implements SourceHandlers {
     this.runs++;
     this.#tracks = new Map();
     for (const rendition of run.renditions) {
-      const stream = this.#renditions.get(rendition.name) ?? this.#addRendition(rendition.name);
+      const stream = this.#renditions.get(rendition.name) ?? this.#addRendition(rendition.name, run);
       this.#tracks.set(rendition.trackId, stream);
       stream.startRun(run, rendition);
     }
@@ -186,12 +186,13 @@ export class LiveStream implements SourceHandlers {
     return this.#run?.renditions.findIndex((rendition) => rendition.name === name) ?? 0;
   }
 
-  #addRendition(name: string): RenditionStream {
+  #addRendition(name: string, { offGrid }: Run): RenditionStream {
     const { partDurationMs, clock, budget } = this.#options;
     const rendition = new RenditionStream({
       name,
       partDurationMs,
       windowSeconds: this.#windowSeconds,
+      ...(offGrid && { targetDurationSeconds: offGrid.targetDurationSeconds }),
       clock,
       budget,
       relayTotals: this.relayTotals,

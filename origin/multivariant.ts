@@ -58,11 +58,14 @@ function describeVariant(stream: RenditionStream, format: Format, base: string):
   if (config === undefined) return undefined;
   return {
     uri: `${base}${name}/${format === "cmaf" ? "index.m3u8" : "ts.m3u8"}`,
-    bitsPerSecondMax: segmentBitsPerSecondMax(format, rendition.bitsPerSecondMax, run.fps),
+    bitsPerSecondMax:
+      run.offGrid === undefined
+        ? segmentBitsPerSecondMax(format, rendition.bitsPerSecondMax, run.fps)
+        : stream.peaks[format].bitsPerSecond,
     codecs: avcCodecs(config),
     width: rendition.width,
     height: rendition.height,
-    fps: run.fps,
+    fps: run.offGrid?.frameRate ?? run.fps,
   };
 }
 

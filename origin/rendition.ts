@@ -5,17 +5,28 @@
 import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
-import type { EncodedFrame, FrameTimes, Rendition, Run } from "#common/formats/frame.ts";
+import type { EncodedFrame, FramePlace, OffGrid, Rendition, Run } from "#common/formats/frame.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
-import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
+import { createTsMuxer, type TsFrameTimes, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { CMAF_SEGMENT_SECONDS, SKIP_WINDOW_SECONDS, TS_SEGMENT_SECONDS, WINDOW_BYTES_MAX } from "./config.ts";
-import { partFramesOf } from "./part-frames.ts";
+import { secondsToMs, TICKS_PER_SECOND, unitsToMs } from "#common/units.ts";
+import {
+  CMAF_SEGMENT_SECONDS,
+  LISTED_TARGET_DURATIONS_MIN,
+  SEGMENTS_LISTED_MIN,
+  SKIP_WINDOW_SECONDS,
+  TS_SEGMENT_SECONDS,
+  WINDOW_BYTES_MAX,
+} from "./config.ts";
+import type { Format } from "./multivariant.ts";
+import { partFramesOf, partUnitsOf } from "./part-frames.ts";
+import { PeakRate } from "./peak-rate.ts";
+import { type PlacedFrame, PlacedSegmenter } from "./placed-segmenter.ts";
 import { type RelayTotals, TsRelay } from "./relay.ts";
-import { type CutFrame, Segmenter } from "./segmenter.ts";
+import { type CutPart, Segmenter } from "./segmenter.ts";
 import type { StagedChange } from "./staging.ts";
-import { type Asker, type MediaOutcome, Track } from "./track.ts";
+import { type Asker, type MediaOutcome, Track, type TrackGrid } from "./track.ts";
 import type { MediaNames, NewPart } from "./window.ts";
 
 const CMAF_NAMES: MediaNames = {
@@ -30,6 +41,8 @@ export interface RenditionOptions {
   readonly partDurationMs: number;
   /** Length of the window that its playlists list. */
   readonly windowSeconds: number;
+  /** Of both formats where segments are another encoder's groups of pictures; absent on the grid. */
+  readonly targetDurationSeconds?: number;
   readonly clock: Clock;
   readonly budget: HeldBudget;
   readonly relayTotals: RelayTotals;
@@ -41,7 +54,7 @@ export interface RenditionOptions {
 }
 
 /** A frame as MPEG-TS. */
-interface TsFrame extends CutFrame, FrameTimes, Pick<EncodedFrame, "isSlate"> {
+interface TsFrame extends PlacedFrame {
   readonly bytes: Uint8Array;
 }
 
@@ -50,8 +63,18 @@ interface Cutting {
   readonly run: Run;
   readonly rendition: Rendition;
   readonly muxer: TsMuxer;
-  readonly cmaf: Segmenter<EncodedFrame>;
-  readonly ts: Segmenter<TsFrame>;
+  readonly cmaf: Cutter<EncodedFrame>;
+  readonly ts: Cutter<TsFrame>;
+}
+
+/** On the grid or off it. */
+type Cutter<Frame extends PlacedFrame> = Pick<Segmenter<Frame>, "push" | "finish">;
+
+/** One of a run's cuts: what its playlist needs to know, and frames of a whole segment and of a part where it is on the grid. */
+interface Cut {
+  readonly grid: TrackGrid;
+  readonly segmentFrames: number;
+  readonly partFrames: number;
 }
 
 export class RenditionStream {
@@ -60,45 +83,26 @@ export class RenditionStream {
   readonly cmaf: Track;
   readonly ts: Track;
   readonly relay: TsRelay;
+  /** Bit rates so far, off the grid. */
+  readonly peaks = { cmaf: new PeakRate(), ts: new PeakRate() };
   readonly #options: RenditionOptions;
   readonly #inits = new Map<string, { readonly run: Run; readonly bytes: Uint8Array<ArrayBuffer> }>();
   #cutting: Cutting | undefined;
   #nextNumber = 0;
   /** True while the muxer has every frame since the start of a group. */
   #isAligned = false;
+  /** Of the first run off the grid: a playlist's part target is for life. */
+  #partUnits: number | undefined;
 
   constructor(options: RenditionOptions) {
-    const { clock, budget, isCatchingUp, reports, windowSeconds } = options;
-    const canSkip = windowSeconds > SKIP_WINDOW_SECONDS;
+    const { clock, targetDurationSeconds: other } = options;
     this.name = options.name;
     this.#options = options;
-    this.cmaf = new Track({
-      targetDurationSeconds: CMAF_SEGMENT_SECONDS,
-      window: {
-        names: CMAF_NAMES,
-        segmentSeconds: CMAF_SEGMENT_SECONDS,
-        listedMax: windowSeconds / CMAF_SEGMENT_SECONDS,
-        bytesMax: WINDOW_BYTES_MAX,
-      },
-      reports,
-      canSkip,
-      isCatchingUp,
-      clock,
-      budget,
-    });
-    this.ts = new Track({
-      targetDurationSeconds: TS_SEGMENT_SECONDS,
-      window: {
-        names: TS_NAMES,
-        segmentSeconds: TS_SEGMENT_SECONDS,
-        listedMax: windowSeconds / TS_SEGMENT_SECONDS,
-        bytesMax: WINDOW_BYTES_MAX,
-      },
-      reports: undefined,
-      canSkip,
-      isCatchingUp,
-      clock,
-      budget,
+    const cmafSeconds = other ?? CMAF_SEGMENT_SECONDS;
+    this.cmaf = createTrack(options, { names: CMAF_NAMES, targetDurationSeconds: cmafSeconds });
+    this.ts = createTrack(options, {
+      names: TS_NAMES,
+      targetDurationSeconds: other ?? TS_SEGMENT_SECONDS,
     });
     this.relay = new TsRelay({ clock, totals: options.relayTotals });
   }
@@ -128,14 +132,11 @@ export class RenditionStream {
 
   /** Frames after this belong to `run`. To be called once what {@link endRun} has staged is applied. */
   startRun(run: Run, rendition: Rendition): void {
-    const partFrames = partFramesOf(this.#options.partDurationMs, run.fps);
-    const cmafGrid = { run, segmentFrames: CMAF_SEGMENT_SECONDS * run.fps, partFrames };
-    const tsFrames = TS_SEGMENT_SECONDS * run.fps;
-    const tsGrid = { run, segmentFrames: tsFrames, partFrames: tsFrames };
-    const cmaf = this.#cutInto(this.cmaf, cmafGrid, (frames: readonly EncodedFrame[]) =>
+    const cuts = run.offGrid === undefined ? this.#cutsOf(run) : this.#cutsOffGrid(run, run.offGrid);
+    const cmaf = this.#cutInto("cmaf", cuts.cmaf, (frames: readonly EncodedFrame[]) =>
       writeChunk(frames, run),
     );
-    const ts = this.#cutInto(this.ts, tsGrid, (frames: readonly TsFrame[]) =>
+    const ts = this.#cutInto("ts", cuts.ts, (frames: readonly TsFrame[]) =>
       joinBytes(frames.map((frame) => frame.bytes)),
     );
     this.#cutting = { run, rendition, muxer: createTsMuxer({ rendition, fps: run.fps }), cmaf, ts };
@@ -191,6 +192,37 @@ export class RenditionStream {
     this.relay.close();
   }
 
+  #cutsOf(run: Run): Record<Format, Cut> {
+    const { fps, timescale } = run;
+    const cutOf = (segmentFrames: number, partFrames: number): Cut => ({
+      grid: {
+        run,
+        partUnits: (partFrames * timescale) / fps,
+        partsPerSegment: Math.ceil(segmentFrames / partFrames),
+      },
+      segmentFrames,
+      partFrames,
+    });
+    const tsFrames = TS_SEGMENT_SECONDS * fps;
+    const partFrames = partFramesOf(this.#options.partDurationMs, fps);
+    return { cmaf: cutOf(CMAF_SEGMENT_SECONDS * fps, partFrames), ts: cutOf(tsFrames, tsFrames) };
+  }
+
+  /** Both formats have the same segments; frames are counted to tell how far a player may ask ahead. */
+  #cutsOffGrid(run: Run, { frameRate, targetDurationSeconds }: OffGrid): Record<Format, Cut> {
+    this.#partUnits ??= partUnitsOf(this.#options.partDurationMs, { frameRate, timescale: run.timescale });
+    const partUnits = this.#partUnits;
+    const segmentUnits = targetDurationSeconds * run.timescale;
+    const frames = { segmentFrames: 0, partFrames: 0 };
+    return {
+      cmaf: {
+        grid: { run, partUnits, partsPerSegment: Math.ceil(segmentUnits / partUnits) },
+        ...frames,
+      },
+      ts: { grid: { run, partUnits: segmentUnits, partsPerSegment: 1 }, ...frames },
+    };
+  }
+
   #trackOf(name: string): Track {
     return name.endsWith(".ts") ? this.ts : this.cmaf;
   }
@@ -202,44 +234,94 @@ export class RenditionStream {
       this.#isAligned = false;
       this.relay.breakOff();
     }
-    this.#isAligned ||= frame.isKey && index % run.fps === 0;
+    this.#isAligned ||= frame.isKey && (run.offGrid !== undefined || index % run.fps === 0);
     if (!this.#isAligned) return;
     const { data, ...others } = frame;
-    const bytes = muxer.muxFrame({ index, isKey: frame.isKey, data });
-    this.relay.push({ bytes, isKey: frame.isKey }, run.fps);
+    const { isKey, place } = others;
+    const times = place === undefined ? undefined : tsTimesOf(frame, place, run.timescale);
+    const bytes = muxer.muxFrame({ index, isKey, data, ...(times && { times }) });
+    this.relay.push({ bytes, isKey }, run.fps);
     ts.push({ ...others, bytes });
   }
 
-  #cutInto<Frame extends CutFrame & FrameTimes & Pick<EncodedFrame, "isSlate">>(
-    track: Track,
-    grid: Parameters<Track["setGrid"]>[0],
+  #cutInto<Frame extends PlacedFrame>(
+    format: Format,
+    { grid, segmentFrames, partFrames }: Cut,
     encode: (frames: readonly Frame[]) => Uint8Array<ArrayBuffer>,
-  ): Segmenter<Frame> {
+  ): Cutter<Frame> {
+    const track = this[format];
+    const { run, partUnits } = grid;
     track.setGrid(grid);
-    return new Segmenter<Frame>({
-      segmentFrames: grid.segmentFrames,
-      partFrames: grid.partFrames,
-      onPart: ({ segmentNumber, frames, isLast }) => {
-        const [first] = frames;
-        assert(first !== undefined, "a part has at least one frame");
-        const part: NewPart = {
-          run: grid.run,
-          segmentNumber,
-          startUnits: first.decodeUnits,
-          durationUnits: frames.reduce((sum, frame) => sum + frame.durationUnits, 0),
-          isIndependent: frames.some((frame) => frame.isKey),
-          isSlate: frames.some((frame) => frame.isSlate),
-          isLast,
-          bytes: encode(frames),
-        };
-        this.#stage(track, first.number + frames.length - 1, () => track.append(part));
-      },
-      onEnd: () => this.#stage(track, this.#nextNumber - 1, () => track.closeOpen()),
-      onHole: () => this.#stage(track, this.#nextNumber - 1, () => track.abandonOpen()),
+    const onPart = ({ segmentNumber, frames, isLast }: CutPart<Frame>): void => {
+      const [first] = frames;
+      assert(first !== undefined, "a part has at least one frame");
+      const durationUnits = frames.reduce((sum, frame) => sum + frame.durationUnits, 0);
+      const bytes = encode(frames);
+      const part: NewPart = {
+        run,
+        segmentNumber,
+        startUnits: first.decodeUnits,
+        durationUnits,
+        isIndependent: frames.some((frame) => frame.isKey),
+        isSlate: frames.some((frame) => frame.isSlate),
+        isLast,
+        bytes,
+      };
+      const durationMs = unitsToMs(durationUnits, run.timescale);
+      this.peaks[format].add({ bytes: bytes.length, durationMs, isLast });
+      this.#stage(track, first.number + frames.length - 1, () => track.append(part));
+    };
+    const onEnd = (): void => this.#stage(track, this.#nextNumber - 1, () => track.closeOpen());
+    const onHole = (): void => this.#stage(track, this.#nextNumber - 1, () => track.abandonOpen());
+    if (run.offGrid === undefined) {
+      return new Segmenter<Frame>({ segmentFrames, partFrames, onPart, onEnd, onHole });
+    }
+    const frameUnits = run.timescale / run.offGrid.frameRate;
+    const isWhole = format === "ts";
+    return new PlacedSegmenter<Frame>({
+      partUnits: isWhole ? Infinity : partUnits,
+      frameUnits,
+      onPart,
+      onEnd,
     });
   }
 
   #stage(track: Track, number: number, apply: () => void): void {
     this.#options.stage({ number, apply, publish: () => track.publish() });
   }
+}
+
+/** A playlist and its window. Numbers count segments of the grid, whatever the target duration is. */
+function createTrack(
+  options: RenditionOptions,
+  format: { readonly names: MediaNames; readonly targetDurationSeconds: number },
+): Track {
+  const { windowSeconds, targetDurationSeconds: offGridSeconds, clock, budget, isCatchingUp } = options;
+  const { names, targetDurationSeconds } = format;
+  return new Track({
+    targetDurationSeconds,
+    window: {
+      names,
+      segmentSeconds: offGridSeconds === undefined ? targetDurationSeconds : CMAF_SEGMENT_SECONDS,
+      listedMax: Math.max(SEGMENTS_LISTED_MIN, Math.floor(windowSeconds / targetDurationSeconds)),
+      listedMsMin: secondsToMs(LISTED_TARGET_DURATIONS_MIN * targetDurationSeconds),
+      bytesMax: WINDOW_BYTES_MAX,
+    },
+    reports: names.part === undefined ? undefined : options.reports,
+    canSkip: windowSeconds > SKIP_WINDOW_SECONDS,
+    isCatchingUp,
+    clock,
+    budget,
+  });
+}
+
+function tsTimesOf(frame: EncodedFrame, { isGroupEnd }: FramePlace, timescale: number): TsFrameTimes {
+  assert(timescale === TICKS_PER_SECOND, "off the grid, times are ticks");
+  const { decodeUnits, durationUnits, compositionUnits = 0 } = frame;
+  return {
+    decodeTicks: decodeUnits,
+    durationTicks: durationUnits,
+    compositionTicks: compositionUnits,
+    isGroupEnd,
+  };
 }

@@ -10,7 +10,7 @@ import type { HeldBudget, HeldOutcome, HoldOptions } from "#common/held-requests
 import { writeMediaPlaylist, type PartsOptions } from "#common/formats/playlist.ts";
 import type { Run } from "#common/formats/frame.ts";
 import { partsAheadMax, type PlaylistReach, wantedPosition } from "#common/playlist-reach.ts";
-import { framesToMs, secondsToMs } from "#common/units.ts";
+import { secondsToMs, unitsToMs } from "#common/units.ts";
 import { type RenderedText, renderText } from "./rendered-text.ts";
 import { type NewPart, SegmentWindow, type WindowOptions } from "./window.ts";
 
@@ -35,8 +35,10 @@ export type Asker<Outcome, Answer> = Omit<HoldOptions<Outcome, Answer>, "holdMsM
 /** What changes with the run. */
 export interface TrackGrid {
   readonly run: Run;
-  readonly segmentFrames: number;
-  readonly partFrames: number;
+  /** Of the longest part, in units of the run's timescale. */
+  readonly partUnits: number;
+  /** Parts of a segment as long as most. */
+  readonly partsPerSegment: number;
 }
 
 export interface TrackOptions {
@@ -190,7 +192,7 @@ export class Track {
     if (reports === undefined || next?.name === undefined) return undefined;
     const mapUri = next.hasNewInit ? window.names.init?.(next.run) : undefined;
     return {
-      partUnits: (grid.partFrames * grid.run.timescale) / grid.run.fps,
+      partUnits: grid.partUnits,
       timescale: grid.run.timescale,
       preloadHintUri: next.name,
       ...(mapUri === undefined ? {} : { preloadMapUri: mapUri }),
@@ -199,9 +201,6 @@ export class Track {
   }
 }
 
-function partsReach({ run, segmentFrames, partFrames }: TrackGrid): NonNullable<PlaylistReach["parts"]> {
-  return {
-    perSegment: Math.ceil(segmentFrames / partFrames),
-    aheadMax: partsAheadMax(framesToMs(partFrames, run.fps)),
-  };
+function partsReach({ run, partUnits, partsPerSegment }: TrackGrid): NonNullable<PlaylistReach["parts"]> {
+  return { perSegment: partsPerSegment, aheadMax: partsAheadMax(unitsToMs(partUnits, run.timescale)) };
 }

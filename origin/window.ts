@@ -24,6 +24,8 @@ export interface WindowOptions {
   readonly segmentSeconds: number;
   /** Whole segments that the playlist lists. */
   readonly listedMax: number;
+  /** More are listed where those are shorter than this in all. Default 0. */
+  readonly listedMsMin?: number;
   readonly bytesMax: number;
 }
 
@@ -262,11 +264,17 @@ export class SegmentWindow {
 
   /** Media stays as long again as the list is, and two segments more, after it has left the list (6.2.2). */
   #evict(): void {
-    const { listedMax, bytesMax } = this.#options;
-    const listed = this.#listedStored();
-    const complete = listed.filter((segment) => segment.isComplete).length;
-    if (complete > listedMax) this.#listedFrom += complete - listedMax;
-    while (this.#kept.length > 2 * listedMax + 2) this.#evictOldest();
+    const { listedMax, listedMsMin = 0, bytesMax } = this.#options;
+    const complete = this.#listedStored().filter((segment) => segment.isComplete);
+    let leftMs = complete.reduce((sum, segment) => sum + durationMs(segment), 0);
+    let left = complete.length;
+    for (const segment of complete) {
+      leftMs -= durationMs(segment);
+      if (left <= listedMax || leftMs < listedMsMin) break;
+      left--;
+      this.#listedFrom++;
+    }
+    while (this.#kept.length > 2 * Math.max(left, listedMax) + 2) this.#evictOldest();
     while (this.#byteCount > bytesMax && this.#kept.length > 2) {
       this.#evictOldest();
       this.evictedEarly++;
@@ -336,6 +344,10 @@ function openSegment(run: Run, number: number, startUnits: number): StoredSegmen
 /** Parts and segments with pictures of the origin's own are called so: another origin may have the source's. */
 function slateName(name: string): string {
   return name.replace(/\.\w+$/, "-s$&");
+}
+
+function durationMs({ durationUnits, run }: StoredSegment): number {
+  return unitsToMs(durationUnits, run.timescale);
 }
 
 /** True where no number is missing between the two, and no time within one run. */

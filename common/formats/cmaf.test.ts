@@ -64,9 +64,11 @@ describe("writeChunk()", () => {
     const [one, two, three] = frames(0, 3);
     if (one === undefined || two === undefined || three === undefined) throw new Error("three frames");
     const shown = [{ ...one, compositionUnits: 1000 }, { ...two, compositionUnits: 2000 }, three];
-    const trun = parseBuffer(writeChunk(shown, run.startFrame).buffer).fetch("trun");
+    const trun = parseBuffer(writeChunk(shown, run).buffer).fetch("trun");
     expect(trun).toMatchObject({ version: 0, flags: 0xe01 });
-    expect(trun?.samples?.map((sample) => sample.sample_composition_time_offset)).toEqual([1000, 2000, 0]);
+    expect(trun?.samples?.map((sample) => sample.sample_composition_time_offset)).toEqual([
+      33_333, 66_667, 0,
+    ]);
   });
 
   test("42: decode times go on beyond 32 bits", () => {

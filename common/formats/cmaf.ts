@@ -131,10 +131,12 @@ interface Fragment {
 }
 
 function writeMovieFragment({ frames, decodeTime, timescale, index }: Fragment): Uint8Array {
-  const durations = frames.map(({ decodeUnits, durationUnits }) => {
-    const end = unitsToMicroseconds(decodeUnits + durationUnits, timescale);
-    return end - unitsToMicroseconds(decodeUnits, timescale);
-  });
+  const durations = frames.map(({ decodeUnits, durationUnits }) =>
+    microsecondsBetween({ decodeUnits, timescale, units: durationUnits }),
+  );
+  const offsets = frames.map(({ decodeUnits, compositionUnits = 0 }) =>
+    microsecondsBetween({ decodeUnits, timescale, units: compositionUnits }),
+  );
   const [duration = 0] = durations;
   const { box } = BoxParser;
   const moof = new box.moof();
@@ -156,9 +158,9 @@ function writeMovieFragment({ frames, decodeTime, timescale, index }: Fragment):
     trun.flags |= TRUN_DURATION;
     trun.sample_duration = durations;
   }
-  if (frames.some(({ compositionUnits = 0 }) => compositionUnits !== 0)) {
+  if (offsets.some((offset) => offset !== 0)) {
     trun.flags |= TRUN_COMPOSITION;
-    trun.sample_composition_time_offset = frames.map(({ compositionUnits = 0 }) => compositionUnits);
+    trun.sample_composition_time_offset = offsets;
   }
   trun.sample_size = frames.map((frame) => frame.data.length);
   trun.sample_flags = frames.map((frame) => (frame.isKey ? SAMPLE_IS_KEY : SAMPLE_IS_NOT_KEY));
@@ -166,4 +168,14 @@ function writeMovieFragment({ frames, decodeTime, timescale, index }: Fragment):
   const bytes = writeBoxes(moof);
   new DataView(bytes.buffer).setInt32(trun.data_offset_position, bytes.length + MDAT_HEADER_BYTES);
   return bytes;
+}
+
+/** From a moment until `units` later, as the difference of the two in microseconds: so they add up. */
+function microsecondsBetween(span: {
+  readonly decodeUnits: number;
+  readonly units: number;
+  readonly timescale: number;
+}): number {
+  const { decodeUnits, units, timescale } = span;
+  return unitsToMicroseconds(decodeUnits + units, timescale) - unitsToMicroseconds(decodeUnits, timescale);
 }

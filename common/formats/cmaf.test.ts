@@ -65,7 +65,7 @@ describe("writeChunk()", () => {
     if (one === undefined || two === undefined || three === undefined) throw new Error("three frames");
     const shown = [{ ...one, compositionUnits: 1000 }, { ...two, compositionUnits: 2000 }, three];
     const trun = parseBuffer(writeChunk(shown, run).buffer).fetch("trun");
-    expect(trun).toMatchObject({ version: 0, flags: 0xe01 });
+    expect(trun).toMatchObject({ version: 0, flags: 0xf01 });
     expect(trun?.samples?.map((sample) => sample.sample_composition_time_offset)).toEqual([
       33_333, 66_667, 0,
     ]);

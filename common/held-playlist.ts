@@ -49,6 +49,11 @@ export class HeldPlaylist<Version extends PlaylistVersion, Ended = never> {
     return this.#newest;
   }
 
+  /** Requests that wait for a later version. */
+  get waiting(): number {
+    return this.#held.count;
+  }
+
   /**
    * Takes `version` as the newest and wakes those who waited for it. Where it reaches less far than the one before, those
    * who wait for what is now too far ahead are told that it will not come; the others go on waiting.

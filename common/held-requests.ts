@@ -74,6 +74,7 @@ export class HeldRequests<Ended = never> {
   /** By position; within one, in the order of arrival. */
   readonly #waiting = new Map<number, Set<Waiter<HeldOutcome | Ended>>>();
   readonly #woken: Woken<HeldOutcome | Ended>[] = [];
+  #count = 0;
   #published = Number.NEGATIVE_INFINITY;
   #cancelSweep: (() => void) | undefined;
   #sweepDueMs = Number.POSITIVE_INFINITY;
@@ -81,6 +82,11 @@ export class HeldRequests<Ended = never> {
   constructor({ clock, budget }: HeldRequestsOptions) {
     this.#clock = clock;
     this.#budget = budget;
+  }
+
+  /** Requests that wait here. */
+  get count(): number {
+    return this.#count;
   }
 
   /** Waits until `position` is published, for `holdMsMax` at the longest, and resolves with what `answer` makes of it. */
@@ -105,6 +111,7 @@ export class HeldRequests<Ended = never> {
     if (bucket === undefined) this.#waiting.set(position, (bucket = new Set()));
     bucket.add(waiter);
     this.#budget.count++;
+    this.#count++;
     const home = bucket;
     signal.addEventListener("abort", () => this.#leave(position, home, waiter));
     this.#sweepAt(waiter.dueMs);
@@ -156,6 +163,7 @@ export class HeldRequests<Ended = never> {
   ): void {
     if (!bucket.delete(waiter)) return;
     this.#budget.count--;
+    this.#count--;
     if (bucket.size === 0 && this.#waiting.get(position) === bucket) this.#waiting.delete(position);
     waiter.end("gone");
   }
@@ -170,6 +178,7 @@ export class HeldRequests<Ended = never> {
 
   #wake(waiters: readonly Waiter<HeldOutcome | Ended>[], outcome: HeldOutcome | Ended): void {
     this.#budget.count -= waiters.length;
+    this.#count -= waiters.length;
     this.#woken.push({ waiters, outcome, sinceMs: this.#clock.monotonicMs(), next: 0 });
     // Not at once: whoever publishes goes on with the playlists beside this one first.
     if (this.#woken.length === 1) queueMicrotask(() => this.#wakeSlice());

@@ -74,3 +74,6 @@ export const edgeOptions = {
 
 /** An edge's configuration as read. */
 export type EdgeConfig = ConfigOf<typeof commonOptions & typeof edgeOptions>;
+
+/** Playlist reloads held at once, all playlists together; past it 503 with Retry-After. */
+export const HELD_REQUESTS_MAX = 20_000;

@@ -78,7 +78,9 @@ export class LiveCache {
     if (now !== undefined) return this.#sendTail(request, now);
     // HEAD gets the headers of what there is and is never held.
     const held = request.method === "HEAD" ? undefined : directives;
-    return playlists.ask(path, held, request.signal).then((answer) => this.#sendTail(request, answer));
+    const answer = (tail: TailAnswer): Response => this.#sendTail(request, tail);
+    const waiting = held === undefined ? undefined : playlists.hold(path, held, { client: request, answer });
+    return waiting ?? playlists.ask(path, held, request.signal).then(answer);
   }
 
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used. */
@@ -147,6 +149,7 @@ export class LiveCache {
 
   #sendTail(request: Request, { status, stored, cacheControl, result }: TailAnswer): Response {
     const { counters, clock } = this.#options;
+    if (status >= 400 && request.signal.aborted) return unheard();
     if (stored === undefined) {
       return answerStatus({
         status,
@@ -158,6 +161,11 @@ export class LiveCache {
     }
     return answerFrom({ request, stored, result, counters, cacheControl, nowMs: clock.monotonicMs() });
   }
+}
+
+/** For nobody: the client has left, so it is not counted either. */
+function unheard(): Response {
+  return new Response(null, { status: 503 });
 }
 
 /** The name in a `Host` header, without its port; `undefined` for what cannot be one. */

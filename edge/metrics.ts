@@ -1,10 +1,11 @@
 /** All series of an edge. Nothing is counted here: each is read where it is kept, at scrape time. */
 import type { Registry } from "prom-client";
+import { declareHeldMetrics } from "#common/held-metrics.ts";
+import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { Fills } from "./fill.ts";
 import type { LeaseClient } from "./lease.ts";
-import type { Playlists } from "./playlists.ts";
 import type { RelayCounters } from "./relay.ts";
 import type { Store } from "./store.ts";
 import type { Streams } from "./streams.ts";
@@ -18,7 +19,7 @@ export interface MetricSources {
   readonly upstream: Upstream;
   readonly store: Store;
   readonly fills: Fills;
-  readonly playlists: Playlists;
+  readonly budget: HeldBudget;
   readonly viewers: Viewers;
   readonly streams: Streams;
   readonly relayCounters: RelayCounters;
@@ -51,6 +52,7 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
     label: "kind",
     read: () => viewers.byKind,
   });
+  declareHeldMetrics(registry, { node: "edge", budget: sources.budget });
   for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
   for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
   return registry;
@@ -102,7 +104,7 @@ function counterSeries({ counters, upstream, store, relayCounters }: MetricSourc
 }
 
 function gaugeSeries(sources: MetricSources): readonly Series[] {
-  const { store, fills, playlists, upstream, streams, leases, egress, readiness } = sources;
+  const { store, fills, upstream, streams, leases, egress, readiness } = sources;
   return [
     {
       name: "spillway_edge_egress_bits_per_second",
@@ -120,11 +122,6 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       name: "spillway_edge_in_flight_bytes",
       help: "Bytes received of answers that are not complete.",
       read: () => upstream.inFlightBytes,
-    },
-    {
-      name: "spillway_edge_held_requests",
-      help: "Playlist requests that wait for the next version.",
-      read: () => playlists.waiting,
     },
     { name: "spillway_edge_relayed_paths", help: "Endless streams relayed now.", read: () => streams.paths },
     {

@@ -3,9 +3,10 @@
  * playlist tails, relays, counts. `main.ts` puts a server in front of them, tests put what they like.
  */
 import type { Clock } from "#common/clock.ts";
+import { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { MEBIBYTE } from "#common/units.ts";
-import type { EdgeConfig } from "./config.ts";
+import { type EdgeConfig, HELD_REQUESTS_MAX } from "./config.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { Fills } from "./fill.ts";
 import { LiveCache } from "./live.ts";
@@ -26,6 +27,8 @@ export interface EdgeParts {
   readonly upstream: Upstream;
   readonly store: Store;
   readonly fills: Fills;
+  /** Of all playlists together. */
+  readonly budget: HeldBudget;
   readonly playlists: Playlists;
   readonly viewers: Viewers;
   readonly live: LiveCache;
@@ -47,7 +50,8 @@ export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts
   const upstream = new Upstream({ urls: config.upstream, clock, log, inFlightBytesMax });
   const store = new Store(bytesMax - inFlightBytesMax);
   const fills = new Fills({ upstream, store, clock });
-  const playlists = new Playlists({ upstream, clock, onHint: (path) => fills.prefetch(path) });
+  const budget = new HeldBudget(HELD_REQUESTS_MAX);
+  const playlists = new Playlists({ upstream, clock, budget, onHint: (path) => fills.prefetch(path) });
   const viewers = new Viewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,
@@ -56,6 +60,7 @@ export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts
     upstream,
     store,
     fills,
+    budget,
     playlists,
     viewers,
     live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),

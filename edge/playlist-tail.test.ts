@@ -1,5 +1,6 @@
 /** Media playlists against a live origin: one held request for all, Age, refusals, failures. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { HELD_REQUESTS_MAX } from "./config.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 
 const PATH = "/live/canvas/720p/index.m3u8";
@@ -36,7 +37,7 @@ describe("a media playlist", () => {
     const made = setup();
     await ask(made, "");
     const held = Array.from({ length: count }, () => ask(made, "?_HLS_msn=102&_HLS_part=5"));
-    await until(() => made.edge.playlists.waiting === count);
+    await until(() => made.edge.budget.count === count);
     made.live.publish();
     const texts = await Promise.all(held.map(async (response) => (await response).text()));
     expect(new Set(texts)).toEqual(new Set([made.live.text()]));
@@ -94,11 +95,11 @@ describe("a media playlist", () => {
       "?token=x&_HLS_msn=102&_HLS_part=9&_HLS_skip=YES",
     ];
     const held = queries.map((query) => ask(made, query));
-    await until(() => made.edge.playlists.waiting === 3);
+    await until(() => made.edge.budget.count === 3);
     made.live.publish();
     await Promise.all(held);
     const beyond = [ask(made, "?_HLS_msn=102&_HLS_part=10"), ask(made, "?_HLS_msn=103&_HLS_part=0")];
-    await until(() => made.edge.playlists.waiting === 2);
+    await until(() => made.edge.budget.count === 2);
     made.live.publish();
     await Promise.all(beyond);
     expect(made.origin.count("index.m3u8")).toBe(3);
@@ -162,7 +163,7 @@ describe("a media playlist", () => {
     const made = setup();
     await ask(made, "");
     const held = Array.from({ length: 5 }, () => ask(made, "?_HLS_msn=102&_HLS_part=5"));
-    await until(() => made.edge.playlists.waiting === 5);
+    await until(() => made.edge.budget.count === 5);
     made.live.stall();
     const statuses = await Promise.all(held.map(async (response) => (await response).status));
     expect(statuses).toEqual([503, 503, 503, 503, 503]);
@@ -204,16 +205,34 @@ describe("a media playlist", () => {
     expect(new TextDecoder().decode(Bun.gunzipSync(bytes))).toBe(made.live.text());
   });
 
-  test("frees a waiter whose viewer left", async () => {
+  test("38: shares one bound with all others; past it 503 with Retry-After, until somebody is answered", async () => {
+    const made = setup();
+    const other = `${made.edge.url}${PATH.replace("720p", "360p")}`;
+    await Promise.all([ask(made, ""), fetch(other)]);
+    made.edge.budget.count += HELD_REQUESTS_MAX - 1;
+    const held = ask(made, "?_HLS_msn=102&_HLS_part=5");
+    await until(() => made.edge.budget.count === HELD_REQUESTS_MAX);
+    const refused = await fetch(`${other}?_HLS_msn=102&_HLS_part=5`);
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(made.edge.budget.refused).toBe(1);
+    made.live.publish();
+    expect((await held).status).toBe(200);
+    const next = fetch(`${other}?_HLS_msn=102&_HLS_part=6`);
+    await until(() => made.edge.budget.count === HELD_REQUESTS_MAX);
+    made.live.publish();
+    expect((await next).status).toBe(200);
+  });
+
+  test("38: frees a waiter whose viewer left", async () => {
     const made = setup();
     await ask(made, "");
     const abort = new AbortController();
     const left = fetch(`${made.edge.url}${PATH}?_HLS_msn=102&_HLS_part=5`, { signal: abort.signal });
     const stays = ask(made, "?_HLS_msn=102&_HLS_part=5");
-    await until(() => made.edge.playlists.waiting === 2);
+    await until(() => made.edge.budget.count === 2);
     abort.abort();
     await left.catch(() => "aborted");
-    await until(() => made.edge.playlists.waiting === 1);
+    await until(() => made.edge.budget.count === 1);
     made.live.publish();
     expect((await stays).status).toBe(200);
     expect(made.origin.count("_HLS_msn")).toBe(1);

@@ -6,7 +6,7 @@
 import type { Clock } from "#common/clock.ts";
 import type { Directives } from "#common/delivery-directives.ts";
 import { HeldPlaylist, HOLD_TARGET_DURATIONS, type PlaylistVersion } from "#common/held-playlist.ts";
-import { HeldBudget } from "#common/held-requests.ts";
+import type { HeldBudget, HeldOutcome, HoldOptions } from "#common/held-requests.ts";
 import { standingOf, wantedPosition } from "#common/playlist-reach.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 import { fetchWithRetry } from "./fill.ts";
@@ -16,8 +16,6 @@ import type { RequestResult } from "./counters.ts";
 import { readTarget } from "./targets.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
 
-/** Viewers waiting on one playlist. Past it, 503. */
-const WAITERS_MAX = 20_000;
 /** Lifetimes in target durations: B.1. */
 const BLOCKING_FRESH_TARGETS = 6;
 const STALE_TARGETS = 1.5;
@@ -39,6 +37,9 @@ export interface TailAnswer {
   readonly result: RequestResult;
 }
 
+/** Who asks, and may have to wait. */
+export type TailAsker<Answer> = Omit<HoldOptions<TailAnswer, Answer>, "holdMsMax">;
+
 interface Version extends PlaylistVersion {
   readonly stored: Stored;
   readonly facts: PlaylistFacts;
@@ -48,6 +49,8 @@ export interface TailOptions {
   readonly path: string;
   readonly upstream: Upstream;
   readonly clock: Clock;
+  /** Bounds those who wait, of all playlists together. */
+  readonly budget: HeldBudget;
   /** Called with the path of the part that comes next, while somebody watches. */
   readonly onHint: (path: string) => void;
 }
@@ -55,7 +58,6 @@ export interface TailOptions {
 /** The live end of one playlist. */
 export class PlaylistTail {
   readonly #options: TailOptions;
-  readonly #budget = new HeldBudget(WAITERS_MAX);
   /** Those who wait are told of a failure by the answer that they get. */
   readonly #playlist: HeldPlaylist<Version, TailAnswer>;
   #plainFill: Promise<TailAnswer | undefined> | undefined;
@@ -69,13 +71,9 @@ export class PlaylistTail {
     this.#options = options;
     this.#playlist = new HeldPlaylist({
       clock: options.clock,
-      budget: this.#budget,
+      budget: options.budget,
       targetDurationMs: () => this.#newest?.facts.targetDurationMs ?? 0,
     });
-  }
-
-  get waiting(): number {
-    return this.#budget.count;
   }
 
   /** How long the next version takes: a part, or a segment where there are none. `undefined` before the first. */
@@ -97,6 +95,17 @@ export class PlaylistTail {
     return isFresh ? this.#answer(version, { directives: undefined, result: "hit" }) : undefined;
   }
 
+  /**
+   * Holds a request that a later version answers, and resolves with what `answer` makes of it in its turn; `undefined`
+   * where more than a wait is needed: then {@link ask}.
+   */
+  hold<Answer>(directives: Directives, asker: TailAsker<Answer>): Promise<Answer> | undefined {
+    const version = this.#usable();
+    if (version?.facts.canBlock !== true || this.#recentFailure() !== undefined) return undefined;
+    const isAhead = standingOf(version.reach, directives) === "ahead";
+    return isAhead ? this.#wait(directives, asker) : undefined;
+  }
+
   /** Answers as soon as can be. Never rejects. */
   async ask(directives: Directives | undefined, signal: AbortSignal): Promise<TailAnswer> {
     const now = this.answerNow(directives);
@@ -113,7 +122,10 @@ export class PlaylistTail {
     if (isFar && !this.#isHolding) version = await this.#lookAgain(version);
     const standing = standingOf(version.reach, directives);
     if (standing === "listed") return this.#answer(version, { directives, result: "collapsed" });
-    return standing === "far" ? refused(400) : this.#wait(directives, signal);
+    if (standing === "far") return refused(400);
+    return (
+      this.#recentFailure() ?? this.#wait(directives, { client: { signal }, answer: (answer) => answer })
+    );
   }
 
   /** Fetches the playlist as it is now, once for all who ask meanwhile; a little staleness beats an error. */
@@ -145,30 +157,32 @@ export class PlaylistTail {
     return this.#newest ?? version;
   }
 
-  async #wait(directives: Directives, signal: AbortSignal): Promise<TailAnswer> {
-    const recent = this.#recentFailure();
-    if (recent !== undefined) return recent;
+  #wait<Answer>(directives: Directives, { client, answer }: TailAsker<Answer>): Promise<Answer> {
     const result = this.#isHolding ? "collapsed" : "miss";
     const held = this.#playlist.hold(wantedPosition(directives), {
-      client: { signal },
-      answer: (outcome) => outcome,
+      client,
+      answer: (outcome) => answer(this.#answerWaiter(outcome, { directives, result })),
     });
     if (!this.#isHolding) void this.#hold();
-    const outcome = await held;
-    // Nobody is there to be answered, nor to be counted.
-    if (signal.aborted) return new Promise(() => undefined);
+    return held;
+  }
+
+  #answerWaiter(
+    outcome: HeldOutcome | TailAnswer,
+    kind: { readonly directives: Directives; readonly result: TailAnswer["result"] },
+  ): TailAnswer {
     if (typeof outcome === "object") return outcome;
     if (outcome === "full") return refused(503);
     const version = this.#newest;
-    const isListed = version !== undefined && standingOf(version.reach, directives) === "listed";
-    return isListed ? this.#answer(version, { directives, result }) : errorAnswer(503);
+    const isListed = version !== undefined && standingOf(version.reach, kind.directives) === "listed";
+    return isListed ? this.#answer(version, kind) : errorAnswer(503);
   }
 
   /** Brings version after version while somebody waits. Ends all waiters on failure; never rejects. */
   async #hold(): Promise<void> {
     this.#isHolding = true;
     try {
-      while (this.waiting > 0 && this.#newest !== undefined) {
+      while (this.#playlist.waiting > 0 && this.#newest !== undefined) {
         const before = this.#versions;
         const { facts } = this.#newest;
         const fetching = this.#fetch(`?${nextQuery(facts)}`);

@@ -7,7 +7,7 @@
 import { LRUCache } from "lru-cache";
 import type { Directives } from "#common/delivery-directives.ts";
 import { FAILURE_MS } from "./stored.ts";
-import { PlaylistTail, type TailAnswer, type TailOptions } from "./playlist-tail.ts";
+import { PlaylistTail, type TailAnswer, type TailAsker, type TailOptions } from "./playlist-tail.ts";
 
 /** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;
@@ -32,13 +32,6 @@ export class Playlists {
     this.#options = options;
   }
 
-  /** Playlist requests that wait for a version to come. */
-  get waiting(): number {
-    let sum = 0;
-    for (const tail of this.#tails.values()) sum += tail.waiting;
-    return sum;
-  }
-
   /** How long one request keeps a viewer of the playlist busy: until the version after the one asked for. */
   busyMs(path: string, directives: Directives | undefined): number {
     if (directives === undefined) return PLAIN_BUSY_MS;
@@ -48,6 +41,14 @@ export class Playlists {
   /** Answers at once from memory, or returns `undefined`: then {@link ask}. */
   answerNow(path: string, directives: Directives | undefined): TailAnswer | undefined {
     return this.#tails.get(path)?.answerNow(directives) ?? this.#missing.get(path);
+  }
+
+  /**
+   * Holds a request that only has to wait, and resolves with what `answer` makes of it in its turn; `undefined` where
+   * more is needed: then {@link ask}.
+   */
+  hold<Answer>(path: string, directives: Directives, asker: TailAsker<Answer>): Promise<Answer> | undefined {
+    return this.#tails.get(path)?.hold(directives, asker);
   }
 
   /** Answers as soon as the playlist contains what is asked. Never rejects. */

@@ -1,11 +1,11 @@
 /** All series of an origin. Everything is counted elsewhere and read when Prometheus scrapes. */
 import type { Registry } from "prom-client";
+import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, declareOn, observedCounter } from "#common/metrics.ts";
 import type { Continuity } from "./continuity.ts";
 import type { EdgeRegistry } from "./edges.ts";
 import type { EventFeed } from "./events.ts";
-import { declareHeldMetrics } from "./held-metrics.ts";
 import type { RefusalCounts } from "./http.ts";
 import type { LeaseDesk } from "./lease.ts";
 import type { RequestCounts } from "./live-answers.ts";
@@ -32,7 +32,7 @@ export function createOriginMetrics(parts: OriginParts): Registry {
   const registry = createRegistry();
   declareSourceMetrics(registry, parts);
   declareWindow(registry, parts);
-  declareHeldMetrics(registry, parts.budget);
+  declareHeldMetrics(registry, { node: "origin", budget: parts.budget });
   declareClients(registry, parts);
   return registry;
 }

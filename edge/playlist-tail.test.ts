@@ -45,6 +45,17 @@ describe("a media playlist", () => {
     expect(made.origin.count("index.m3u8")).toBe(2);
   });
 
+  test("begins with the newest version, though nobody waits and one was fetched less than a second ago", async () => {
+    const made = setup();
+    await ask(made, "");
+    const fetchedMs = performance.now();
+    made.live.publish();
+    while ((await (await ask(made, "")).text()) !== made.live.text()) await Bun.sleep(10);
+    // A part lasts 0.2 s, the lifetime of a plain answer is 1 s.
+    expect(performance.now() - fetchedMs).toBeLessThan(900);
+    expect(made.origin.count("index.m3u8")).toBe(2);
+  });
+
   test("has its hinted part on the way before viewers ask, once", async () => {
     const made = setup();
     const gate = Promise.withResolvers<void>();

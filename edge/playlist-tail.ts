@@ -91,7 +91,7 @@ export class PlaylistTail {
       const isListed = standingOf(version.reach, directives) === "listed";
       return isListed ? this.#answer(version, { directives, result: "hit" }) : undefined;
     }
-    const isFresh = ageMsOf(stored, this.#nowMs()) < plainFreshMs(facts);
+    const isFresh = ageMsOf(stored, this.#nowMs()) < this.#newestMs(facts);
     return isFresh ? this.#answer(version, { directives: undefined, result: "hit" }) : undefined;
   }
 
@@ -251,6 +251,16 @@ export class PlaylistTail {
       this.#versions++;
     }
     this.#playlist.publish(version);
+  }
+
+  /**
+   * How long a version is taken for the newest, milliseconds. While nobody waits for the next one, that comes by itself
+   * only for those who ask plainly: to begin with a list of a second ago is to be a second late for good.
+   */
+  #newestMs(facts: PlaylistFacts): number {
+    return this.#isHolding
+      ? plainFreshMs(facts)
+      : Math.min(plainFreshMs(facts), facts.partTargetMs ?? Infinity);
   }
 
   get #newest(): Version | undefined {

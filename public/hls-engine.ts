@@ -5,12 +5,12 @@
 // RFC 8216bis (HLS)
 import { ErrorTypes, Events, Hls } from "hls.js/light";
 import type { HlsConfig, LoadPolicy, RetryConfig } from "hls.js";
+import type { Clock } from "#common/clock.ts";
+import { Chaser } from "./chaser.ts";
 import type { CreateEngine, Engine, EngineEvents, EngineFailure } from "./engine.ts";
 
 /** Kept behind the playhead, in seconds: a jump back is never asked for. */
 const BACK_BUFFER_SECONDS = 6;
-/** Faster than this, people see it on a moving picture. */
-const CATCH_UP_RATE_MAX = 1.05;
 /** A first guess in bits per second that begins with the full size instead of the smallest rendition. */
 const BANDWIDTH_GUESS = 10_000_000;
 /** With 0.25 to 2 s in between these tries bridge a restart of origin or edge without losing the decoder. */
@@ -21,19 +21,29 @@ export function isHlsEngineSupported(): boolean {
   return Hls.isSupported();
 }
 
-export function createHlsEngine(video: HTMLVideoElement): CreateEngine {
-  return (events) => new HlsEngine(video, events);
+export interface HlsEngineOptions {
+  readonly video: HTMLVideoElement;
+  readonly clock: Clock;
+  /** True while the tab is not shown. */
+  readonly isHidden: () => boolean;
+}
+
+export function createHlsEngine(options: HlsEngineOptions): CreateEngine {
+  return (events) => new HlsEngine(options, events);
 }
 
 class HlsEngine implements Engine {
   readonly #hls: Hls;
   readonly #video: HTMLVideoElement;
+  readonly #chaser: Chaser;
   /** Of the playlist that came last: its level and its first media sequence number. */
   #level = -1;
   #sequence = 0;
 
-  constructor(video: HTMLVideoElement, events: EngineEvents) {
+  constructor(options: HlsEngineOptions, events: EngineEvents) {
+    const { video } = options;
     this.#video = video;
+    this.#chaser = new Chaser(options);
     const hls = new Hls(hlsConfig());
     this.#hls = hls;
     hls.on(Events.MANIFEST_LOADED, () => events.onAnswer("multivariant"));
@@ -73,6 +83,7 @@ class HlsEngine implements Engine {
   }
 
   close(): void {
+    this.#chaser.close();
     this.#hls.destroy();
   }
 
@@ -93,15 +104,16 @@ function kindOf(type: ErrorTypes): EngineFailure["kind"] {
   return type === ErrorTypes.MEDIA_ERROR ? "media" : "other";
 }
 
-/** The target is left to the playlist: hls.js plays at its PART-HOLD-BACK as long as no liveSync option is given. */
+/** hls.js starts at the playlist's PART-HOLD-BACK as long as no liveSync option is given; then the chaser takes over. */
 function hlsConfig(): Partial<HlsConfig> {
   return {
     lowLatencyMode: true,
     // A worker would be a script from a blob, which the page's policy forbids; fMP4 needs no transmuxing anyway.
     enableWorker: false,
     backBufferLength: BACK_BUFFER_SECONDS,
-    maxLiveSyncPlaybackRate: CATCH_UP_RATE_MAX,
-    // A stall leaves playback that much later by itself; hls.js would move its target as well, and never back.
+    // The rate is the chaser's.
+    maxLiveSyncPlaybackRate: 1,
+    // What a stall means for the distance is the chaser's as well; hls.js would never come back.
     liveSyncOnStallIncrease: 0,
     liveDurationInfinity: true,
     testBandwidth: false,

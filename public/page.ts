@@ -36,7 +36,7 @@ function main(): void {
     createEngine: chooseEngine(stage.video),
     clock: systemClock,
     random,
-    isHidden: () => document.hidden,
+    isHidden,
     onStatus: (status) => showStatus(elements, status),
   });
   const onFigures = (figures: StreamFigures): void => {
@@ -94,13 +94,18 @@ function main(): void {
   });
 }
 
+function isHidden(): boolean {
+  return document.hidden;
+}
+
 function connect(url: string): EventSource {
   return new EventSource(url);
 }
 
 function chooseEngine(video: HTMLVideoElement): CreateEngine {
   // hls.js first: a browser's own player, where there is one beside Media Source Extensions, knows no low latency.
-  if (isHlsEngineSupported() || !isNativeEngineSupported(video)) return createHlsEngine(video);
+  if (isHlsEngineSupported() || !isNativeEngineSupported(video))
+    return createHlsEngine({ video, clock: systemClock, isHidden });
   return createNativeEngine(video);
 }
 

@@ -2,10 +2,11 @@
  * Opens the HTTP side of a node: with a certificate HTTPS, which serves HTTP/2 and HTTP/1.1 on one port, else HTTP/1.1;
  * the same limits for all; errors that name the option to change.
  */
-// RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two)
+// RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two), RFC 9112 3.2 (Host)
 import type { Server, WebSocketHandler } from "bun";
 import type { Clock } from "#common/clock.ts";
 import { errorCode, StartError } from "#common/errors.ts";
+import { CORS_HEADERS } from "#common/node-http.ts";
 import type { Tls } from "#common/tls.ts";
 
 /** Longest silence on a connection, in seconds; longer than any held playlist (3 target durations). 255 is Bun's limit. */
@@ -80,11 +81,24 @@ function serve<Data>(options: HttpServerOptions<Data>): Server<Data> {
     idleTimeout: IDLE_TIMEOUT_SECONDS,
     maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
     development: false,
-    fetch,
+    fetch: (request, server) => (hasOneHost(request) ? fetch(request, server) : ambiguousHost()),
     error,
     websocket,
     // Without a certificate nobody asks for HTTP/2: browsers speak it over TLS only.
     ...(tls !== undefined && { tls, http2: true }),
+  });
+}
+
+/** Bun joins several fields of one name by commas, which no host has. */
+function hasOneHost(request: Request): boolean {
+  return request.headers.get("host")?.includes(",") !== true;
+}
+
+/** RFC 9112 3.2: whoever is between may have taken another of them for the host. */
+function ambiguousHost(): Response {
+  return new Response("One Host is expected\n", {
+    status: 400,
+    headers: { ...CORS_HEADERS, date: new Date().toUTCString(), "cache-control": "no-store" },
   });
 }
 

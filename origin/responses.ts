@@ -5,6 +5,9 @@ import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts"
 import { CORS_HEADERS } from "#common/node-http.ts";
 import type { RenderedText, Representation } from "./rendered-text.ts";
 
+/** Bodies that have been asked for over TLS. */
+const sharedBodies = new WeakMap<Uint8Array, Blob>();
+
 /** Names of media carry the run: none is ever used for other bytes. */
 const MEDIA_CACHE_CONTROL = "public, max-age=3600, immutable";
 
@@ -24,7 +27,22 @@ export function playlistResponse(request: Request, text: RenderedText, caching: 
     const headers = { ...CORS_HEADERS, vary, "cache-control": cacheControl, etag };
     return new Response(null, { status: 304, headers });
   }
-  return new Response(bytes, { headers: headersOf(representation, caching, isGzip) });
+  return new Response(bodyFor(request, bytes), { headers: headersOf(representation, caching, isGzip) });
+}
+
+/**
+ * The body of one answer. Over HTTP/2, Bun copies bytes for every stream whose client takes none yet, so that one
+ * connection could make it keep 256 copies of a segment; a Blob's bytes it shares. Over HTTP/1.1 it shares both.
+ */
+function bodyFor(
+  request: Request,
+  bytes: Uint8Array<ArrayBuffer>,
+  { start, end } = { start: 0, end: bytes.length },
+): Uint8Array<ArrayBuffer> | Blob {
+  if (!request.url.startsWith("https:")) return bytes.subarray(start, end);
+  let body = sharedBodies.get(bytes);
+  if (body === undefined) sharedBodies.set(bytes, (body = new Blob([bytes])));
+  return body.slice(start, end);
 }
 
 function headersOf(
@@ -65,13 +83,12 @@ export function mediaResponse(request: Request, name: string, bytes: Uint8Array<
       headers: { ...common, "content-range": `bytes */${bytes.length}` },
     });
   }
-  const body = range === undefined ? bytes : bytes.subarray(range.start, range.end);
-  return new Response(body, {
+  return new Response(bodyFor(request, bytes, range), {
     status: range === undefined ? 200 : 206,
     headers: {
       ...common,
       "content-type": name.endsWith(".ts") ? "video/mp2t" : "video/mp4",
-      "content-length": String(body.length),
+      "content-length": String((range?.end ?? bytes.length) - (range?.start ?? 0)),
       ...(range && { "content-range": `bytes ${range.start}-${range.end - 1}/${bytes.length}` }),
     },
   });

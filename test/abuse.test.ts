@@ -4,7 +4,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
-import { getText, isOk, metric, paint, Spillway, waitFor } from "./harness.ts";
+import { getText, isOk, metric, paint, rawAnswer, Spillway, statusOf, waitFor } from "./harness.ts";
 
 const LONG_LINE_BYTES = 64 * 1024 * 1024;
 /** What the server may grow by while it is fed {@link LONG_LINE_BYTES} without a line end, in kibibytes. */
@@ -127,6 +127,22 @@ test("requests that no viewer makes get a status, and the edge serves on", async
   expect((await fetch(`${spillway.edge()}/live/canvas/index.m3u8`, { method: "DELETE" })).status).toBe(405);
   expect(await isOk(`${spillway.edge()}/live/canvas/180p/index.m3u8`)).toBe(true);
   expect(await isOk(`${spillway.edge()}/readyz`)).toBe(true);
+});
+
+test("requests that are no HTTP, or far too long, are refused by every node alike", async () => {
+  await using spillway = new Spillway([], 1);
+  await spillway.ready();
+  const { server, origin, edges } = spillway.ports;
+  const requests = [
+    `GET /healthz?${"a".repeat(1024 * 1024)} HTTP/1.1\r\nHost: a\r\n\r\n`,
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+  ];
+  for (const port of [server, origin, ...edges]) {
+    const answers = await Promise.all(requests.map((request) => rawAnswer(port, request)));
+    expect(answers.map(statusOf)).toEqual([431, 400, 400]);
+    expect(await isOk(`http://127.0.0.1:${port}/readyz`)).toBe(true);
+  }
 });
 
 /** A viewer of `stream.ts` that reads as fast as it comes and checks every packet. */

@@ -231,6 +231,42 @@ export async function paint(port: number, text: string): Promise<string> {
   return done.promise;
 }
 
+/** What an HTTP port answers to text that no client here would send, until it closes or `isEnough`. */
+export async function rawAnswer(
+  port: number,
+  request: string,
+  isEnough: (answer: string) => boolean = () => false,
+): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let answer = "";
+  let rest = Buffer.from(request, "latin1");
+  const send = (socket: Bun.Socket): void => {
+    rest = rest.subarray(Math.max(0, socket.write(rest)));
+  };
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      open: send,
+      drain: send,
+      data(_, bytes) {
+        answer += bytes.toString("latin1");
+        if (isEnough(answer)) resolve();
+      },
+      close: () => resolve(),
+      error: () => resolve(),
+    },
+  });
+  await promise;
+  socket.terminate();
+  return answer;
+}
+
+/** Status of a {@link rawAnswer}; 0 where the connection was closed without one. */
+export function statusOf(answer: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? 0);
+}
+
 /** Commands that fill the rectangle from 0,0 with one colour. */
 export function block(width: number, height: number, colour: string): string {
   let text = "";

@@ -107,15 +107,7 @@ class Feed {
       port: 0,
       hostname: "127.0.0.1",
       idleTimeout: 0,
-      fetch: () =>
-        new Response(
-          new ReadableStream<Uint8Array>({
-            start: (controller) => {
-              controller.enqueue(joinBytes([encodeFeedHeader(run), encodeFeedFigures(FIGURES)]));
-              this.#readers.add(controller);
-            },
-          }),
-        ),
+      fetch: () => new Response(this.#open()),
     });
   }
 
@@ -139,6 +131,19 @@ class Feed {
 
   async close(): Promise<void> {
     await this.#server.stop(true);
+  }
+
+  /** The body for one more reader. */
+  #open(): ReadableStream<Uint8Array> {
+    let reader: ReadableStreamDefaultController<Uint8Array>;
+    return new ReadableStream({
+      start: (controller) => {
+        reader = controller;
+        reader.enqueue(joinBytes([encodeFeedHeader(this.#run), encodeFeedFigures(FIGURES)]));
+        this.#readers.add(reader);
+      },
+      cancel: () => void this.#readers.delete(reader),
+    });
   }
 }
 

@@ -47,7 +47,13 @@ export class LiveStream implements SourceHandlers {
   readonly #multivariants = new Multivariants(() => this.#inOrder());
   /** Of renditions that are no more. */
   readonly #past = { evictedEarly: 0, restarts: 0 };
-  readonly relayTotals: RelayTotals = { viewers: 0, sentBytes: 0, skips: 0, droppedViewers: 0 };
+  readonly relayTotals: RelayTotals = {
+    viewers: 0,
+    sentBytes: 0,
+    queuedBytes: 0,
+    skips: 0,
+    droppedViewers: 0,
+  };
   /** Totals for metrics: frames of all renditions, without repeated ones. */
   frames = 0;
   runs = 0;

@@ -74,6 +74,11 @@ function declareClients(registry: Registry, parts: OriginParts): void {
     "Sent to viewers of the endless MPEG-TS.",
     () => stream.relayTotals.sentBytes,
   );
+  gauge(
+    "spillway_origin_ts_queued_bytes",
+    "Bytes that wait for slow viewers of the endless MPEG-TS, as they lie in memory.",
+    () => stream.relayTotals.queuedBytes,
+  );
   counter(
     "spillway_origin_ts_skips_total",
     "Times a slow viewer lost groups of pictures.",

@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
-import { TS_BLOCKED_MS_MAX, TS_QUEUE_BYTES_MAX } from "./config.ts";
+import { TS_BLOCKED_MS_MAX, TS_GROUP_BYTES_MAX, TS_QUEUE_BYTES_MIN } from "./config.ts";
 import { type RelayTotals, TsRelay, type ViewerPlace, type ViewerSink } from "./relay.ts";
 
 const run = testsrcRun();
@@ -55,15 +56,15 @@ class Client implements ViewerSink {
   }
 }
 
-function open(): {
+function open(options: { readonly queuesBytesMax?: number } = {}): {
   clock: FakeClock;
   totals: RelayTotals;
   relay: TsRelay;
   play: (from: number, to: number, padding?: number) => void;
 } {
   const clock = new FakeClock();
-  const totals: RelayTotals = { viewers: 0, sentBytes: 0, skips: 0, droppedViewers: 0 };
-  const relay = new TsRelay({ clock, totals });
+  const totals: RelayTotals = { viewers: 0, sentBytes: 0, queuedBytes: 0, skips: 0, droppedViewers: 0 };
+  const relay = new TsRelay({ clock, totals, ...options });
   const muxer = createTsMuxer({ rendition: picture, fps: 30 });
   return {
     clock,
@@ -75,7 +76,7 @@ function open(): {
         // A NAL unit of filler (type 12) makes the frame as long as one of a busy canvas.
         const filler = new Uint8Array(padding).fill(0x0c);
         if (padding > 4) new DataView(filler.buffer).setUint32(0, padding - 4);
-        const whole = padding === 0 ? data : new Uint8Array([...data, ...filler]);
+        const whole = joinBytes([data, filler]);
         relay.push({ bytes: muxer.muxFrame({ index, isKey, data: whole }), isKey }, 30);
       }
       relay.flush();
@@ -112,7 +113,7 @@ describe("TsRelay", () => {
     const slow = new Client(relay, totals);
     const fast = new Client(relay, totals);
     slow.isSlow = true;
-    const padding = Math.ceil(TS_QUEUE_BYTES_MAX / 70);
+    const padding = Math.ceil(TS_QUEUE_BYTES_MIN / 70);
     play(0, 180, padding);
     expect(totals.skips).toBe(2);
     slow.recover();
@@ -123,6 +124,71 @@ describe("TsRelay", () => {
     expect(counts.accessUnits).toBeLessThan(240);
     expect(counts.discontinuities).toBeGreaterThanOrEqual(2);
     expect(fast.inspector.counts).toMatchObject({ accessUnits: 240, continuityErrors: 0 });
+  });
+
+  test("a slow viewer of a stream whose groups are longer than the least queue goes on with the next key frame", () => {
+    const { relay, play, totals } = open();
+    // Two groups of pictures of 1.2 times the queue: some 40 Mbit/s.
+    const padding = Math.ceil((1.2 * TS_QUEUE_BYTES_MIN) / 30);
+    play(0, 30, padding);
+    const slow = new Client(relay, totals, true);
+    play(30, 150, padding);
+    expect(totals.skips).toBeGreaterThan(0);
+    slow.recover();
+    play(150, 210, padding);
+    const { counts } = slow.inspector;
+    expect(counts).toMatchObject({ continuityErrors: 0, skippedBytes: 0 });
+    expect(counts.accessUnits % 30).toBe(0);
+    // The last two groups came whole after it had recovered.
+    expect(counts.accessUnits).toBeGreaterThanOrEqual(90);
+  });
+
+  test("what waits for many viewers lies in memory once", () => {
+    const { relay, play, totals } = open();
+    play(0, 30);
+    const clients = Array.from({ length: 100 }, () => new Client(relay, totals, true));
+    play(30, 60);
+    const waiting = totals.queuedBytes;
+    expect(waiting).toBeGreaterThan(0);
+    const more = new Client(relay, totals, true);
+    expect(totals.queuedBytes).toBe(waiting);
+    for (const client of [...clients, more]) client.place?.leave();
+    expect(totals).toMatchObject({ viewers: 0, queuedBytes: 0 });
+  });
+
+  test("past the bound of all queues together, who is behind loses what waits, and others nothing", () => {
+    const queuesBytesMax = TS_QUEUE_BYTES_MIN;
+    const { relay, play, totals } = open({ queuesBytesMax });
+    const padding = Math.ceil(TS_QUEUE_BYTES_MIN / 100);
+    play(0, 33, padding);
+    const fast = new Client(relay, totals);
+    const slow: Client[] = [];
+    for (let group = 0; group < 6; group++) {
+      // Each stays behind with a group of its own.
+      slow.push(new Client(relay, totals, true));
+      play(33 + 30 * group, 63 + 30 * group, padding);
+      expect(totals.queuedBytes).toBeLessThanOrEqual(queuesBytesMax);
+    }
+    expect(totals.skips).toBeGreaterThan(0);
+    expect(fast.inspector.counts).toMatchObject({
+      accessUnits: 183,
+      continuityErrors: 0,
+      discontinuities: 0,
+    });
+    for (const client of slow) client.recover();
+    expect(totals.queuedBytes).toBe(0);
+    play(213, 273);
+    expect(slow.map(({ inspector }) => inspector.counts.continuityErrors)).toEqual(slow.map(() => 0));
+  });
+
+  test("a group without an end is not kept for newcomers, who wait for the next key frame", () => {
+    const { relay, play, totals } = open();
+    const padding = Math.ceil(TS_GROUP_BYTES_MAX / 28);
+    play(0, 29, padding);
+    const client = new Client(relay, totals);
+    expect(client.bytes).toBe(0);
+    play(29, 31);
+    expect(client.inspector.counts.accessUnits).toBe(1);
   });
 
   test("a viewer that takes nothing is dropped", () => {

@@ -86,6 +86,30 @@ describe("answers", () => {
   });
 });
 
+test("bytes of bodies are counted by kind: not for HEAD, 304 or errors, and a range for what it is", async () => {
+  const origin = open();
+  origin.play(run, 0, 70);
+  const whole = await origin.bytes(`64p/0a1b2c3d-${FIRST}.m4s`);
+  const part = await origin.bytes(`64p/0a1b2c3d-${FIRST}.0.m4s`);
+  const init = await origin.bytes("64p/0a1b2c3d-init.mp4");
+  const playlist = await origin.bytes("64p/index.m3u8");
+  const packed = await (await origin.get("index.m3u8", { headers: { "accept-encoding": "gzip" } })).bytes();
+  await origin.get(`64p/0a1b2c3d-${FIRST}.m4s`, { headers: { range: "bytes=10-19" } });
+  await origin.get(`64p/0a1b2c3d-${FIRST}.m4s`, { headers: { "if-none-match": `"0a1b2c3d-${FIRST}.m4s"` } });
+  await origin.get(`64p/0a1b2c3d-${FIRST}.m4s`, { method: "HEAD" });
+  await origin.get("64p/index.m3u8", { method: "HEAD" });
+  await origin.get("64p/index.m3u8?_HLS_part=1");
+  expect(origin.sent).toEqual({
+    playlist: playlist.length + packed.length,
+    part: part.length,
+    segment: whole.length + 10,
+    init: init.length,
+    ts: 0,
+    api: 0,
+    other: 0,
+  });
+});
+
 describe("handing viewers to edges", () => {
   function spread(options = {}): Origin {
     const origin = open(options);

@@ -36,6 +36,8 @@ export interface OriginAppOptions extends NodeAppOptions {
   readonly edges: EdgeRegistry;
   readonly events: EventFeed;
   readonly requests: RequestCounts;
+  /** Bytes of bodies; what is endless is counted where it flows. */
+  readonly sent: RequestCounts;
   readonly refusals: RefusalCounts;
   /** False with `--spread off`. */
   readonly spreads: boolean;
@@ -57,7 +59,9 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
   });
   app.get("/api/v1/edges", (context) => {
     const hostname = hostnameOf(context.req.raw.headers.get("host"));
-    return context.json(edges.list(hostname), 200, NO_STORE);
+    const text = JSON.stringify(edges.list(hostname));
+    if (!isHead(context)) options.sent.api += Buffer.byteLength(text);
+    return context.body(text, 200, { ...NO_STORE, "content-type": "application/json" });
   });
   const live = `/live/${streamName}`;
   app.notFound(unknownResponse);
@@ -85,7 +89,7 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
     if (rendition === undefined) return unknown(options);
     if (file === "stream.ts") return endless(context, options, rendition);
     const { query } = readLiveRequest(context.req.raw);
-    return answerFile(rendition, { request: context.req.raw, file, query });
+    return answerFile(rendition, { request: context.req.raw, file, query, sent: options.sent });
   });
   return app;
 }
@@ -97,6 +101,7 @@ function multivariant(context: Context<Bindings>, options: OriginAppOptions, for
   const text = options.stream.multivariant(format, base);
   if (text === undefined) return plainResponse(503, whyNothing(options.stream));
   return playlistResponse(context.req.raw, text, {
+    sent: options.sent,
     // With relative URIs only edges may keep it: they alone send CDN-Loop.
     cacheControl: edge === undefined && isFromEdge(context) ? "max-age=1" : "no-store",
     vary: "Accept-Encoding, CDN-Loop",

@@ -12,9 +12,14 @@ import { mediaResponse, playlistResponse } from "./responses.ts";
 import type { MediaOutcome, Reload, Track } from "./track.ts";
 
 /** Kinds of requests, as `spillway_origin_requests_total` counts them. */
-export const REQUEST_KINDS = ["playlist", "part", "segment", "init", "ts", "api", "other"] as const;
-export type RequestKind = (typeof REQUEST_KINDS)[number];
+export type RequestKind = "playlist" | "part" | "segment" | "init" | "ts" | "api" | "other";
+/** Requests, or bytes of their answers' bodies, by kind. */
 export type RequestCounts = Record<RequestKind, number>;
+
+/** Nothing of any kind yet. */
+export function emptyCounts(): RequestCounts {
+  return { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
+}
 
 /** Headers of what no cache may keep. */
 export const NO_STORE = { "cache-control": "no-store" };
@@ -47,6 +52,8 @@ export interface LiveAnswersOptions {
   /** Name of the stream in URLs. */
   readonly streamName: string;
   readonly requests: RequestCounts;
+  /** Bytes of bodies. */
+  readonly sent: RequestCounts;
 }
 
 /** Answers plain GETs of a known rendition's playlists and media; `undefined` for all others. */
@@ -54,6 +61,7 @@ export function createLiveAnswers({
   stream,
   streamName,
   requests,
+  sent,
 }: LiveAnswersOptions): (live: LiveRequest) => Response | Promise<Response> | undefined {
   const base = `/live/${streamName}/`;
   return ({ request, path, query }) => {
@@ -63,7 +71,7 @@ export function createLiveAnswers({
     const rendition = match === null || file === "stream.ts" ? undefined : stream.rendition(name);
     if (rendition === undefined) return undefined;
     requests[kindOf(path)]++;
-    return answerFile(rendition, { request, file, query });
+    return answerFile(rendition, { request, file, query, sent });
   };
 }
 
@@ -72,26 +80,35 @@ export function kindOf(path: string): RequestKind {
   if (path.startsWith("/api/")) return "api";
   if (!path.startsWith("/live/")) return "other";
   if (path.endsWith(".m3u8")) return "playlist";
-  if (path.endsWith("/stream.ts")) return "ts";
-  if (path.endsWith("-init.mp4")) return "init";
-  if (/\.\d+\.m4s$/.test(path)) return "part";
-  return path.endsWith(".m4s") || path.endsWith(".ts") ? "segment" : "other";
+  return path.endsWith("/stream.ts") ? "ts" : kindOfMedia(path);
+}
+
+function kindOfMedia(name: string): "init" | "part" | "segment" | "other" {
+  if (name.endsWith("-init.mp4")) return "init";
+  if (/\.\d+\.m4s$/.test(name)) return "part";
+  return name.endsWith(".m4s") || name.endsWith(".ts") ? "segment" : "other";
+}
+
+/** A request for a file of a rendition. */
+interface FileRequest {
+  readonly request: Request;
+  readonly file: string;
+  readonly query: string;
+  /** Where bytes of the answer are counted. */
+  readonly sent: RequestCounts;
 }
 
 /** Answers GET and HEAD of a rendition's playlist, segment or part. HEAD is never held. */
-export function answerFile(
-  rendition: RenditionStream,
-  options: { readonly request: Request; readonly file: string; readonly query: string },
-): Response | Promise<Response> {
-  const { request, file, query } = options;
-  if (file === "index.m3u8") return answerPlaylist(request, rendition.cmaf, query);
-  if (file === "ts.m3u8") return answerPlaylist(request, rendition.ts, query);
-  if (request.method === "HEAD") return answerMedia(request, file, rendition.mediaNow(file));
-  const answer = (found: MediaOutcome): Response => answerMedia(request, file, found);
+export function answerFile(rendition: RenditionStream, asked: FileRequest): Response | Promise<Response> {
+  const { request, file } = asked;
+  if (file === "index.m3u8") return answerPlaylist(rendition.cmaf, asked);
+  if (file === "ts.m3u8") return answerPlaylist(rendition.ts, asked);
+  if (request.method === "HEAD") return answerMedia(asked, rendition.mediaNow(file));
+  const answer = (found: MediaOutcome): Response => answerMedia(asked, found);
   return rendition.media(file, { client: request, answer });
 }
 
-function answerPlaylist(request: Request, track: Track, query: string): Response | Promise<Response> {
+function answerPlaylist(track: Track, { request, query, sent }: FileRequest): Response | Promise<Response> {
   const directives = readDirectives(query);
   if (directives === "malformed") {
     return plainResponse(400, "_HLS_msn and _HLS_part are decimal integers, each given once");
@@ -100,9 +117,9 @@ function answerPlaylist(request: Request, track: Track, query: string): Response
   const isDelta = asksForDelta(query);
   if (directives === undefined) {
     const seconds = Math.max(1, Math.floor(targetDurationSeconds / 2));
-    return answerReload(track.current(), { request, seconds, isDelta });
+    return answerReload(track.current(), { request, seconds, isDelta, sent });
   }
-  const asked = { request, seconds: 6 * targetDurationSeconds, isDelta };
+  const asked = { request, seconds: 6 * targetDurationSeconds, isDelta, sent };
   if (request.method === "HEAD") return answerReload(track.reloadNow(directives), asked);
   const answer = (reload: Reload): Response => answerReload(reload, asked);
   return track.reload(directives, { client: request, answer });
@@ -114,24 +131,25 @@ interface Asked {
   /** How long the answer may be kept. */
   readonly seconds: number;
   readonly isDelta: boolean;
+  readonly sent: RequestCounts;
 }
 
-function answerReload(reload: Reload, { request, seconds, isDelta }: Asked): Response {
+function answerReload(reload: Reload, { request, seconds, isDelta, sent }: Asked): Response {
   if (reload.outcome === "ready") {
     const text = isDelta ? reload.delta : reload.text;
-    return playlistResponse(request, text, { cacheControl: `max-age=${seconds}` });
+    return playlistResponse(request, text, { cacheControl: `max-age=${seconds}`, sent });
   }
   if (reload.outcome === "bad") return plainResponse(400, "_HLS_msn or _HLS_part is too far ahead");
   return plainResponse(503, reasonOf(reload.outcome));
 }
 
-function answerMedia(request: Request, file: string, found: MediaOutcome): Response {
+function answerMedia({ request, file, sent }: FileRequest, found: MediaOutcome): Response {
   if (found === "gone" || found === "ready") {
     return MEDIA_PATTERN.test(file) ? plainResponse(404, "Not found") : unknownResponse();
   }
   return typeof found === "string"
     ? plainResponse(503, reasonOf(found))
-    : mediaResponse(request, file, found);
+    : mediaResponse(request, { name: file, bytes: found, sent, kind: kindOfMedia(file) });
 }
 
 function reasonOf(outcome: Exclude<Reload["outcome"], "ready" | "bad">): string {

@@ -19,7 +19,7 @@ import { openFeedSource } from "./feed-source.ts";
 import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
 import { Continuity } from "./continuity.ts";
-import { createLiveAnswers, readLiveRequest, REQUEST_KINDS, type RequestCounts } from "./live-answers.ts";
+import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
 import type { Source } from "./source.ts";
@@ -58,13 +58,26 @@ export async function main({
   const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();
+  const sent = emptyCounts();
   const refusals: RefusalCounts = { viewers: 0, readers: 0 };
   const failures = { count: 0 };
   const onError = (error: unknown): void => {
     failures.count++;
     log.error(`A request failed: ${describeError(error)}`);
   };
-  const parts = { requests, refusals, failures, budget, stream, source, continuity, edges, leases, events };
+  const parts = {
+    requests,
+    sent,
+    refusals,
+    failures,
+    budget,
+    stream,
+    source,
+    continuity,
+    edges,
+    leases,
+    events,
+  };
   const registry = createOriginMetrics(parts);
   const app = createOriginApp({
     registry,
@@ -76,12 +89,13 @@ export async function main({
     edges,
     events,
     requests,
+    sent,
     refusals,
     onError,
     spreads: config.spread !== "off",
     random: Math.random,
   });
-  const answerLive = createLiveAnswers({ stream, streamName: config.stream, requests });
+  const answerLive = createLiveAnswers({ stream, streamName: config.stream, requests, sent });
   const server = listen(config, tls, { answerLive, app, leases, requests, onError });
   const endOpen = (): void => [events, leases, stream].forEach((part) => part.close());
   lifecycle.onClose("http", () => server.close(clock, endOpen));
@@ -134,11 +148,4 @@ function whyNotReady(stream: LiveStream, source: Source): string | undefined {
   if (!stream.isListed) return `Waiting for the first whole segment${cause}`;
   if (!stream.isLive) return `No frame for ${Math.round(msToSeconds(stream.silenceMs()))} s${cause}`;
   return undefined;
-}
-
-function emptyCounts(): RequestCounts {
-  const counts: Partial<RequestCounts> = {};
-  for (const kind of REQUEST_KINDS) counts[kind] = 0;
-  // The loop fills every kind.
-  return counts as RequestCounts;
 }

@@ -15,6 +15,8 @@ import type { Source } from "./source.ts";
 
 export interface OriginParts {
   readonly requests: RequestCounts;
+  /** Bytes of bodies, without those of endless answers. */
+  readonly sent: RequestCounts;
   readonly refusals: RefusalCounts;
   /** Requests that failed by our own mistake. */
   readonly failures: { readonly count: number };
@@ -68,12 +70,14 @@ function declareClients(registry: Registry, parts: OriginParts): void {
     label: "kind",
     read: () => parts.requests,
   });
+  observedCounter({
+    registry,
+    name: "spillway_origin_sent_bytes_total",
+    help: "Bytes of bodies handed to clients, by kind of request; events are other, errors and the node's own pages do not count.",
+    label: "kind",
+    read: () => ({ ...parts.sent, ts: stream.relayTotals.sentBytes, other: events.sentBytes }),
+  });
   gauge("spillway_origin_ts_viewers", "Viewers of the endless MPEG-TS.", () => stream.relayTotals.viewers);
-  counter(
-    "spillway_origin_ts_sent_bytes_total",
-    "Sent to viewers of the endless MPEG-TS.",
-    () => stream.relayTotals.sentBytes,
-  );
   gauge(
     "spillway_origin_ts_queued_bytes",
     "Bytes that wait for slow viewers of the endless MPEG-TS, as they lie in memory.",

@@ -10,7 +10,7 @@ import { Continuity } from "./continuity.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp } from "./http.ts";
-import { createLiveAnswers, readLiveRequest, type RequestCounts } from "./live-answers.ts";
+import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 
 const full = testsrcRun().renditions[0];
@@ -37,6 +37,8 @@ export interface Origin {
   /** What the continuity is told of the source's connection. */
   readonly source: { isConnected: boolean };
   readonly edges: EdgeRegistry;
+  /** Bytes of bodies by kind. */
+  readonly sent: RequestCounts;
   readonly app: NodeApp;
   /**
    * Feeds frames `from` to `to` (exclusive) of a run, in step for all renditions; unless `isReplay`, behind figures, so
@@ -58,7 +60,8 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
   const continuity = new Continuity({ stream, isOn: true, isSourceConnected, clock, log });
   const edges = new EdgeRegistry();
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
-  const requests: RequestCounts = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
+  const requests = emptyCounts();
+  const sent = emptyCounts();
   const app = createOriginApp({
     registry: new Registry(),
     readiness: () => undefined,
@@ -67,6 +70,7 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     edges,
     events,
     requests,
+    sent,
     refusals: { viewers: 0, readers: 0 },
     onError(error) {
       throw error;
@@ -74,7 +78,7 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     spreads,
     random: () => 0,
   });
-  const answerLive = createLiveAnswers({ stream, streamName: "canvas", requests });
+  const answerLive = createLiveAnswers({ stream, streamName: "canvas", requests, sent });
   const get = async (path: string, init?: RequestInit): Promise<Response> => {
     const request = new Request(`http://origin:8080/live/canvas/${path}`, init);
     return answerLive(readLiveRequest(request)) ?? app.request(request, undefined, { address: "127.0.0.1" });
@@ -86,6 +90,7 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     continuity,
     source,
     edges,
+    sent,
     app,
     get,
     play(run, from, to, isReplay = false) {

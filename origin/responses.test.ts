@@ -1,10 +1,16 @@
 /** Media as they go out: whole, a range, not modified; cache headers. */
 import { describe, expect, test } from "bun:test";
+import { emptyCounts } from "./live-answers.ts";
 import { mediaResponse } from "./responses.ts";
 
 describe("mediaResponse()", () => {
   const answer = (headers: Record<string, string>): Response =>
-    mediaResponse(new Request("http://origin/x", { headers }), "r-1.m4s", new Uint8Array(10));
+    mediaResponse(new Request("http://origin/x", { headers }), {
+      name: "r-1.m4s",
+      bytes: new Uint8Array(10),
+      kind: "segment",
+      sent: emptyCounts(),
+    });
 
   test.each([
     [{}, 200, null, "10"],

@@ -3,6 +3,7 @@
 import { PLAYLIST_CONTENT_TYPE } from "#common/formats/playlist.ts";
 import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
+import type { RequestCounts } from "./live-answers.ts";
 import type { RenderedText, Representation } from "./rendered-text.ts";
 
 /** Bodies that have been asked for over TLS. */
@@ -15,6 +16,8 @@ export interface PlaylistCaching {
   readonly cacheControl: string;
   /** Default `Accept-Encoding`. */
   readonly vary?: string;
+  /** Where the bytes of the body are counted. */
+  readonly sent: RequestCounts;
 }
 
 /** A playlist, compressed for whoever takes that. Its headers are made once for all who ask in the same way. */
@@ -27,6 +30,7 @@ export function playlistResponse(request: Request, text: RenderedText, caching: 
     const headers = { ...CORS_HEADERS, vary, "cache-control": cacheControl, etag };
     return new Response(null, { status: 304, headers });
   }
+  if (request.method !== "HEAD") caching.sent.playlist += bytes.length;
   return new Response(bodyFor(request, bytes), { headers: headersOf(representation, caching, isGzip) });
 }
 
@@ -67,8 +71,16 @@ function headersOf(
   return ready;
 }
 
+/** A resource of media, and where the bytes of its bodies are counted. */
+export interface Media {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly kind: keyof RequestCounts;
+  readonly sent: RequestCounts;
+}
+
 /** A segment, part or initialization segment, or a range of it. `name` is unique, so it is the entity tag. */
-export function mediaResponse(request: Request, name: string, bytes: Uint8Array<ArrayBuffer>): Response {
+export function mediaResponse(request: Request, { name, bytes, kind, sent }: Media): Response {
   const etag = `"${name}"`;
   const common = { ...CORS_HEADERS, etag, "cache-control": MEDIA_CACHE_CONTROL, "accept-ranges": "bytes" };
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
@@ -83,12 +95,14 @@ export function mediaResponse(request: Request, name: string, bytes: Uint8Array<
       headers: { ...common, "content-range": `bytes */${bytes.length}` },
     });
   }
+  const length = (range?.end ?? bytes.length) - (range?.start ?? 0);
+  if (request.method !== "HEAD") sent[kind] += length;
   return new Response(bodyFor(request, bytes, range), {
     status: range === undefined ? 200 : 206,
     headers: {
       ...common,
       "content-type": name.endsWith(".ts") ? "video/mp2t" : "video/mp4",
-      "content-length": String((range?.end ?? bytes.length) - (range?.start ?? 0)),
+      "content-length": String(length),
       ...(range && { "content-range": `bytes ${range.start}-${range.end - 1}/${bytes.length}` }),
     },
   });

@@ -7,7 +7,7 @@ import { systemClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
-import { createLiveAnswers, readLiveRequest } from "../../origin/live-answers.ts";
+import { createLiveAnswers, emptyCounts, readLiveRequest } from "../../origin/live-answers.ts";
 import { LiveStream } from "../../origin/live-stream.ts";
 
 /** The result of one size. */
@@ -48,8 +48,8 @@ export async function benchHeldReload({
     log: silentLog,
     budget,
   });
-  const requests = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
-  const answer = createLiveAnswers({ stream, streamName: "canvas", requests });
+  const counts = { requests: emptyCounts(), sent: emptyCounts() };
+  const answer = createLiveAnswers({ stream, streamName: "canvas", ...counts });
   const run = testsrcRun();
   stream.onRun(run);
   stream.onFigures(FIGURES);

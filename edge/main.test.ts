@@ -5,7 +5,7 @@ import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage } from "#comm
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog } from "#common/log.ts";
 import { edgeOptions } from "./config.ts";
-import { until } from "./fake-origin.ts";
+import { FakeLivePlaylist, until } from "./fake-origin.ts";
 import { main } from "./main.ts";
 
 const OPTIONS = { ...commonOptions, ...edgeOptions };
@@ -108,5 +108,28 @@ test("main() says that it is draining, finishes what is under way and takes noth
   await closed;
   // Well below the bound: nothing waits for connections that are merely open.
   expect(performance.now() - startMs).toBeLessThan(300);
+  await origin.stop(true);
+});
+
+test("37: main() keeps a connection that is silent for three target durations of 5 s, and answers it", async () => {
+  const live = new FakeLivePlaylist();
+  const text = live.text().replace("TARGETDURATION:2", "TARGETDURATION:5");
+  const origin = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 60,
+    fetch: ({ url }) =>
+      url.includes("_HLS_msn")
+        ? new Promise<Response>(() => undefined)
+        : new Response(text, { headers: { "content-type": "application/vnd.apple.mpegurl" } }),
+  });
+  const edge = await startEdge(origin.port ?? 0);
+  const url = `${edge.url}/live/canvas/720p/index.m3u8`;
+  expect((await fetch(url)).status).toBe(200);
+  const startMs = performance.now();
+  const held = await fetch(`${url}?_HLS_msn=102&_HLS_part=5`);
+  expect([held.status, held.headers.get("retry-after")]).toEqual([503, "1"]);
+  expect(performance.now() - startMs).toBeGreaterThan(14_900);
+  await edge.close();
   await origin.stop(true);
 });

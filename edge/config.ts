@@ -75,5 +75,5 @@ export const edgeOptions = {
 /** An edge's configuration as read. */
 export type EdgeConfig = ConfigOf<typeof commonOptions & typeof edgeOptions>;
 
-/** Playlist reloads held at once, all playlists together; past it 503 with Retry-After. */
+/** Playlist reloads held at once, all playlists together; past it 503 with Retry-After. Fewer where open files do not allow it. */
 export const HELD_REQUESTS_MAX = 20_000;

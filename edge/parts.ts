@@ -5,6 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
+import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { type EdgeConfig, HELD_REQUESTS_MAX } from "./config.ts";
 import { Counters, EgressRate } from "./counters.ts";
@@ -50,7 +51,8 @@ export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts
   const upstream = new Upstream({ urls: config.upstream, clock, log, inFlightBytesMax });
   const store = new Store(bytesMax - inFlightBytesMax);
   const fills = new Fills({ upstream, store, clock });
-  const budget = new HeldBudget(HELD_REQUESTS_MAX);
+  const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
+  const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const playlists = new Playlists({ upstream, clock, budget, onHint: (path) => fills.prefetch(path) });
   const viewers = new Viewers({ clock, viewersMax: config.viewerMax });
   return {

@@ -1,6 +1,5 @@
 /** Media playlists against a live origin: one held request for all, Age, refusals, failures. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { HELD_REQUESTS_MAX } from "./config.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 
 const PATH = "/live/canvas/720p/index.m3u8";
@@ -220,16 +219,17 @@ describe("a media playlist", () => {
     const made = setup();
     const other = `${made.edge.url}${PATH.replace("720p", "360p")}`;
     await Promise.all([ask(made, ""), fetch(other)]);
-    made.edge.budget.count += HELD_REQUESTS_MAX - 1;
+    const { countMax } = made.edge.budget;
+    made.edge.budget.count += countMax - 1;
     const held = ask(made, "?_HLS_msn=102&_HLS_part=5");
-    await until(() => made.edge.budget.count === HELD_REQUESTS_MAX);
+    await until(() => made.edge.budget.count === countMax);
     const refused = await fetch(`${other}?_HLS_msn=102&_HLS_part=5`);
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(made.edge.budget.refused).toBe(1);
     made.live.publish();
     expect((await held).status).toBe(200);
     const next = fetch(`${other}?_HLS_msn=102&_HLS_part=6`);
-    await until(() => made.edge.budget.count === HELD_REQUESTS_MAX);
+    await until(() => made.edge.budget.count === countMax);
     made.live.publish();
     expect((await next).status).toBe(200);
   });

@@ -99,7 +99,7 @@ export function fitsWindow(windowSeconds: number, bitsPerSecond: number): boolea
   return (keptSeconds * bitsPerSecond * CONTAINER_FACTOR) / 8 <= WINDOW_BYTES_MAX;
 }
 
-/** Playlist reloads and hinted parts held at once; past it 503 with Retry-After. */
+/** Playlist reloads and hinted parts held at once; past it 503 with Retry-After. Fewer where open files do not allow it. */
 export const HELD_REQUESTS_MAX = 20_000;
 
 /** Viewers of the endless `.ts`, and readers of `events`, at once; past it 503 with Retry-After. */

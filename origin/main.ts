@@ -9,6 +9,7 @@ import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { HttpServer } from "#common/listen.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
+import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import type { RoleContext } from "#common/role.ts";
 import type { Tls } from "#common/tls.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
@@ -36,7 +37,8 @@ export async function main({
   onListening,
 }: RoleContext<OriginConfig>): Promise<void> {
   const clock = systemClock;
-  const budget = new HeldBudget(HELD_REQUESTS_MAX);
+  const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
+  const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const { windowSeconds } = config;
   const partDurationMs = secondsToMs(config.partDuration);
   const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });

@@ -2,12 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { silentLog, type Log } from "#common/log.ts";
 import { DENIED_LINGERING_MAX } from "./admission.ts";
-import {
-  describeRules,
-  makeAdmissionRules,
-  readDescriptorsMax,
-  type LimitConfig,
-} from "./admission-rules.ts";
+import { describeRules, makeAdmissionRules, type LimitConfig } from "./admission-rules.ts";
 import { encodeHelp } from "./pixelflut-replies.ts";
 
 /** A reply buffer has room for any reply of this length. */
@@ -137,9 +132,4 @@ describe("describeRules()", () => {
     for (const sentence of sentences) expect(new TextDecoder().decode(help)).toContain(`  ${sentence}\n`);
     expect(help.length).toBeLessThan(REPLY_BYTES_MAX);
   });
-});
-
-test("readDescriptorsMax() reads the limit of this process, and knows none elsewhere", () => {
-  if (process.platform === "linux") expect(readDescriptorsMax()).toBeGreaterThan(0);
-  expect(readDescriptorsMax("/nowhere")).toBe(Number.POSITIVE_INFINITY);
 });

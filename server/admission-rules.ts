@@ -2,7 +2,6 @@
  * The limits for players as the operator set them, as far as the system allows: made once at start, for
  * `admission.ts` in every pixel thread and for HELP.
  */
-import { readFileSync } from "node:fs";
 import type { ConfigOf } from "#common/options.ts";
 import type { Log } from "#common/log.ts";
 import { DENIED_LINGERING_MAX, type AdmissionRules } from "./admission.ts";
@@ -21,7 +20,7 @@ export type LimitConfig = ConfigOf<typeof limitOptions>;
 /**
  * The rules that hold.
  *
- * @param descriptorsMax files that the process may open, perhaps infinity ({@link readDescriptorsMax})
+ * @param descriptorsMax files that the process may open, perhaps infinity (`common/open-files.ts`)
  * @param log told where they are too few for `--connections-max`
  */
 export function makeAdmissionRules(options: {
@@ -72,20 +71,4 @@ export function describeRules({ limits, prefixBits, idleMs }: AdmissionRules): s
   if (Number.isFinite(idleMs))
     sentences.push(`Send something every ${idleMs / 1_000} s, or you are disconnected.`);
   return sentences;
-}
-
-/**
- * Files that this process may have open at once: the soft limit, which Bun raises to the hard one at its start.
- * Infinity where it is unlimited or the system does not tell.
- */
-export function readDescriptorsMax(path = "/proc/self/limits"): number {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    // Only Linux has it (proc(5)); elsewhere what the system refuses is refused when it comes to that.
-    return Number.POSITIVE_INFINITY;
-  }
-  const [, soft] = /^Max open files\s+(\d+)\s/m.exec(text) ?? [];
-  return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
 }

@@ -13,9 +13,10 @@ import { HttpServer } from "#common/listen.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
+import { readOpenFilesMax } from "#common/open-files.ts";
 import type { RoleContext } from "#common/role.ts";
 import type { Tls } from "#common/tls.ts";
-import { describeRules, makeAdmissionRules, readDescriptorsMax } from "./admission-rules.ts";
+import { describeRules, makeAdmissionRules } from "./admission-rules.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
 import { startEncoding, type Encoding, type FrameSink } from "./encoding.ts";
@@ -99,7 +100,7 @@ async function openThreads(
 }> {
   const admission = makeAdmissionRules({
     config,
-    descriptorsMax: readDescriptorsMax(),
+    descriptorsMax: readOpenFilesMax(),
     threads: config.serverThreads,
     hashSeed: randomInt(HASH_SEED_MAX),
     log,

@@ -5,7 +5,8 @@
  * the next. No native code: pure arithmetic, a few operations a frame.
  *
  * A picture that stands still is paid by its key frame: the frames after it add nothing, the next key frame is quantized
- * alike, and so nothing pulses. A picture that moves is quantized evenly through the group.
+ * alike, and so nothing pulses. One that has come to rest in the middle of a group is refined in steps. A picture that
+ * moves is quantized evenly through the group.
  */
 // ITU-T H.264 8.6.1 (a quantizer of 6 more doubles the step, which about halves the bits)
 
@@ -13,29 +14,44 @@
 const KEY_SHARE_MAX = 0.9;
 /** this much into the key frame of a picture that stands still, */
 const STILL_KEY_SHARE = 0.75;
+/** this much even if a finer quantizer costs more than it mostly does, */
+const STILL_KEY_SHARE_SURE = 0.85;
 /** and this much into all frames, as planned: the rest is for what nobody could foresee. */
 const PLANNED_SHARE = 0.85;
 /** A frame that is no key frame may take this part of what is left: the others have to live from the rest. */
-const SPREAD_FRAMES = 3;
-/** Still is what needs no more than this share of what is left. */
-const STILL_SHARE = 0.1;
-/** How much more finely each frame is quantized than the one before, where there are bits to spare. */
-const REFINING_STEP = 3;
-/** Between frames the estimate of what one needs follows up and down by this much of the difference. */
-const RISE = 0.3;
-const FALL = 0.2;
-/** A key frame above this share was cut down by x264: it was quantized this much more coarsely than asked for. */
-const CUT_SHARE = 0.85;
-const CUT_QUANTIZER = 2;
-/** A key frame says less of a picture with each frame that has changed it since. */
-const STALE_FACTOR = 0.75;
+const SPREAD_FRAMES = 5;
+/** Still is a picture whose frames take no more than this share of what is left. */
+const STILL_SHARE = 0.2;
+/**
+ * A still picture is quantized more finely by so much every few frames; those between the steps tell whether it moves. One
+ * that moves approaches what it can afford more slowly.
+ */
+const STILL_STEP = 6;
+const STILL_STEP_FRAMES = 3;
+const MOVING_STEP = 1;
+const LAST_STEP = 0.1;
+/** What frames take is followed by this much of the difference (of logarithms), */
+const FOLLOWED_SHARE = 0.25;
+/** by this much where it is so many times as much, and whole after so many frames where it is so many times less. */
+const FOLLOWED_JUMP_SHARE = 0.6;
+const JUMP_FACTOR = 4;
+const QUIET_FRAMES = 6;
+/** A picture that is refined frame by frame takes more than a key frame of it: that takes this share. */
+const REFINED_SHARE = 0.7;
+/** Frames that have taken this share of a key frame since have made another picture of it. */
 const STALE_SHARE = 0.5;
+/** The next key frame of a picture that moves is given this share, or so much more than is expected of it. */
+const NEXT_KEY_SHARE_MIN = 0.45;
+const NEXT_KEY_MARGIN = 2.5;
+/** Of what flows into its buffer during a frame, x264 leaves so much alone. */
+const UNUSED_INFLOW_SHARE = 0.05;
 
-const QUANTIZER_FIRST = 13;
+/** Of the first frame of a run. */
+export const QUANTIZER_FIRST = 13;
 const QUANTIZER_MAX = 51;
-/** Estimates are kept as bits at this quantizer. */
-const QUANTIZER_REFERENCE = 26;
-const QUANTIZER_HALVING = 6;
+/** So many quantizers coarser a frame takes half the bits: a key frame, and any other. */
+const KEY_HALVING = 6;
+const FRAME_HALVING = 4;
 /** What x264 takes for a frame in which every macroblock is as before: its headers, and a run of skipped ones. */
 const SKIPPED_FRAME_BITS = 160;
 const SKIPPED_BITS_PER_MACROBLOCK = 1 / 16;
@@ -62,6 +78,12 @@ export interface FramePlan {
   readonly isHeld: boolean;
 }
 
+/** What a frame took, and how it was quantized. */
+interface Sample {
+  readonly bits: number;
+  readonly quantizer: number;
+}
+
 export class GroupBudget {
   readonly #options: GroupBudgetOptions;
   readonly #skippedBits: number;
@@ -72,14 +94,16 @@ export class GroupBudget {
   #isKey = true;
   #isHeld = false;
   /** True while the picture stands still, as far as the budget goes. */
-  #isStill = false;
-  #keyQuantizer = QUANTIZER_FIRST;
-  #keyBits = 0;
-  /** Bits at {@link QUANTIZER_REFERENCE}: of a key frame, and of any other. */
-  #keyNeed: number | undefined;
-  #frameNeed = 0;
-  /** Spent since the key frame. */
+  #isStill = true;
+  #sinceStep = 0;
+  /** Of the latest key frame, and what others take as they come. */
+  #key: Sample | undefined;
+  #frame: Sample = { bits: FRAME_BITS_MIN, quantizer: QUANTIZER_FIRST };
+  /** Frames in a row that took much less than those before. */
+  #quietFrames = 0;
+  /** Spent since the key frame, and on the picture as it stands: a key frame of it would take about as much. */
   #changedBits = 0;
+  #pictureBits = 0;
 
   constructor(options: GroupBudgetOptions) {
     this.#options = options;
@@ -98,63 +122,114 @@ export class GroupBudget {
     return isKey ? this.#planKey() : this.#planOther();
   }
 
-  /** To be called after it with what the frame has taken. */
-  take(bits: number): void {
-    const { bitsMax } = this.#options;
+  /** To be called after it with what the frame has taken and the mean of its quantizers. */
+  take(bits: number, quantizer: number): void {
     this.#left -= bits;
     this.#toCome--;
     if (this.#isKey) {
-      const isCut = bits > CUT_SHARE * bitsMax;
-      this.#keyBits = bits;
-      this.#keyNeed = needOf(bits, this.#quantizer + (isCut ? CUT_QUANTIZER : 0));
+      this.#key = { bits, quantizer };
+      this.#pictureBits = bits;
+      this.#changedBits = 0;
       return;
     }
+    if (this.#isHeld) return;
+    this.#pictureBits += REFINED_SHARE * bits;
+    // The first frame behind a key frame makes up for what that one lacks.
+    if (this.#toCome === this.#options.frames - 2) return;
+    if (this.#isStill && this.#sinceStep < STILL_STEP_FRAMES - 1) return;
+    this.#follow({ bits: Math.max(bits, 1), quantizer });
+    if (this.#isStill) return;
     this.#changedBits += bits;
-    const difference = needOf(bits, this.#quantizer) - this.#frameNeed;
-    // The last frame of a group is limited in another way, and one that repeats a picture says nothing of it.
-    if (this.#toCome > 0 && !this.#isHeld) this.#frameNeed += difference * (difference > 0 ? RISE : FALL);
+    if (this.#changedBits > STALE_SHARE * (this.#key?.bits ?? 0)) this.#pictureBits = 0;
   }
 
   #planKey(): FramePlan {
     const { bitsMax, frames } = this.#options;
     this.#left = bitsMax;
     this.#toCome = frames;
-    this.#changedBits = 0;
-    if (this.#keyNeed !== undefined) {
-      const need = this.#keyNeed + (this.#isStill ? 0 : this.#frameNeed * (frames - 1));
-      const even = quantizerFor(need, PLANNED_SHARE * bitsMax);
-      this.#setQuantizer(Math.max(even, this.#finest()));
+    this.#isHeld = false;
+    if (this.#key !== undefined) {
+      const others = this.#isStill ? 0 : frames - 1;
+      this.#setQuantizer(Math.max(this.#even(PLANNED_SHARE * bitsMax, others), this.#finest()));
     }
-    this.#keyQuantizer = this.#quantizer;
     return { quantizer: this.#quantizer, bufferBits: this.keyBitsMax, isHeld: false };
   }
 
   #planOther(): FramePlan {
     const toCome = Math.max(1, this.#toCome);
-    this.#isStill = needAt(this.#frameNeed * toCome, this.#finest()) < STILL_SHARE * this.#left;
-    if (this.#isStill && this.#keyNeed !== undefined && this.#changedBits > STALE_SHARE * this.#keyBits) {
-      this.#keyNeed *= STALE_FACTOR;
+    this.#sinceStep++;
+    const share = predict(this.#frame, this.#quantizer, FRAME_HALVING) * toCome;
+    this.#isStill = share < STILL_SHARE * this.#left;
+    if (this.#isStill) this.#refine();
+    else {
+      const usable = this.#left - UNUSED_INFLOW_SHARE * this.#nextKeyBits();
+      const affordable = afford(this.#frame, (PLANNED_SHARE * usable) / toCome, FRAME_HALVING);
+      // What is left at the end would make the last frames better than the others.
+      const step = toCome > SPREAD_FRAMES ? MOVING_STEP : LAST_STEP;
+      this.#setQuantizer(Math.max(affordable, this.#finest(), this.#quantizer - step));
     }
-    const least = this.#isStill
-      ? Math.max(this.#finest(), this.#quantizer - REFINING_STEP)
-      : this.#keyQuantizer;
-    this.#setQuantizer(Math.max(quantizerFor(this.#frameNeed * toCome, PLANNED_SHARE * this.#left), least));
     const free = this.#left - (toCome - 1) * this.#skippedBits;
-    // The next key frame finds what the buffer holds at the end of the frame before it.
-    const bufferBits = toCome === 1 ? this.keyBitsMax : Math.floor(free / Math.min(toCome, SPREAD_FRAMES));
     this.#isHeld = free < this.#skippedBits + FRAME_BITS_MIN;
+    const bufferBits = Math.max(Math.floor(free / Math.min(toCome, SPREAD_FRAMES)), FRAME_BITS_MIN);
     return {
       quantizer: this.#quantizer,
-      bufferBits: Math.max(bufferBits, FRAME_BITS_MIN),
+      // The next key frame finds what the buffer holds at the end of the frame before it.
+      bufferBits: toCome > 1 ? bufferBits : this.#nextKeyBits(),
       isHeld: this.#isHeld,
     };
+  }
+
+  /** A step at a time: what a step takes says nothing of how much moves, nor do the frame or two behind it. */
+  #refine(): void {
+    if (this.#sinceStep < STILL_STEP_FRAMES) return;
+    const finer = Math.max(this.#finest(), this.#quantizer - STILL_STEP);
+    if (Math.abs(finer - this.#quantizer) < 0.5) return;
+    this.#sinceStep = 0;
+    this.#setQuantizer(finer);
+  }
+
+  /** Learns from a frame what the next ones will take. */
+  #follow(sample: Sample): void {
+    const expected = predict(this.#frame, sample.quantizer, FRAME_HALVING);
+    const ratio = sample.bits / Math.max(expected, 1);
+    this.#quietFrames = ratio < 1 / JUMP_FACTOR ? this.#quietFrames + 1 : 0;
+    if (this.#quietFrames >= QUIET_FRAMES) this.#frame = sample;
+    else if (this.#quietFrames === 0) {
+      const share = ratio > JUMP_FACTOR ? FOLLOWED_JUMP_SHARE : FOLLOWED_SHARE;
+      this.#frame = { bits: expected * ratio ** share, quantizer: sample.quantizer };
+    }
+  }
+
+  #nextKeyBits(): number {
+    if (this.#isStill) return this.keyBitsMax;
+    const expected = predict(this.#nextKey(), this.#quantizer, KEY_HALVING);
+    const least = NEXT_KEY_SHARE_MIN * this.#options.bitsMax;
+    return Math.floor(Math.min(this.keyBitsMax, Math.max(least, NEXT_KEY_MARGIN * expected)));
   }
 
   /** For the key frame of a picture that stands still. */
   #finest(): number {
     const { bitsMax, quantizerMin } = this.#options;
-    if (this.#keyNeed === undefined) return quantizerMin;
-    return Math.max(quantizerMin, quantizerFor(this.#keyNeed, STILL_KEY_SHARE * bitsMax));
+    const key = this.#nextKey();
+    const likely = afford(key, STILL_KEY_SHARE * bitsMax, KEY_HALVING);
+    return Math.max(quantizerMin, likely, afford(key, STILL_KEY_SHARE_SURE * bitsMax, FRAME_HALVING));
+  }
+
+  /** What is known of the next key frame. */
+  #nextKey(): Sample {
+    if (this.#isStill || this.#key === undefined)
+      return { bits: this.#pictureBits, quantizer: this.#quantizer };
+    return this.#key;
+  }
+
+  /** With which a key frame and so many others take `bits` together. */
+  #even(bits: number, others: number): number {
+    const key = this.#nextKey();
+    for (let quantizer = 0; quantizer < QUANTIZER_MAX; quantizer += 0.5) {
+      const rest = others * predict(this.#frame, quantizer, FRAME_HALVING);
+      if (predict(key, quantizer, KEY_HALVING) + rest <= bits) return quantizer;
+    }
+    return QUANTIZER_MAX;
   }
 
   #setQuantizer(quantizer: number): void {
@@ -168,16 +243,13 @@ export function groupBitsMin(macroblocks: number, frames: number): number {
   return macroblocks * NOISE_BITS_PER_MACROBLOCK + frames * skipped;
 }
 
-function needOf(bits: number, quantizer: number): number {
-  return bits * 2 ** ((quantizer - QUANTIZER_REFERENCE) / QUANTIZER_HALVING);
+/** What a frame like `sample` takes with another quantizer. */
+function predict({ bits, quantizer }: Sample, other: number, halving: number): number {
+  return bits * 2 ** ((quantizer - other) / halving);
 }
 
-function needAt(need: number, quantizer: number): number {
-  return need * 2 ** ((QUANTIZER_REFERENCE - quantizer) / QUANTIZER_HALVING);
-}
-
-/** With which `need` takes so many bits. */
-function quantizerFor(need: number, bits: number): number {
+/** With which a frame like `sample` takes so many bits. */
+function afford(sample: Sample, bits: number, halving: number): number {
   if (bits <= 0) return QUANTIZER_MAX;
-  return QUANTIZER_REFERENCE + QUANTIZER_HALVING * Math.log2(Math.max(need, 1) / bits);
+  return sample.quantizer + halving * Math.log2(Math.max(sample.bits, 1) / bits);
 }

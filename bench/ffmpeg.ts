@@ -47,7 +47,7 @@ export interface Quality {
 
 /** Throws StartError where there is no ffmpeg. */
 export function requireFfmpeg(): void {
-  if (Bun.which(PROGRAM) !== null) return;
+  if (Bun.which(PROGRAM, { PATH: process.env["PATH"] ?? "" }) !== null) return;
   throw new StartError("no-ffmpeg", "Cannot run ffmpeg: no such program in PATH (package ffmpeg)");
 }
 

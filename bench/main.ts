@@ -10,6 +10,7 @@ import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
 import { compareOptions } from "./compare-config.ts";
+import { encodeOptions } from "./encode-config.ts";
 import {
   checkOptions,
   heldOptions,
@@ -74,6 +75,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Paints a block in alternating colours and measures, in Chromium on the viewer page or another player, the time from the last byte sent to the video frame that shows it.",
     load: async () => (await import("./latency.ts")).runLatency,
+  }),
+  encode: tool(encodeOptions, {
+    summary:
+      "Encodes made-up canvases with the server's encoder and with the ffmpeg program, with the same settings of x264, in alternation: processor time, bits, SSIM and PSNR.",
+    load: async () => (await import("./encode.ts")).runEncode,
   }),
 };
 

@@ -191,6 +191,24 @@ export function httpUrl(options: Common & { readonly default: string }): Option<
   });
 }
 
+/** The same, where a query is allowed: it may hold a token. */
+export function httpUrlWithQuery(options: Common & { readonly default: string }): Option<string> {
+  const allowed = "an http:// or https:// URL without user or fragment";
+  return single(options, {
+    allowed,
+    default: options.default,
+    valueName: "<url>",
+    read(value) {
+      const url = URL.parse(value);
+      const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
+      if (url === null || !isHttp || url.username !== "" || url.password !== "" || url.hash !== "") {
+        throw new ValueError(allowed);
+      }
+      return url.href;
+    },
+  });
+}
+
 /** Several {@link httpUrl} values, in order. */
 export function httpUrls(
   options: Common & { readonly default: readonly string[] },

@@ -48,8 +48,8 @@ interface RunRecord {
 export interface RunStoreOptions {
   /** `--data-dir`; the role's folder in it is made where it is missing. */
   readonly dataDir: string;
-  /** Who gives the runs their numbers: the server to those of its encoder. */
-  readonly role: "server";
+  /** Who gives the runs their numbers: the server to those of its encoder, an origin to those of a source that has none. */
+  readonly role: "server" | "origin";
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -65,6 +65,8 @@ export class RunStore {
   readonly #path: string;
   readonly #unlock: () => void;
   #record: RunRecord | undefined;
+  /** End of the last frame that was shown, by the dates of its run; `undefined` where this process has shown none. */
+  #shownEndMs: number | undefined;
   #isFailing = false;
 
   /** Throws `StartError` where the folder cannot be used or is in use. */
@@ -76,25 +78,42 @@ export class RunStore {
     this.#record = this.#read();
   }
 
-  /** Begins a run at the first segment that was never reserved and whose moment is still to come. */
+  /** Begins a run at the first segment that was never reserved: of the server, at the first whose moment is still to come. */
   beginRun(fps: number): RunStart {
     const wallMs = this.#options.clock.wallMs();
     const id = randomBytes(4).toString("hex");
     const record = this.#record;
-    const { segment, startTimeMsMin } = slotAfter(record, wallMs);
+    const { segment, startTimeMsMin } =
+      this.#options.role === "server" ? slotAfter(record, wallMs) : this.#nextInRow(wallMs);
     const ordinal = record === undefined ? firstOrdinal(wallMs) : record.ordinal + 1;
     // Not yet reserved: a run that never shows a frame uses up no number.
     this.#record = record === undefined ? { ordinal, lastSegment: segment - 1 } : { ...record, ordinal };
     return { id, ordinal, startFrame: segment * framesPerSegment(fps), startTimeMsMin };
   }
 
+  /** Where segments are as long as a source makes them, numbers keep to no time: the next one follows. */
+  #nextInRow(wallMs: number): Slot {
+    const segment = this.#record === undefined ? firstSegment(wallMs) : this.#record.lastSegment + 1;
+    return { segment, startTimeMsMin: this.#shownEndMs ?? endOfRecord(this.#record, wallMs) };
+  }
+
   /** To be called before frame `number` of `run` is shown to anybody. Writes once a segment. */
   reserve(number: number, run: Pick<Run, "fps" | "startFrame" | "startTimeMs">): void {
     const segmentFrames = framesPerSegment(run.fps);
     const segment = Math.floor(number / segmentFrames);
+    const startMs = dueMs(run, segment * segmentFrames);
+    this.reserveSegment(segment, { startMs, shownEndMs: dueMs(run, number + 1) });
+  }
+
+  /** The same where segments are as long as they are: `startMs` is when it began, `shownEndMs` when what it shows will end. */
+  reserveSegment(
+    segment: number,
+    { startMs, shownEndMs }: { readonly startMs: number; readonly shownEndMs: number },
+  ): void {
     if (this.#record === undefined) throw new TypeError("No run was begun");
+    this.#shownEndMs = shownEndMs;
     if (segment <= this.#record.lastSegment) return;
-    const lastSegmentMs = Math.round(dueMs(run, segment * segmentFrames));
+    const lastSegmentMs = Math.round(startMs);
     this.#record = { ordinal: this.#record.ordinal, lastSegment: segment, lastSegmentMs };
     this.#write(this.#record);
   }
@@ -147,18 +166,30 @@ function dueMs(
   return startTimeMs + framesToMs(number - startFrame, fps);
 }
 
-/** Where a run may begin, by the numbers and dates of the one before it. */
-function slotAfter(
-  record: RunRecord | undefined,
-  wallMs: number,
-): { readonly segment: number; readonly startTimeMsMin: number } {
-  if (record === undefined) {
-    return { segment: Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1, startTimeMsMin: 0 };
-  }
+/** Where a run may begin. */
+type Slot = Pick<RunStart, "startTimeMsMin"> & { readonly segment: number };
+
+/** The number of the first segment where there is no record. */
+function firstSegment(wallMs: number): number {
+  return Math.floor(msToSeconds(wallMs) / SEGMENT_SECONDS) + 1;
+}
+
+/** The first slot that is still to come, by the numbers and dates of the run before. */
+function slotAfter(record: RunRecord | undefined, wallMs: number): Slot {
+  if (record === undefined) return { segment: firstSegment(wallMs), startTimeMsMin: 0 };
   const { lastSegment, lastSegmentMs } = record;
   if (lastSegmentMs === undefined) return { segment: lastSegment + 1, startTimeMsMin: 0 };
   const slots = Math.max(1, Math.ceil((wallMs + BEGIN_MS - lastSegmentMs) / SEGMENT_MS));
   return { segment: lastSegment + slots, startTimeMsMin: lastSegmentMs + slots * SEGMENT_MS };
+}
+
+/**
+ * Where what another process has shown ends at the latest, or 0: after a kill the frame is not known, only the segment,
+ * and dates that run ahead of the clock for good are worth avoiding. The end matters where the clock was set back.
+ */
+function endOfRecord(record: RunRecord | undefined, wallMs: number): number {
+  const segmentMs = record?.lastSegmentMs;
+  return segmentMs === undefined || wallMs >= segmentMs ? 0 : segmentMs + SEGMENT_MS;
 }
 
 function parseRecord(text: string): RunRecord {

@@ -251,6 +251,10 @@ export class PlaylistTail {
       this.#versions++;
     }
     this.#playlist.publish(version);
+    // Of a stream that is over, what they wait for will not come.
+    if (!version.facts.canBlock) {
+      this.#playlist.end(this.#answer(version, { directives: undefined, result: "collapsed" }));
+    }
   }
 
   /**

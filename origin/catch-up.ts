@@ -54,6 +54,11 @@ export class CatchUp {
     this.#fromMs = nowMs;
   }
 
+  /** No more will come. */
+  onEnd(): void {
+    this.#isDone = true;
+  }
+
   /** Figures have come. */
   onFigures(): void {
     if (this.#latestMs !== undefined) this.#isDone = true;

@@ -5,7 +5,7 @@ import {
   bindAddress,
   choice,
   decimal,
-  httpUrl,
+  httpUrlWithQuery,
   integer,
   port,
   text,
@@ -30,9 +30,10 @@ export const originOptions = {
     description: "Address that the origin listens on. Viewers come to edges, which may be on this machine.",
     default: "127.0.0.1",
   }),
-  source: httpUrl({
+  source: httpUrlWithQuery({
     table: "origin",
-    description: "Where the video comes from: the feed of a canvas server.",
+    description:
+      "Where the video comes from: the feed of a canvas server, or any MPEG-TS with H.264. Its query, which may hold a token, is never shown.",
     default: "http://127.0.0.1:9001/feed.mp4",
   }),
   stream: text({
@@ -51,6 +52,15 @@ export const originOptions = {
     default: 0.2,
     min: 0.05,
     max: 1,
+  }),
+  "target-duration": integer({
+    table: "origin",
+    description:
+      "Target duration of the playlists of an MPEG-TS source, in seconds: its key frames may be so far apart, half a second more is forgiven. A feed has one of its own.",
+    valueName: "<seconds>",
+    default: SEGMENT_SECONDS,
+    min: SEGMENT_SECONDS,
+    max: 10,
   }),
   "window-seconds": integer({
     table: "origin",

@@ -30,7 +30,7 @@ export interface ContinuityOptions {
   };
   /** False: an outage of the source is one of the stream. */
   readonly isOn: boolean;
-  readonly isSourceConnected: () => boolean;
+  readonly isSourceLive: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -109,6 +109,13 @@ export class Continuity implements SourceHandlers {
 
   onFigures(figures: CanvasFigures): void {
     this.#options.stream.onFigures(figures);
+  }
+
+  /** A source that is over is missing nothing. */
+  onEnd(): void {
+    this.close();
+    this.#end();
+    this.#options.stream.onEnd();
   }
 
   /** Shows nothing more. */
@@ -216,10 +223,10 @@ export class Continuity implements SourceHandlers {
 
   /** True where the source has stopped, and the slate can go on for it. */
   #isLost(nowMs: number): boolean {
-    const { stream, isSourceConnected } = this.#options;
+    const { stream, isSourceLive } = this.#options;
     if (this.#slate === undefined || stream.isCatchingUp) return false;
     if (![...this.#tracks.values()].every(({ last }) => last !== undefined)) return false;
-    const isGone = this.#coming !== undefined || !isSourceConnected();
+    const isGone = this.#coming !== undefined || !isSourceLive();
     return nowMs - this.#newestMs >= (isGone ? LOST_MS : SILENT_MS);
   }
 

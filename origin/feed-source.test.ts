@@ -7,7 +7,7 @@ import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { silentLog } from "#common/log.ts";
 import { SOURCE_SILENCE_MS_MAX } from "./config.ts";
-import { openFeedSource } from "./feed-source.ts";
+import { openSource } from "./open-source.ts";
 import type { Source } from "./source.ts";
 
 const run = testsrcRun();
@@ -35,15 +35,24 @@ interface Reading {
 function read(answers: readonly (() => Response | Promise<Response>)[], clock: Clock = systemClock): Reading {
   const heard: string[] = [];
   const requests: Headers[] = [];
-  const source = openFeedSource({
+  const source = openSource({
     url: "http://canvas/feed.mp4",
     secret: SECRET,
+    targetDurationSeconds: 2,
+    partDurationMs: 200,
+    numbers: {
+      beginRun: () => {
+        throw new Error("a feed has numbers of its own");
+      },
+      reserveSegment: () => {},
+    },
     clock,
     log: silentLog,
     handlers: {
       onRun: (run) => void heard.push(`run ${run.ordinal}`),
       onFrame: (frame) => void heard.push(String(frame.number - run.startFrame)),
       onFigures: () => {},
+      onEnd: () => void heard.push("end"),
     },
     async fetch(_, init) {
       requests.push(new Headers(init.headers));
@@ -72,7 +81,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await Bun.sleep(1);
 }
 
-describe("openFeedSource()", () => {
+describe("openSource() of a feed", () => {
   test("opens again after an end, garbage, a refusal, and tells frames as they come", async () => {
     const { source, heard, requests } = read([
       () => new Response(feed(0, 2)),
@@ -83,7 +92,7 @@ describe("openFeedSource()", () => {
     ]);
     await until(() => heard.length === 8);
     expect(heard).toEqual(["run 7", "0", "1", "run 7", "0", "1", "2", "3"]);
-    expect(source.status).toMatchObject({ isConnected: true, failure: undefined, reconnects: 4 });
+    expect(source.status).toMatchObject({ state: "live", failure: undefined, reconnects: 4, unreadable: 1 });
     expect(requests).toHaveLength(5);
   });
 
@@ -98,7 +107,7 @@ describe("openFeedSource()", () => {
   test("says why it is not connected", async () => {
     const { source } = read([() => new Response("no", { status: 403 })]);
     await until(() => source.status.failure !== undefined);
-    expect(source.status).toMatchObject({ isConnected: false, failure: "the feed answers with status 403" });
+    expect(source.status).toMatchObject({ state: "lost", failure: "the source answers with status 403" });
   });
 
   test.each([

@@ -4,7 +4,7 @@ import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import { IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
 import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS } from "./config.ts";
-import { createLiveAnswers, readLiveRequest } from "./live-answers.ts";
+import { createLiveAnswers, emptyCounts, readLiveRequest } from "./live-answers.ts";
 import { open, type Origin } from "./origin-fixture.ts";
 
 const FRAMES_PER_PART = 6;
@@ -28,8 +28,9 @@ function serve(heldMax: number): Served {
   const origin = open({ heldMax });
   const run = testsrcRun();
   origin.play(run, 0, 90);
-  const requests = { playlist: 0, part: 0, segment: 0, init: 0, ts: 0, api: 0, other: 0 };
-  const answer = createLiveAnswers({ stream: origin.stream, streamName: "canvas", requests });
+  const requests = emptyCounts();
+  const sent = emptyCounts();
+  const answer = createLiveAnswers({ stream: origin.stream, streamName: "canvas", requests, sent });
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",

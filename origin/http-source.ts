@@ -5,30 +5,57 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
+import type { Run } from "#common/formats/frame.ts";
 import { msToSeconds } from "#common/units.ts";
 import { SOURCE_BACKOFF_MS_MAX, SOURCE_BACKOFF_MS_MIN, SOURCE_SILENCE_MS_MAX } from "./config.ts";
-import type { Source, SourceHandlers, SourceStatus } from "./source.ts";
+import { pause } from "./pause.ts";
+import type { Source, SourceHandlers, SourceState, SourceStatus } from "./source.ts";
+import { SourceLog } from "./source-log.ts";
 
 /** Where a source is, who listens, and what it runs on. */
 export interface HttpSourceOptions {
-  /** Such as `http://127.0.0.1:9001/feed.mp4`. */
+  /** Such as `http://127.0.0.1:9001/feed.mp4`. Its query may hold a token and is never shown. */
   readonly url: string;
   readonly handlers: SourceHandlers;
   readonly clock: Clock;
   readonly log: Log;
+  /** Headers of a request, made anew for each. */
+  readonly headers: () => Record<string, string>;
   /** Default: the global one. */
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
-/** What a source sends and how it is asked for it. */
+/** What is counted of a connection beside its bytes. */
+export type SourceCounts = Pick<SourceStatus, "audioPackets" | "droppedPictures" | "continuityErrors">;
+
+/** What the reader of a connection may call. */
+export interface SourceReading {
+  readonly handlers: Omit<SourceHandlers, "onEnd">;
+  readonly clock: Clock;
+  /** Something was understood, if not shown: the connection is not a silent one. */
+  readonly onAlive: () => void;
+  /** Why what comes cannot be shown, or `undefined` once it can. */
+  readonly onTrouble: (reason: string | undefined) => void;
+  /** Adds to the totals. */
+  readonly count: (counts: SourceCounts) => void;
+}
+
+/** Reads one connection from its first byte, in chunks of any size. */
+export interface SourceReader {
+  /** Throws on what it cannot read. */
+  push(chunk: Uint8Array): void;
+  /** Waits until what was pushed has been passed on: no more is read meanwhile. */
+  drain(signal: AbortSignal): Promise<void>;
+  /** The connection has ended. */
+  finish(): void;
+}
+
+/** What a source sends. */
 export interface SourceFormat {
   /** In messages, such as `feed`. */
   readonly name: string;
-  /** Headers of a request, made anew for each. */
-  readonly headers: () => Record<string, string>;
-  /** Reads one connection from its first byte, in chunks of any size, and throws on what it cannot read. */
-  readonly open: (handlers: SourceHandlers) => { push(chunk: Uint8Array): void };
-  /** True for what that throws. */
+  readonly open: (reading: SourceReading) => SourceReader;
+  /** True for what its reader throws. */
   readonly isUnreadable: (error: unknown) => boolean;
 }
 
@@ -38,6 +65,7 @@ const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ConnectionClosed: "connection closed",
   ECONNRESET: "connection closed",
+  UnexpectedRedirect: "the source answers with a redirect, which is not followed",
   FailedToOpenSocket: "host not found or not reachable",
   ENOTFOUND: "host not found",
   DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
@@ -54,23 +82,32 @@ class SourceError extends SpillwayError {
 
 /** Opens what is at `options.url` and keeps it open. */
 export class HttpSource implements Source {
+  readonly shownUrl: string;
   readonly #options: HttpSourceOptions;
   readonly #format: SourceFormat;
+  readonly #log: SourceLog;
   readonly #status = {
-    isConnected: false,
+    state: "connecting" as SourceState,
     failure: undefined as string | undefined,
     reconnects: 0,
     unreadable: 0,
     receivedBytes: 0,
+    audioPackets: 0,
+    droppedPictures: 0,
+    continuityErrors: 0,
   };
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   /** When the present connection brought its latest frame, or began. */
   #lastFrameMs = 0;
+  /** True once the present connection has brought a run. */
+  #hasRun = false;
 
   constructor(options: HttpSourceOptions, format: SourceFormat) {
     this.#options = options;
     this.#format = format;
+    this.#log = new SourceLog(options.log, options.clock);
+    this.shownUrl = shownUrl(options.url);
     this.#running = this.#run();
   }
 
@@ -84,92 +121,148 @@ export class HttpSource implements Source {
   }
 
   async #run(): Promise<void> {
-    const { clock, log, url } = this.#options;
+    const { clock, url } = this.#options;
+    const { signal } = this.#closing;
     let backoffMs = SOURCE_BACKOFF_MS_MIN;
-    while (!this.#closing.signal.aborted) {
+    while (!signal.aborted) {
       const openedMs = clock.monotonicMs();
       let failure: string;
       try {
-        failure = await this.#readOnce();
+        const end = await this.#readOnce();
+        if (end === "finite" && !signal.aborted) {
+          this.#finish();
+          return;
+        }
+        failure = end;
       } catch (error) {
-        failure = explain(error);
+        failure = explain(error).replaceAll(url, this.shownUrl);
         if (this.#format.isUnreadable(error)) this.#status.unreadable++;
       }
-      if (this.#closing.signal.aborted) return;
-      // One line for an outage, not one for each attempt.
-      if (failure !== this.#status.failure) log.warn(`Source lost: ${failure}`, { url });
-      this.#status.isConnected = false;
-      this.#status.failure = failure;
+      if (signal.aborted) return;
+      this.#lose(failure);
       // One that begins well and breaks at once must not be opened twenty times a second.
       if (clock.monotonicMs() - openedMs > SOURCE_BACKOFF_MS_MAX) backoffMs = SOURCE_BACKOFF_MS_MIN;
-      await this.#pause(backoffMs);
+      await pause(clock, backoffMs, signal);
       backoffMs = Math.min(2 * backoffMs, SOURCE_BACKOFF_MS_MAX);
       this.#status.reconnects++;
     }
   }
 
-  /** Reads one connection to its end and returns why that came. */
+  /** Reads one connection to its end and returns why that came; `finite` where everything there ever was has come. */
   async #readOnce(): Promise<string> {
     const { clock } = this.#options;
     const connection = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, connection.signal]);
     this.#lastFrameMs = clock.monotonicMs();
+    this.#hasRun = false;
     const cancelWatch = this.#watchSilence(connection);
+    let isFinite = false;
     try {
-      const body = (await this.#open(signal)).getReader();
+      const response = await this.#open(signal);
+      const body = response.body.getReader();
       // fetch rejects this where it has ended the body by itself: then nothing is left to do.
       const cancel = (): void => void body.cancel().catch(() => undefined);
       signal.addEventListener("abort", cancel, { once: true });
       if (signal.aborted) cancel();
-      const reader = this.#format.open(this.#handlersOf(connection.signal));
-      for (let read = await body.read(); !read.done; read = await body.read()) {
-        this.#status.receivedBytes += read.value.length;
-        reader.push(read.value);
+      const reader = this.#format.open(this.#readingOf(signal));
+      try {
+        for (let read = await body.read(); !read.done; read = await body.read()) {
+          this.#status.receivedBytes += read.value.length;
+          reader.push(read.value);
+          await reader.drain(signal);
+        }
+      } finally {
+        // What came before a break is as good as what came before an end.
+        if (!signal.aborted) reader.finish();
+        await reader.drain(signal);
       }
+      isFinite = response.isFinite && this.#hasRun && !signal.aborted;
     } catch (error) {
       if (!connection.signal.aborted) throw error;
     } finally {
       cancelWatch();
       connection.abort();
     }
+    if (isFinite) return "finite";
     return this.#isSilent()
       ? `no frame for ${msToSeconds(SOURCE_SILENCE_MS_MAX)} s`
       : `the ${this.#format.name} ended`;
   }
 
-  async #open(signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    const { url, fetch: open = fetch } = this.#options;
-    const response = await open(url, { headers: this.#format.headers(), signal, redirect: "error" });
-    if (response.status !== 200 || response.body === null) {
-      await response.body?.cancel();
-      throw new SourceError(
-        "source-status",
-        `the ${this.#format.name} answers with status ${response.status}`,
-      );
+  async #open(
+    signal: AbortSignal,
+  ): Promise<{ readonly body: ReadableStream<Uint8Array>; readonly isFinite: boolean }> {
+    const { url, fetch: open = fetch, headers } = this.#options;
+    const response = await open(url, { headers: headers(), signal, redirect: "error" });
+    const { status, body } = response;
+    if (status !== 200 || body === null) {
+      await body?.cancel();
+      throw new SourceError("source-status", `the ${this.#format.name} answers with status ${status}`);
     }
-    return response.body;
+    return { body, isFinite: response.headers.has("content-length") };
   }
 
-  #handlersOf(ended: AbortSignal): SourceHandlers {
-    const { handlers, clock, log, url } = this.#options;
-    const { signal } = this.#closing;
+  #readingOf(ended: AbortSignal): SourceReading {
+    const { handlers, clock } = this.#options;
+    const whileOpen =
+      <Value>(handle: (value: Value) => void) =>
+      (value: Value): void => {
+        if (!ended.aborted) handle(value);
+      };
     return {
-      onRun: (run) => {
-        if (signal.aborted || ended.aborted) return;
-        this.#status.isConnected = true;
-        this.#status.failure = undefined;
-        log.info("Source open", { url, run: run.id, ordinal: run.ordinal, fps: run.fps });
-        handlers.onRun(run);
+      clock,
+      handlers: {
+        onRun: whileOpen((run) => {
+          this.#goLive(run);
+          handlers.onRun(run);
+        }),
+        onFrame: whileOpen((frame) => {
+          this.#lastFrameMs = clock.monotonicMs();
+          handlers.onFrame(frame);
+        }),
+        onFigures: whileOpen((figures) => handlers.onFigures(figures)),
       },
-      onFrame: (frame) => {
-        if (signal.aborted || ended.aborted) return;
-        this.#lastFrameMs = clock.monotonicMs();
-        handlers.onFrame(frame);
-      },
-      onFigures: (figures) => {
-        if (!signal.aborted && !ended.aborted) handlers.onFigures(figures);
+      onAlive: () => void (this.#lastFrameMs = clock.monotonicMs()),
+      onTrouble: whileOpen((reason) => this.#wait(reason)),
+      count: ({ audioPackets, droppedPictures, continuityErrors }) => {
+        this.#status.audioPackets += audioPackets;
+        this.#status.droppedPictures += droppedPictures;
+        this.#status.continuityErrors += continuityErrors;
       },
     };
+  }
+
+  #goLive(run: Run): void {
+    this.#hasRun = true;
+    const { id, ordinal, fps } = run;
+    const fields = { url: this.shownUrl, run: id, ordinal, fps: run.offGrid?.frameRate ?? fps };
+    this.#log.say("info", "Source open", fields);
+    this.#status.state = "live";
+    this.#status.failure = undefined;
+  }
+
+  /** Bytes come, but nothing that can be shown. */
+  #wait(reason: string | undefined): void {
+    if (reason === undefined || this.#status.failure === reason) return;
+    if (this.#status.state === "live")
+      this.#log.say("warn", `Source waits: ${reason}`, { url: this.shownUrl });
+    this.#status.state = "waiting";
+    this.#status.failure = reason;
+  }
+
+  #lose(failure: string): void {
+    // One line for an outage, not one for each attempt.
+    const isNews = failure !== this.#status.failure;
+    if (isNews) this.#log.say("warn", `Source lost: ${failure}`, { url: this.shownUrl });
+    this.#status.state = "lost";
+    this.#status.failure = failure;
+  }
+
+  #finish(): void {
+    this.#log.say("info", "Source ended: the stream ends with it", { url: this.shownUrl });
+    this.#status.state = "ended";
+    this.#status.failure = undefined;
+    this.#options.handlers.onEnd();
   }
 
   #isSilent(): boolean {
@@ -191,22 +284,16 @@ export class HttpSource implements Source {
     cancel = clock.after(SOURCE_SILENCE_MS_MAX, check);
     return () => cancel();
   }
-
-  /** Waits, or until the source is closed. */
-  async #pause(delayMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const { signal } = this.#closing;
-    const cancel = this.#options.clock.after(delayMs, resolve);
-    const onAbort = (): void => resolve();
-    signal.addEventListener("abort", onAbort);
-    await promise;
-    cancel();
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 /** Why a connection failed, in words: fetch's own messages are advice to its programmer. */
 function explain(error: unknown): string {
   const code = errorCode(error) ?? "";
   return CONNECTION_ERRORS[code] ?? describeError(error);
+}
+
+/** Queries may hold tokens. */
+function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }

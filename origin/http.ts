@@ -125,6 +125,7 @@ function endless(
   rendition: RenditionStream | undefined,
 ): Response {
   if (rendition === undefined || stream.isCatchingUp) return plainResponse(503, whyNothing(stream));
+  if (stream.isEnded) return plainResponse(404, "The stream has ended");
   if (stream.relayTotals.viewers >= TS_VIEWERS_MAX) {
     refusals.viewers++;
     return plainResponse(503, "Too many viewers");

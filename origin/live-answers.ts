@@ -109,12 +109,13 @@ export function answerFile(rendition: RenditionStream, asked: FileRequest): Resp
 }
 
 function answerPlaylist(track: Track, { request, query, sent }: FileRequest): Response | Promise<Response> {
-  const directives = readDirectives(query);
+  // Nothing follows an ended stream, so there is nothing to ask for (6.2.5).
+  const directives = track.isEnded ? undefined : readDirectives(query);
   if (directives === "malformed") {
     return plainResponse(400, "_HLS_msn and _HLS_part are decimal integers, each given once");
   }
   const { targetDurationSeconds } = track;
-  const isDelta = asksForDelta(query);
+  const isDelta = !track.isEnded && asksForDelta(query);
   if (directives === undefined) {
     const seconds = Math.max(1, Math.floor(targetDurationSeconds / 2));
     return answerReload(track.current(), { request, seconds, isDelta, sent });

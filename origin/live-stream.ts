@@ -40,6 +40,7 @@ export class LiveStream implements SourceHandlers {
   #windowSeconds = WINDOW_SECONDS;
   #figures: CanvasFigures | undefined;
   #lastFrameMs: number | undefined;
+  #isEnded = false;
   /** The same without the slate. */
   #lastSourceMs: number | undefined;
   readonly #catchUp: CatchUp;
@@ -102,6 +103,22 @@ export class LiveStream implements SourceHandlers {
   onFigures(figures: CanvasFigures): void {
     this.#figures = figures;
     this.#catchUp.onFigures();
+  }
+
+  /** The source is over: playlists end, and everyone who waits is told. */
+  onEnd(): void {
+    this.#isEnded = true;
+    this.#catchUp.onEnd();
+    for (const stream of this.#renditions.values()) stream.finish();
+    this.#staging.flush();
+    for (const stream of this.#renditions.values()) stream.end();
+    this.#multivariants.invalidate();
+    this.#options.log.info("Stream ended", { run: this.#run?.id });
+  }
+
+  /** True once nothing will follow. */
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   /** The present run, or `undefined` before the first. */

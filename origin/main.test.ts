@@ -65,7 +65,8 @@ test("50, 51: main() serves a feed over real sockets, holds no HEAD, refuses TRA
   });
   const lifecycle = new Lifecycle();
   const options = { ...commonOptions, ...originOptions };
-  const args = ["--origin-port", "0", "--source", `http://127.0.0.1:${server.port}/feed.mp4`];
+  // This feed has a pace of its own.
+  const args = ["--origin-port=0", "--slate=off", `--source=http://127.0.0.1:${server.port}/feed.mp4`];
   let port = 0;
   await main({
     config: readConfig(options, { args, env: {}, known: options }),

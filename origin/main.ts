@@ -12,18 +12,19 @@ import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import type { RoleContext } from "#common/role.ts";
 import type { Tls } from "#common/tls.ts";
-import { msToSeconds, secondsToMs } from "#common/units.ts";
+import { secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
-import { openFeedSource } from "./feed-source.ts";
 import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
 import { Continuity } from "./continuity.ts";
 import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
-import type { Source } from "./source.ts";
+import { openSource } from "./open-source.ts";
+import { whyNotReady } from "./readiness.ts";
+import { SourceNumbers } from "./source-numbers.ts";
 
 /** Endless answers, which may be quiet while the source is. */
 const ENDLESS_PATH = /\/(?:stream\.ts|events)$/;
@@ -42,11 +43,16 @@ export async function main({
   const { windowSeconds } = config;
   const partDurationMs = secondsToMs(config.partDuration);
   const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
-  const isSourceConnected = (): boolean => source.status.isConnected;
-  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceConnected, clock, log });
-  const source = openFeedSource({
+  const isSourceLive = (): boolean => source.status.state === "live";
+  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceLive, clock, log });
+  const numbers = new SourceNumbers({ dataDir: config.dataDir, clock, log });
+  lifecycle.onClose("numbers", () => numbers.close());
+  const source = openSource({
     url: config.source,
     secret: config.clusterSecret,
+    targetDurationSeconds: config.targetDuration,
+    partDurationMs,
+    numbers,
     handlers: continuity,
     clock,
     log,
@@ -101,7 +107,7 @@ export async function main({
   const server = listen(config, tls, { answerLive, app, leases, requests, onError });
   const endOpen = (): void => [events, leases, stream].forEach((part) => part.close());
   lifecycle.onClose("http", () => server.close(clock, endOpen));
-  log.info("Origin listens", { port: server.port, source: config.source, stream: config.stream });
+  log.info("Origin listens", { port: server.port, source: source.shownUrl, stream: config.stream });
   onListening({ "origin-port": server.port });
 }
 
@@ -139,15 +145,4 @@ function listen(config: OriginConfig, tls: Tls | undefined, handlers: Handlers):
       return failureResponse();
     },
   });
-}
-
-/** Why the origin cannot serve, for `/readyz`. */
-function whyNotReady(stream: LiveStream, source: Source): string | undefined {
-  const { failure } = source.status;
-  const cause = failure === undefined ? "" : `: ${failure}`;
-  if (stream.run === undefined) return `No source yet${cause}`;
-  if (stream.isCatchingUp) return "Catching up with the source";
-  if (!stream.isListed) return `Waiting for the first whole segment${cause}`;
-  if (!stream.isLive) return `No frame for ${Math.round(msToSeconds(stream.silenceMs()))} s${cause}`;
-  return undefined;
 }

@@ -56,8 +56,8 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
   const budget = new HeldBudget(heldMax);
   const stream = new LiveStream({ partDurationMs: 200, windowSeconds, clock, log, budget });
   const source = { isConnected: true };
-  const isSourceConnected = (): boolean => source.isConnected;
-  const continuity = new Continuity({ stream, isOn: true, isSourceConnected, clock, log });
+  const isSourceLive = (): boolean => source.isConnected;
+  const continuity = new Continuity({ stream, isOn: true, isSourceLive, clock, log });
   const edges = new EdgeRegistry();
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();

@@ -137,8 +137,9 @@ export class TsRelay {
     return stream.body;
   }
 
-  /** Ends all viewers. */
+  /** Ends all viewers, who have had all that was sent, or what their queues held. */
   close(): void {
+    this.flush();
     for (const viewer of this.#viewers) this.#end(viewer);
   }
 

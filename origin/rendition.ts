@@ -124,10 +124,22 @@ export class RenditionStream {
 
   /** The run before has ended: closes what it left open. */
   endRun(): void {
-    this.#cutting?.cmaf.finish();
-    this.#cutting?.ts.finish();
+    this.finish();
     this.#cutting = undefined;
     this.relay.breakOff();
+  }
+
+  /** The run at hand has ended, and maybe the stream. */
+  finish(): void {
+    this.#cutting?.cmaf.finish();
+    this.#cutting?.ts.finish();
+  }
+
+  /** The stream is over. To be called once what {@link finish} has staged is applied. */
+  end(): void {
+    this.cmaf.end();
+    this.ts.end();
+    this.relay.close();
   }
 
   /** Frames after this belong to `run`. To be called once what {@link endRun} has staged is applied. */

@@ -1,10 +1,10 @@
 /** Series of the source and of what it brings. */
 import type { Registry } from "prom-client";
-import { declareOn, observedCounter } from "#common/metrics.ts";
+import { declareOn, observedCounter, observedGauge } from "#common/metrics.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { Continuity } from "./continuity.ts";
 import type { LiveStream } from "./live-stream.ts";
-import type { Source } from "./source.ts";
+import { type Source, SOURCE_STATES } from "./source.ts";
 
 /** Declares the series. */
 export function declareSourceMetrics(
@@ -13,12 +13,20 @@ export function declareSourceMetrics(
 ): void {
   const { source, stream, continuity } = parts;
   const { counter, gauge } = declareOn(registry);
-  gauge("spillway_origin_source_connected", "1 while the source is open.", () =>
-    Number(source.status.isConnected),
+  gauge("spillway_origin_source_connected", "1 while frames come from the source.", () =>
+    Number(source.status.state === "live"),
   );
   gauge("spillway_origin_source_silence_seconds", "Time since the last new frame.", () =>
     msToSeconds(stream.silenceMs()),
   );
+  observedGauge({
+    registry,
+    name: "spillway_origin_source_state",
+    help: "1 for the state that the source is in.",
+    label: "state",
+    read: () =>
+      Object.fromEntries(SOURCE_STATES.map((state) => [state, Number(state === source.status.state)])),
+  });
   counter(
     "spillway_origin_source_reconnects_total",
     "Times the source was opened anew.",
@@ -30,6 +38,21 @@ export function declareSourceMetrics(
     () => source.status.receivedBytes,
   );
   counter(
+    "spillway_origin_source_audio_packets_total",
+    "Packets of sound in an MPEG-TS source, which are dropped.",
+    () => source.status.audioPackets,
+  );
+  counter(
+    "spillway_origin_source_continuity_errors_total",
+    "Times that packets of an MPEG-TS source were missing.",
+    () => source.status.continuityErrors,
+  );
+  counter(
+    "spillway_origin_source_dropped_pictures_total",
+    "Pictures of an MPEG-TS source that were not shown: damaged ones, and what follows until a key frame.",
+    () => source.status.droppedPictures,
+  );
+  counter(
     "spillway_origin_frames_total",
     "Frames of all renditions, repeated ones left out.",
     () => stream.frames,
@@ -37,7 +60,7 @@ export function declareSourceMetrics(
   counter("spillway_origin_runs_total", "Runs of the encoder seen since start.", () => stream.runs);
   counter(
     "spillway_origin_unreadable_feeds_total",
-    "Connections to the source that ended because of bytes that are no feed.",
+    "Connections to the source that ended because of bytes that are neither a feed nor MPEG-TS.",
     () => source.status.unreadable,
   );
   observedCounter({

@@ -56,6 +56,9 @@ export interface TrackOptions {
 
 interface Version extends PlaylistVersion, Texts {}
 
+/** How a wait ended: as others do, or with the stream. */
+type TrackOutcome = HeldOutcome | "ended";
+
 interface Writing {
   readonly grid: TrackGrid;
   readonly reports: PartsOptions["reports"] | undefined;
@@ -66,7 +69,8 @@ export class Track {
   readonly window: SegmentWindow;
   readonly targetDurationSeconds: number;
   readonly #options: TrackOptions;
-  readonly #playlist: HeldPlaylist<Version>;
+  readonly #playlist: HeldPlaylist<Version, "ended">;
+  #isEnded = false;
   #grid: TrackGrid | undefined;
   #restartsSeen = 0;
 
@@ -77,6 +81,11 @@ export class Track {
     this.window = new SegmentWindow(options.window);
     const targetDurationMs = secondsToMs(targetDurationSeconds);
     this.#playlist = new HeldPlaylist({ clock, budget, targetDurationMs: () => targetDurationMs });
+  }
+
+  /** True once nothing will follow: then `_HLS_*` ask for nothing (6.2.5). */
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   get hasParts(): boolean {
@@ -109,6 +118,13 @@ export class Track {
     this.#playlist.publish(this.#version());
   }
 
+  /** Nothing will follow: the playlist says so, and everyone who waits gets it now. */
+  end(): void {
+    this.#isEnded = true;
+    this.publish();
+    this.#playlist.end("ended");
+  }
+
   /** Ends all waits. */
   close(): void {
     this.#playlist.close();
@@ -127,30 +143,36 @@ export class Track {
     { client, answer }: Asker<Reload, Answer>,
   ): Answer | Promise<Answer> {
     const now = this.reloadNow(directives);
-    if (now.outcome !== "ready" || this.#playlist.standing(directives) === "listed") return answer(now);
+    const isThere = this.#isEnded || this.#playlist.standing(directives) === "listed";
+    if (now.outcome !== "ready" || isThere) return answer(now);
     return this.#playlist.hold(wantedPosition(directives), {
       client,
-      answer: (outcome) => answer(outcome === "ready" ? this.current() : { outcome }),
+      answer: (outcome: TrackOutcome) =>
+        answer(outcome === "ready" || outcome === "ended" ? this.current() : { outcome }),
     });
   }
 
   /** The playlist now, unless `directives` ask for what they may not. */
   reloadNow(directives: Directives): Reload {
     const current = this.current();
-    const isFar = current.outcome === "ready" && this.#playlist.standing(directives) === "far";
+    const isFar =
+      current.outcome === "ready" && !this.#isEnded && this.#playlist.standing(directives) === "far";
     return isFar ? { outcome: "bad" } : current;
   }
 
   /** What `answer` makes of a segment or part; the part that comes next is waited for. */
   media<Answer>(name: string, { client, answer }: Asker<MediaOutcome, Answer>): Answer | Promise<Answer> {
     const present = this.mediaNow(name);
-    if (present !== "gone") return answer(present);
+    if (present !== "gone" || this.#isEnded) return answer(present);
     const next = this.#grid === undefined ? undefined : this.window.next(this.#grid.run);
     if (next === undefined || name !== next.name) return answer("gone");
     return this.#playlist.hold(next.position, {
       client,
       // Where the list begins anew, the hinted part may be there although its place is not.
-      answer: (outcome) => answer(this.window.find(name) ?? (outcome === "ready" ? "gone" : outcome)),
+      answer: (outcome: TrackOutcome) => {
+        const isOver = outcome === "ready" || outcome === "ended";
+        return answer(this.window.find(name) ?? (isOver ? "gone" : outcome));
+      },
     });
   }
 
@@ -181,6 +203,7 @@ export class Track {
       targetDurationSeconds: this.targetDurationSeconds,
       segments: this.window.listed(),
       canSkip: this.#options.canSkip,
+      isEnded: this.#isEnded,
       ...(parts && { parts }),
     };
     return writeMediaPlaylist(playlist, form);

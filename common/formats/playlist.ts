@@ -85,6 +85,8 @@ export interface MediaPlaylist {
   readonly parts?: PartsOptions;
   /** True where delta updates are offered: they need a long window (Apple: more than two minutes). Default false. */
   readonly canSkip?: boolean;
+  /** True where nothing will follow: players need not ask again (4.4.3.4). Default false. */
+  readonly isEnded?: boolean;
 }
 
 /**
@@ -93,7 +95,7 @@ export interface MediaPlaylist {
  * @param form `delta` leaves out what is older than the skip boundary, where that is offered and there is any
  */
 export function writeMediaPlaylist(playlist: MediaPlaylist, form: "full" | "delta" = "full"): string {
-  const { segments, parts, targetDurationSeconds, canSkip = false } = playlist;
+  const { segments, parts, targetDurationSeconds, canSkip = false, isEnded = false } = playlist;
   const first = segments[0];
   if (first === undefined) throw new RangeError("a media playlist lists at least one segment");
   const lines = ["#EXTM3U", `#EXT-X-VERSION:${versionOf(playlist)}`];
@@ -115,7 +117,8 @@ export function writeMediaPlaylist(playlist: MediaPlaylist, form: "full" | "delt
     if (hasNewMap) lines.push(`#EXT-X-MAP:URI="${mapUri}"`);
     lines.push(...segmentLines(segment, parts !== undefined && index >= partsFrom));
   }
-  if (parts !== undefined) lines.push(...partsFooter(parts));
+  if (isEnded) lines.push("#EXT-X-ENDLIST");
+  else if (parts !== undefined) lines.push(...partsFooter(parts));
   return `${lines.join("\n")}\n`;
 }
 

@@ -1,0 +1,60 @@
+/** Opens what `--source` names. What it is, the first bytes tell: a feed begins with a `ftyp` box, all else is taken for MPEG-TS. */
+import { proveSecret } from "#common/cluster-auth.ts";
+import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { feedFormat } from "./feed-source.ts";
+import { HttpSource, type HttpSourceOptions, type SourceFormat, type SourceReader } from "./http-source.ts";
+import type { Source } from "./source.ts";
+import { tsFormat, type TsFormatOptions } from "./ts-source.ts";
+
+/** Bytes until the type of the first box is known. */
+const HEAD_BYTES = 8;
+const FEED_TYPE = new TextEncoder().encode("ftyp");
+
+export interface SourceOptions extends Omit<HttpSourceOptions, "headers">, TsFormatOptions {
+  /** The cluster's secret, or empty. */
+  readonly secret: string;
+}
+
+/** Opens what is at `options.url` and keeps it open. */
+export function openSource(options: SourceOptions): Source {
+  const { secret, clock } = options;
+  const headers = (): Record<string, string> => ({
+    // Another origin hands no edge out to this one.
+    "cdn-loop": "spillway",
+    ...(secret !== "" && {
+      authorization: proveSecret({ secret, purpose: "feed", wallMs: clock.wallMs() }),
+    }),
+  });
+  return new HttpSource({ ...options, headers }, sniffedFormat(tsFormat(options)));
+}
+
+function sniffedFormat(ts: SourceFormat): SourceFormat {
+  return {
+    name: "source",
+    open(reading) {
+      let head: Uint8Array = new Uint8Array(0);
+      let reader: SourceReader | undefined;
+      return {
+        push(chunk) {
+          if (reader !== undefined) {
+            reader.push(chunk);
+            return;
+          }
+          head = joinBytes([head, chunk]);
+          if (head.length < HEAD_BYTES) return;
+          reader = (isFeed(head) ? feedFormat : ts).open(reading);
+          reader.push(head);
+        },
+        async drain(signal) {
+          await reader?.drain(signal);
+        },
+        finish: () => reader?.finish(),
+      };
+    },
+    isUnreadable: (error) => feedFormat.isUnreadable(error) || ts.isUnreadable(error),
+  };
+}
+
+function isFeed(head: Uint8Array): boolean {
+  return Buffer.compare(head.subarray(4, HEAD_BYTES), FEED_TYPE) === 0;
+}

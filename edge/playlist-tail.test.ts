@@ -55,6 +55,23 @@ describe("a media playlist", () => {
     expect(made.origin.count("index.m3u8")).toBe(2);
   });
 
+  test("18: that ends releases everyone who waits, whatever for", async () => {
+    const made = setup();
+    await ask(made, "");
+    const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+    const ended = `${made.live.text().replace(/#EXT-X-PRELOAD-HINT.*\n/, "")}#EXT-X-ENDLIST\n`;
+    made.origin.handler = async () => {
+      await mayEnd;
+      return new Response(ended, { headers: { "content-type": "application/vnd.apple.mpegurl" } });
+    };
+    const held = [5, 6, 7].map((part) => ask(made, `?_HLS_msn=102&_HLS_part=${part}`));
+    await until(() => made.edge.playlists.waiting === held.length);
+    end();
+    const answers = await Promise.all(held);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(new Set(await Promise.all(answers.map((answer) => answer.text())))).toEqual(new Set([ended]));
+  });
+
   test("has its hinted part on the way before viewers ask, once", async () => {
     const made = setup();
     const gate = Promise.withResolvers<void>();

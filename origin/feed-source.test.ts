@@ -5,12 +5,15 @@ import { ProofChecker } from "#common/cluster-auth.ts";
 import { encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import { SOURCE_SILENCE_MS_MAX } from "./config.ts";
+import { LiveStream } from "./live-stream.ts";
 import { openSource } from "./open-source.ts";
 import type { Source } from "./source.ts";
 
 const run = testsrcRun();
+const LIMITS = { partDurationMs: 200, windowSeconds: 24 };
 const SECRET = "a secret of some length";
 
 function feed(from: number, to: number): Uint8Array<ArrayBuffer> {
@@ -27,6 +30,8 @@ afterEach(async () => {
 
 interface Reading {
   readonly source: Source;
+  /** Hears the same. */
+  readonly stream: LiveStream;
   readonly heard: string[];
   readonly requests: Headers[];
 }
@@ -35,6 +40,7 @@ interface Reading {
 function read(answers: readonly (() => Response | Promise<Response>)[], clock: Clock = systemClock): Reading {
   const heard: string[] = [];
   const requests: Headers[] = [];
+  const stream = new LiveStream({ ...LIMITS, clock, log: silentLog, budget: new HeldBudget(10) });
   const source = openSource({
     url: "http://canvas/feed.mp4",
     secret: SECRET,
@@ -49,8 +55,14 @@ function read(answers: readonly (() => Response | Promise<Response>)[], clock: C
     clock,
     log: silentLog,
     handlers: {
-      onRun: (run) => void heard.push(`run ${run.ordinal}`),
-      onFrame: (frame) => void heard.push(String(frame.number - run.startFrame)),
+      onRun(run) {
+        heard.push(`run ${run.ordinal}`);
+        stream.onRun(run);
+      },
+      onFrame(frame) {
+        heard.push(String(frame.number - run.startFrame));
+        stream.onFrame(frame);
+      },
       onFigures: () => {},
       onEnd: () => void heard.push("end"),
     },
@@ -64,7 +76,7 @@ function read(answers: readonly (() => Response | Promise<Response>)[], clock: C
     },
   });
   closers.push(() => source.close());
-  return { source, heard, requests };
+  return { source, stream, heard, requests };
 }
 
 /** An answer that sends `bytes` and then nothing. */
@@ -108,6 +120,23 @@ describe("openSource() of a feed", () => {
     const { source } = read([() => new Response("no", { status: 403 })]);
     await until(() => source.status.failure !== undefined);
     expect(source.status).toMatchObject({ state: "lost", failure: "the source answers with status 403" });
+  });
+
+  test("10 x real time is history for a minute, then it is slowed down, and an origin on it becomes ready", async () => {
+    const clock = new FakeClock();
+    const { heard, stream } = read([stalling(feed(0, 70 * 30))], clock);
+    await until(() => heard.length > 60 * 30);
+    expect(heard.length).toBeLessThan(61 * 30);
+    expect(stream.isCatchingUp).toBeTrue();
+    for (let second = 1; second <= 3; second++) {
+      const before = heard.length;
+      for (let step = 0; step < 30; step++) {
+        clock.advance(1000 / 30);
+        await Bun.sleep(1);
+      }
+      expect(heard.length - before).toBeWithin(27, 34);
+    }
+    expect(stream.isCatchingUp).toBeFalse();
   });
 
   test.each([

@@ -65,7 +65,7 @@ describe("a media playlist", () => {
       return new Response(ended, { headers: { "content-type": "application/vnd.apple.mpegurl" } });
     };
     const held = [5, 6, 7].map((part) => ask(made, `?_HLS_msn=102&_HLS_part=${part}`));
-    await until(() => made.edge.playlists.waiting === held.length);
+    await until(() => made.edge.budget.count === held.length);
     end();
     const answers = await Promise.all(held);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);

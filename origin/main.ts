@@ -3,7 +3,7 @@
  * reverse: first no new request, then those that wait, then the source.
  */
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
-import { systemClock } from "#common/clock.ts";
+import { type Clock, systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
@@ -40,27 +40,7 @@ export async function main({
   const clock = systemClock;
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
-  const { windowSeconds } = config;
-  const partDurationMs = secondsToMs(config.partDuration);
-  const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
-  const isSourceLive = (): boolean => source.status.state === "live";
-  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceLive, clock, log });
-  const numbers = new SourceNumbers({ dataDir: config.dataDir, clock, log });
-  lifecycle.onClose("numbers", () => numbers.close());
-  const source = openSource({
-    url: config.source,
-    secret: config.clusterSecret,
-    targetDurationSeconds: config.targetDuration,
-    partDurationMs,
-    numbers,
-    handlers: continuity,
-    clock,
-    log,
-  });
-  lifecycle.onClose("source", () => {
-    continuity.close();
-    return source.close();
-  });
+  const { stream, source, continuity } = openStream({ config, lifecycle, log, budget, clock });
   const edges = new EdgeRegistry();
   const proofs = new ProofChecker(config.clusterSecret);
   const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
@@ -109,6 +89,37 @@ export async function main({
   lifecycle.onClose("http", () => server.close(clock, endOpen));
   log.info("Origin listens", { port: server.port, source: source.shownUrl, stream: config.stream });
   onListening({ "origin-port": server.port });
+}
+
+interface StreamOptions extends Pick<RoleContext<OriginConfig>, "config" | "lifecycle" | "log"> {
+  readonly budget: HeldBudget;
+  readonly clock: Clock;
+}
+
+/** The source, the stream that it fills, and what stands between the two. */
+function openStream({ config, lifecycle, log, budget, clock }: StreamOptions) {
+  const { windowSeconds } = config;
+  const partDurationMs = secondsToMs(config.partDuration);
+  const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
+  const isSourceLive = (): boolean => source.status.state === "live";
+  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceLive, clock, log });
+  const numbers = new SourceNumbers({ dataDir: config.dataDir, clock, log });
+  lifecycle.onClose("numbers", () => numbers.close());
+  const source = openSource({
+    url: config.source,
+    secret: config.clusterSecret,
+    targetDurationSeconds: config.targetDuration,
+    partDurationMs,
+    numbers,
+    handlers: continuity,
+    clock,
+    log,
+  });
+  lifecycle.onClose("source", () => {
+    continuity.close();
+    return source.close();
+  });
+  return { stream, source, continuity };
 }
 
 interface Handlers {

@@ -24,6 +24,12 @@ export interface StockPageReport {
   readonly skippedMax: number;
 }
 
+/** An expression: how many seconds of video have been shown, what was sought past included. */
+export const PLAYED_SECONDS_SCRIPT = `(() => {
+  const { played } = document.querySelector("video");
+  return played.length === 0 ? 0 : played.end(played.length - 1) - played.start(0);
+})()`;
+
 /** A server on a free port of 127.0.0.1 with this page at `/`. */
 export class StockPage implements AsyncDisposable {
   readonly #server: Bun.Server<undefined>;

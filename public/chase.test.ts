@@ -35,9 +35,9 @@ describe("Chase.step()", () => {
     ["is content at its target", TARGET_SECONDS_MIN, rate(1)],
     ["is content a little above", TARGET_SECONDS_MIN + 0.019, rate(1)],
     ["plays faster above", TARGET_SECONDS_MIN + 0.05, rate(1.03)],
-    ["never much faster", TARGET_SECONDS_MIN + 0.12, rate(RATE_MAX)],
+    ["never much faster", TARGET_SECONDS_MIN + 0.119, rate(RATE_MAX)],
     ["plays slower below", TARGET_SECONDS_MIN - 0.04, rate(0.98)],
-    ["never much slower", 0, rate(RATE_MIN)],
+    ["never much slower", 0.05, rate(RATE_MIN)],
   ])("%s", (_, aheadSeconds, step) => {
     expect(lookUntil(new Chase(), JUDGED_MS, aheadSeconds)).toEqual(step);
   });
@@ -141,12 +141,12 @@ const MINUTE_MS = 60_000;
 const quick = (): number => 20;
 
 describe("Chase over a network", () => {
-  test.each([0.5, 0.8, 1.2, 4])("that is quick comes from %p s behind to 0.35 s with one seek", (behind) => {
+  test.each([0.5, 0.8, 1.2, 4])("that is quick comes from %p s behind to 0.4 s with one seek", (behind) => {
     const playback = new Playback(behind);
     playback.play(5_000, quick);
-    expect(playback.behindSeconds).toBeLessThan(0.35);
+    expect(playback.behindSeconds).toBeLessThan(0.4);
     playback.play(10 * MINUTE_MS, quick);
-    expect(playback.behindSeconds).toBeWithin(0.29, 0.35);
+    expect(playback.behindSeconds).toBeWithin(0.34, 0.4);
     expect([playback.stalls, playback.seeks]).toEqual([0, 1]);
   });
 
@@ -166,7 +166,7 @@ describe("Chase over a network", () => {
     playback.play(MINUTE_MS, (part) => (part % 25 === 24 ? 400 : 20));
     expect(playback.chase.targetSeconds).toBeGreaterThan(0.2);
     playback.play(120 * MINUTE_MS, quick);
-    expect(playback.behindSeconds).toBeWithin(0.29, 0.35);
+    expect(playback.behindSeconds).toBeWithin(0.34, 0.4);
   });
 
   test("that never delivers in time does not make playback fall behind without a bound", () => {

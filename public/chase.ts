@@ -23,8 +23,11 @@ export interface BufferSample {
 export type ChaseStep =
   { readonly kind: "seek"; readonly seconds: number } | { readonly kind: "rate"; readonly rate: number };
 
-/** What the least media ahead should be at first, in seconds: three frames of 30 a second, which decoding takes. */
-export const TARGET_SECONDS_MIN = 0.1;
+/**
+ * What the least media ahead should be at first, in seconds. Decoding takes three frames of 30 a second; with no more
+ * than those every other viewer on a busy machine stalls for some milliseconds.
+ */
+export const TARGET_SECONDS_MIN = 0.15;
 /** And at the most, however bad the network is: beyond, the watchdog takes playback for lost. */
 export const TARGET_SECONDS_MAX = 1.5;
 /** Added by a stall, and twice as much by each that soon follows another. */

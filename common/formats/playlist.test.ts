@@ -194,3 +194,20 @@ test("4, 15, 16: writeMultivariantPlaylist() writes every attribute, and indepen
   const strict = hls.parse(text);
   expect(strict.isMasterPlaylist ? strict.variants.length : 0).toBe(2);
 });
+
+test("6, 19: parts that no decimal is exact for add up to their segment, and none is longer than PART-TARGET", () => {
+  const parts = Array.from({ length: 12 }, (_, index) => ({
+    uri: `p${index}`,
+    durationUnits: 5,
+    isIndependent: index % 6 === 0,
+  }));
+  const text = lowLatency([segment(1, { timescale: 30, durationUnits: 60, parts })], {
+    parts: { partUnits: 5, timescale: 30, preloadHintUri: "b", reports: [] },
+  });
+  const printed = [...text.matchAll(/PART:DURATION=([0-9.]+)/g)].map(([, seconds]) => Number(seconds));
+  const sum = (values: readonly number[]) =>
+    values.reduce((total, value) => total + Math.round(value * 1e5), 0);
+  expect([sum(printed.slice(0, 6)), sum(printed)]).toEqual([100_000, 200_000]);
+  const target = Number(/PART-TARGET=([0-9.]+)/.exec(text)?.[1]);
+  expect(Math.max(...printed)).toBeLessThanOrEqual(target);
+});

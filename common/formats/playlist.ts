@@ -145,9 +145,15 @@ function controlLines(parts: PartsOptions | undefined, boundarySeconds: number |
 function segmentLines(segment: ListedSegment, withParts: boolean): string[] {
   const lines = [`#EXT-X-PROGRAM-DATE-TIME:${new Date(Math.round(segment.startTimeMs)).toISOString()}`];
   if (withParts) {
+    // Each is what lies between two printed times, so that they add up: hls.js takes the sums for the parts' times, and
+    // loads nothing more for a while where the end of a segment is off by less than a microsecond.
+    let units = 0;
     for (const part of segment.parts) {
       const independent = part.isIndependent ? ",INDEPENDENT=YES" : "";
-      const duration = printDuration(part.durationUnits, segment.timescale);
+      const start = printedUnits(units, segment.timescale);
+      units += part.durationUnits;
+      const end = printedUnits(units, segment.timescale);
+      const duration = printDuration(end - start, PRINTED_UNITS_PER_SECOND);
       lines.push(`#EXT-X-PART:DURATION=${duration},URI="${part.uri}"${independent}`);
     }
   }
@@ -196,6 +202,11 @@ export function writeMultivariantPlaylist(variants: readonly Variant[]): string 
     lines.push(`#EXT-X-STREAM-INF:${attributes.join(",")}`, variant.uri);
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** The nearest of the times that can be printed. */
+function printedUnits(units: number, timescale: number): number {
+  return Math.round((units * PRINTED_UNITS_PER_SECOND) / timescale);
 }
 
 /** In seconds. */

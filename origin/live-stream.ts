@@ -11,6 +11,7 @@ import type { Log } from "#common/log.ts";
 import { secondsToMs } from "#common/units.ts";
 import { CatchUp } from "./catch-up.ts";
 import { CMAF_SEGMENT_SECONDS, fitsWindow, WINDOW_SECONDS } from "./config.ts";
+import { CutTimes } from "./cut-times.ts";
 import { type Format, Multivariants } from "./multivariant.ts";
 import type { RelayTotals } from "./relay.ts";
 import type { RenderedText } from "./rendered-text.ts";
@@ -55,6 +56,7 @@ export class LiveStream implements SourceHandlers {
     skips: 0,
     droppedViewers: 0,
   };
+  readonly cutTimes: CutTimes;
   /** Totals for metrics: frames of all renditions, without repeated ones. */
   frames = 0;
   runs = 0;
@@ -62,6 +64,7 @@ export class LiveStream implements SourceHandlers {
   constructor(options: LiveStreamOptions) {
     this.#options = options;
     this.#catchUp = new CatchUp(options.clock);
+    this.cutTimes = new CutTimes(options.clock);
   }
 
   onRun(run: Run): void {
@@ -95,6 +98,7 @@ export class LiveStream implements SourceHandlers {
       this.#lastSourceMs = this.#lastFrameMs;
     }
     this.#catchUp.onFrame(frame.number, run.fps);
+    if (!this.isCatchingUp && frame.isSlate === undefined) this.cutTimes.addFrame(frame.captureTimeMs);
     const reached = Array.from(this.#tracks.values(), (stream) => stream.nextNumber - 1);
     const isChanged = this.#staging.advance({ fps: run.fps, reached });
     if (isChanged) this.#multivariants.invalidate();
@@ -219,6 +223,7 @@ export class LiveStream implements SourceHandlers {
       clock,
       budget,
       relayTotals: this.relayTotals,
+      cutTimes: this.cutTimes,
       reports: () => this.#reportsFor(name),
       stage: (change) => this.#staging.add({ ...change, order: this.#orderOf(name) }),
       isCatchingUp: () => this.isCatchingUp,

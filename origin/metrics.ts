@@ -4,6 +4,7 @@ import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, declareOn, observedCounter } from "#common/metrics.ts";
 import type { Continuity } from "./continuity.ts";
+import { declareCutMetrics } from "./cut-metrics.ts";
 import type { EdgeRegistry } from "./edges.ts";
 import type { EventFeed } from "./events.ts";
 import type { RefusalCounts } from "./http.ts";
@@ -33,6 +34,7 @@ export interface OriginParts {
 export function createOriginMetrics(parts: OriginParts): Registry {
   const registry = createRegistry();
   declareSourceMetrics(registry, parts);
+  declareCutMetrics(registry, parts.stream.cutTimes);
   declareWindow(registry, parts);
   declareHeldMetrics(registry, { node: "origin", budget: parts.budget });
   declareClients(registry, parts);

@@ -19,6 +19,7 @@ import {
   TS_SEGMENT_SECONDS,
   WINDOW_BYTES_MAX,
 } from "./config.ts";
+import type { CutTimes } from "./cut-times.ts";
 import type { Format } from "./multivariant.ts";
 import { partFramesOf, partUnitsOf } from "./part-frames.ts";
 import { PeakRate } from "./peak-rate.ts";
@@ -46,6 +47,7 @@ export interface RenditionOptions {
   readonly clock: Clock;
   readonly budget: HeldBudget;
   readonly relayTotals: RelayTotals;
+  readonly cutTimes: CutTimes;
   /** Where the other renditions stand, seen from this one's playlist. */
   readonly reports: () => readonly RenditionReport[];
   /** Takes a change of a playlist, to be made and shown when it is this rendition's turn at `number`. */
@@ -263,6 +265,8 @@ export class RenditionStream {
   ): Cutter<Frame> {
     const track = this[format];
     const { run, partUnits } = grid;
+    const { clock, cutTimes, isCatchingUp } = this.#options;
+    const cadence = cutTimes.createCadence();
     track.setGrid(grid);
     const onPart = ({ segmentNumber, frames, isLast }: CutPart<Frame>): void => {
       const [first] = frames;
@@ -281,10 +285,21 @@ export class RenditionStream {
       };
       const durationMs = unitsToMs(durationUnits, run.timescale);
       this.peaks[format].add({ bytes: bytes.length, durationMs, isLast });
-      this.#stage(track, first.number + frames.length - 1, () => track.append(part));
+      const arrivalMs = clock.monotonicMs();
+      this.#options.stage({
+        number: first.number + frames.length - 1,
+        apply: () => track.append(part),
+        publish() {
+          track.publish();
+          if (!isCatchingUp()) cadence.add(part, arrivalMs);
+        },
+      });
     };
     const onEnd = (): void => this.#stage(track, this.#nextNumber - 1, () => track.closeOpen());
-    const onHole = (): void => this.#stage(track, this.#nextNumber - 1, () => track.abandonOpen());
+    const onHole = (): void => {
+      cadence.reset();
+      this.#stage(track, this.#nextNumber - 1, () => track.abandonOpen());
+    };
     if (run.offGrid === undefined) {
       return new Segmenter<Frame>({ segmentFrames, partFrames, onPart, onEnd, onHole });
     }

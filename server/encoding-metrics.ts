@@ -1,13 +1,17 @@
 /** All series of the server's encoder and feeds. Read at scrape time. */
 import type { Registry } from "prom-client";
-import { observedCounter, observedGauge } from "#common/metrics.ts";
-import { msToSeconds } from "#common/units.ts";
+import type { DurationHistogram } from "#common/histogram.ts";
+import { observedCounter, observedGauge, observedHistogram } from "#common/metrics.ts";
 import type { EncodingFigures } from "./encoding.ts";
 import type { FeedReaders } from "./feed-readers.ts";
 
 export interface EncodingMetricsOptions {
   readonly registry: Registry;
-  readonly encoding: { figures(): EncodingFigures };
+  readonly encoding: {
+    figures(): EncodingFigures;
+    readonly encodeTimes: DurationHistogram;
+    readonly captureLags: DurationHistogram;
+  };
   readonly feeds: { readonly mp4: FeedReaders; readonly ts: FeedReaders };
   readonly history: { readonly historyBytes: number; readonly evictedBytes: number };
   /** Requests for a feed that could not prove the cluster secret. */
@@ -33,11 +37,6 @@ function declareEncoder({ registry, encoding }: EncodingMetricsOptions): void {
     help: string,
     read: (figures: EncodingFigures) => number,
   ])[] = [
-    [
-      "encode_seconds_total",
-      "Time spent on capturing and encoding, all renditions.",
-      (f) => msToSeconds(f.encodeMsTotal),
-    ],
     ["encoded_bytes_total", "Encoded video, all renditions.", (f) => f.encodedBytes],
     ["encoder_runs_total", "Runs of the encoder begun.", (f) => f.runs],
     [
@@ -54,17 +53,17 @@ function declareEncoder({ registry, encoding }: EncodingMetricsOptions): void {
       read: () => read(encoding.figures()),
     });
   }
-  observedGauge({
+  observedHistogram({
     registry,
     name: "spillway_server_encode_seconds",
-    help: "Time spent on the latest frame, all renditions.",
-    read: () => msToSeconds(encoding.figures().encodeMs),
+    help: "Time spent on capturing and encoding a frame, all renditions.",
+    read: () => encoding.encodeTimes,
   });
-  observedGauge({
+  observedHistogram({
     registry,
     name: "spillway_server_capture_lag_seconds",
-    help: "How late the latest frame was captured.",
-    read: () => msToSeconds(encoding.figures().lagMs),
+    help: "How late a frame was captured.",
+    read: () => encoding.captureLags,
   });
 }
 

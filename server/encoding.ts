@@ -5,6 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { type EncodedFrame, evenTimescale, type Run } from "#common/formats/frame.ts";
+import { DurationHistogram } from "#common/histogram.ts";
 import type { Log } from "#common/log.ts";
 import { RunStore, type RunStart } from "#common/run-store.ts";
 import { msToSeconds } from "#common/units.ts";
@@ -51,15 +52,14 @@ export interface EncodingOptions {
   readonly openThread?: OpenEncoderThread;
 }
 
-/** Totals since start, and the latest of what varies. Times in milliseconds. */
+/** Upper bounds of buckets, in milliseconds, around what a frame lasts at 120 to 24 frames a second. */
+const ENCODE_BOUNDS_MS = [1, 2, 3, 4, 6, 8, 12, 16, 20, 25, 33, 42, 60, 100, 250, 1_000];
+const LAG_BOUNDS_MS = [0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 16, 20, 33, 50, 100, 250, 1_000];
+
+/** Totals since start. */
 export interface EncodingFigures {
   /** `encoded`: captured and encoded. `dropped`: moments missed. `repeated`: numbers filled with the picture before. */
   readonly frames: { readonly encoded: number; readonly dropped: number; readonly repeated: number };
-  /** Spent on encoding, all renditions. */
-  readonly encodeMsTotal: number;
-  /** Spent on the latest frame, and how late its capture was. */
-  readonly encodeMs: number;
-  readonly lagMs: number;
   readonly encodedBytes: number;
   /** Runs begun, and how often one failed, fell too far behind or did not begin. */
   readonly runs: number;
@@ -85,12 +85,18 @@ export async function startEncoding(options: EncodingOptions): Promise<Encoding>
 export class Encoding {
   /** Settles with the first run: rejects with a {@link StartError} where it cannot begin. */
   readonly opened: Promise<void>;
+  /** Spent on each number, all renditions. */
+  readonly encodeTimes = new DurationHistogram(ENCODE_BOUNDS_MS);
+  /** How late each was captured. */
+  readonly captureLags = new DurationHistogram(LAG_BOUNDS_MS);
   readonly #options: EncodingOptions;
   readonly #plans: readonly RenditionPlan[];
   readonly #store: RunStore;
   readonly #opening = Promise.withResolvers<void>();
   readonly #frames = { encoded: 0, dropped: 0, repeated: 0 };
-  readonly #latest = { encodeMsTotal: 0, encodeMs: 0, lagMs: 0, encodedBytes: 0, runs: 0, failures: 0 };
+  readonly #totals = { encodedBytes: 0, runs: 0, failures: 0 };
+  /** Spent on the number at hand so far. */
+  #encodeMs = 0;
   #thread: EncoderThread | undefined;
   #start: RunStart | undefined;
   /** The latest that has begun. */
@@ -118,7 +124,7 @@ export class Encoding {
   }
 
   figures(): EncodingFigures {
-    return { frames: { ...this.#frames }, ...this.#latest };
+    return { frames: { ...this.#frames }, ...this.#totals };
   }
 
   /** Why there is no stream now, or `undefined` while frames come. */
@@ -199,7 +205,7 @@ export class Encoding {
     const timescale = evenTimescale(fps);
     const run: Run = { id, ordinal, startFrame, startTimeMs, fps, timescale, renditions };
     this.#run = run;
-    this.#latest.runs++;
+    this.#totals.runs++;
     this.#beganMs = this.#options.clock.monotonicMs();
     this.#failure = undefined;
     this.#isOpen = true;
@@ -216,19 +222,19 @@ export class Encoding {
   #takeFrame({ frame, isRepeat, encodeMs, lagMs }: EncoderReport & { readonly type: "frame" }): void {
     Atomics.add(new Int32Array(this.#takenReports), 0, 1);
     this.#lastFrameMs = this.#options.clock.monotonicMs();
-    if (frame.trackId === this.#plans[0]?.trackId) this.#countNumber(isRepeat);
-    this.#latest.encodeMs += encodeMs;
-    this.#latest.encodeMsTotal += encodeMs;
-    this.#latest.lagMs = lagMs;
-    this.#latest.encodedBytes += frame.data.length;
+    if (frame.trackId === this.#plans[0]?.trackId) this.#countNumber(isRepeat, lagMs);
+    this.#encodeMs += encodeMs;
+    if (frame.trackId === this.#plans.at(-1)?.trackId) this.encodeTimes.observe(this.#encodeMs);
+    this.#totals.encodedBytes += frame.data.length;
     // Nobody may see a number that is not on disk.
     if (this.#run !== undefined) this.#store.reserve(frame.number, this.#run);
     for (const sink of this.#options.sinks) sink.addFrame(frame);
   }
 
   /** Once for each number, with the frame of the full size. */
-  #countNumber(isRepeat: boolean): void {
-    this.#latest.encodeMs = 0;
+  #countNumber(isRepeat: boolean, lagMs: number): void {
+    this.#encodeMs = 0;
+    this.captureLags.observe(lagMs);
     if (isRepeat) {
       this.#frames.dropped++;
       this.#frames.repeated++;
@@ -262,7 +268,7 @@ export class Encoding {
     this.#cancelCheck?.();
     // A thread may die while it waits to begin another run.
     this.#cancelRestart?.();
-    this.#latest.failures++;
+    this.#totals.failures++;
     this.#failure = reason;
     const isSteady = this.#beganMs !== undefined && clock.monotonicMs() - this.#beganMs >= STEADY_MS;
     const delayMs = isSteady ? RESTART_MS_MIN : this.#restartMs;

@@ -37,14 +37,23 @@ export interface LiveRequest {
   readonly query: string;
 }
 
+/** Those who wait for the same part ask by the same URL. */
+let latestUrl = { url: "", path: "", query: "" };
+
 /** Splits the URL of a request, which Bun gives whole. */
 export function readLiveRequest(request: Request): LiveRequest {
   const { url } = request;
+  if (latestUrl.url !== url) latestUrl = splitUrl(url);
+  const { path, query } = latestUrl;
+  return { request, path, query };
+}
+
+function splitUrl(url: string): typeof latestUrl {
   const start = url.indexOf("/", url.indexOf("//") + 2);
   const mark = url.indexOf("?", start);
   return mark < 0
-    ? { request, path: url.slice(start), query: "" }
-    : { request, path: url.slice(start, mark), query: url.slice(mark + 1) };
+    ? { url, path: url.slice(start), query: "" }
+    : { url, path: url.slice(start, mark), query: url.slice(mark + 1) };
 }
 
 export interface LiveAnswersOptions {
@@ -64,15 +73,30 @@ export function createLiveAnswers({
   sent,
 }: LiveAnswersOptions): (live: LiveRequest) => Response | Promise<Response> | undefined {
   const base = `/live/${streamName}/`;
+  let latest = readFile("", base);
   return ({ request, path, query }) => {
-    if (request.method !== "GET" || !path.startsWith(base)) return undefined;
-    const match = FILE_PATTERN.exec(path.slice(base.length));
-    const [, name = "", file = ""] = match ?? [];
-    const rendition = match === null || file === "stream.ts" ? undefined : stream.rendition(name);
+    if (request.method !== "GET") return undefined;
+    if (latest.path !== path) latest = readFile(path, base);
+    const { name, file, kind } = latest;
+    const rendition = name === "" || file === "stream.ts" ? undefined : stream.rendition(name);
     if (rendition === undefined) return undefined;
-    requests[kindOf(path)]++;
+    requests[kind]++;
     return answerFile(rendition, { request, file, query, sent });
   };
+}
+
+/** What a path names: a file of a rendition, or nothing of that kind (`name` is empty). */
+interface NamedFile {
+  readonly path: string;
+  readonly name: string;
+  readonly file: string;
+  readonly kind: RequestKind;
+}
+
+function readFile(path: string, base: string): NamedFile {
+  const match = path.startsWith(base) ? FILE_PATTERN.exec(path.slice(base.length)) : null;
+  const [, name = "", file = ""] = match ?? [];
+  return { path, name, file, kind: kindOf(path) };
 }
 
 /** What kind of request `path` is. */

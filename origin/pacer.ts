@@ -11,6 +11,8 @@ const DRIFT = 0.001;
 const LATE_MS_MAX = 10_000;
 /** Times that are further apart than this belong to different time lines. */
 const JUMP_MS = 10_000;
+/** Frames of several renditions may come in so different an order. */
+const REORDER_MS = 1_000;
 
 export interface PacerOptions {
   readonly clock: Clock;
@@ -19,35 +21,48 @@ export interface PacerOptions {
 }
 
 interface Waiting {
-  /** When it is to be shown, on the source's time line; `undefined` passes with what is before it. */
-  readonly mediaMs: number | undefined;
+  /** How much was to be shown before it, since the start. */
+  readonly positionMs: number;
   readonly deliver: () => void;
 }
 
-/** The pace of one connection. */
+/** The pace of one connection, or of all that follow each other. */
 export class Pacer {
   readonly #options: PacerOptions;
   #waiting: Waiting[] = [];
-  /** When which moment of the source's time line came. */
-  #anchor: { clockMs: number; mediaMs: number } | undefined;
-  #lastMediaMs = 0;
+  /** What has come so far, however its times began anew, and when all of it would have begun to be shown. */
+  #positionMs = 0;
+  #startMs: number | undefined;
+  /** The latest time of the present time line. */
+  #mediaMs: number | undefined;
 
   constructor(options: PacerOptions) {
     this.#options = options;
   }
 
-  /** Passes it on, now or in {@link drain}. */
+  /** Times begin anew: what comes next follows what came. */
+  beginLine(): void {
+    this.#mediaMs = undefined;
+  }
+
+  /**
+   * Passes it on, now or in {@link drain}.
+   *
+   * @param mediaMs when it is to be shown, on the source's time line; `undefined` passes with what is before it
+   */
   add(mediaMs: number | undefined, deliver: () => void): void {
-    if (this.#waiting.length === 0 && this.#waitMs(mediaMs) === 0) deliver();
-    else this.#waiting.push({ mediaMs, deliver });
+    if (mediaMs !== undefined) this.#advance(mediaMs);
+    const positionMs = this.#positionMs;
+    if (this.#waiting.length === 0 && this.#waitMs(positionMs) === 0) deliver();
+    else this.#waiting.push({ positionMs, deliver });
   }
 
   /** Waits until all has passed, or for the end of `signal`: no more is to be read until then. */
   async drain(signal: AbortSignal): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { mediaMs, deliver } of waiting) {
-      for (let ms = this.#waitMs(mediaMs); ms > 0 && !signal.aborted; ms = this.#waitMs(mediaMs)) {
+    for (const { positionMs, deliver } of waiting) {
+      for (let ms = this.#waitMs(positionMs); ms > 0 && !signal.aborted; ms = this.#waitMs(positionMs)) {
         await pause(this.#options.clock, ms, signal);
       }
       if (signal.aborted) return;
@@ -55,16 +70,19 @@ export class Pacer {
     }
   }
 
-  /** How long until it may pass. */
-  #waitMs(mediaMs: number | undefined): number {
-    if (mediaMs === undefined) return 0;
-    const clockMs = this.#options.clock.monotonicMs();
-    if (this.#anchor === undefined || Math.abs(mediaMs - this.#lastMediaMs) > JUMP_MS) {
-      this.#anchor = { clockMs, mediaMs };
-    }
-    this.#lastMediaMs = mediaMs;
-    const aheadMs = mediaMs - this.#anchor.mediaMs - (clockMs - this.#anchor.clockMs) * (1 + DRIFT);
-    if (aheadMs < -LATE_MS_MAX) this.#anchor = { clockMs, mediaMs: mediaMs + LATE_MS_MAX };
+  #advance(mediaMs: number): void {
+    const stepMs = mediaMs - (this.#mediaMs ?? mediaMs);
+    if (stepMs < 0 && stepMs >= -REORDER_MS) return;
+    if (stepMs > 0 && stepMs <= JUMP_MS) this.#positionMs += stepMs;
+    this.#mediaMs = mediaMs;
+  }
+
+  /** How long until what is at `positionMs` may pass. */
+  #waitMs(positionMs: number): number {
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#startMs ??= nowMs;
+    const aheadMs = positionMs - (nowMs - this.#startMs) * (1 + DRIFT);
+    if (aheadMs < -LATE_MS_MAX) this.#startMs = nowMs - (positionMs + LATE_MS_MAX) / (1 + DRIFT);
     return Math.max(0, Math.ceil(aheadMs - this.#options.leadMs));
   }
 }

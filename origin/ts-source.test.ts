@@ -275,6 +275,19 @@ describe("an MPEG-TS source", () => {
     }
   });
 
+  test("one that is opened again and again is no faster for it", async () => {
+    const clock = new FakeClock();
+    const { frames, counts } = read([() => new Response(makeStream())], { clock });
+    await until(() => frames.length > 0);
+    for (let step = 0; step < 250; step++) {
+      clock.advance(40);
+      await Bun.sleep(1);
+    }
+    await settle(frames);
+    expect(counts.requests).toBeGreaterThan(3);
+    expect(frames.length).toBeWithin(10 * FPS, 14 * FPS);
+  });
+
   test("18: one with a length ends for good, others are opened again", async () => {
     const stream = makeStream();
     const finite = read([

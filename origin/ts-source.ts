@@ -22,18 +22,22 @@ export interface TsFormatOptions {
   readonly numbers: RunNumbers;
 }
 
-/** Reads MPEG-TS; each connection begins another run. */
+/** Reads MPEG-TS; each connection begins another run. Their pace is one: what is opened again is no faster for it. */
 export function tsFormat(options: TsFormatOptions): SourceFormat {
+  let pacer: Pacer | undefined;
   return {
     name: "MPEG-TS",
-    open: (reading) => openReader(options, reading),
+    open(reading) {
+      pacer ??= new Pacer({ clock: reading.clock, leadMs: LEAD_MS });
+      pacer.beginLine();
+      return openReader(options, reading, pacer);
+    },
     isUnreadable: (error) => error instanceof TsFormatError,
   };
 }
 
-function openReader(options: TsFormatOptions, reading: SourceReading): SourceReader {
+function openReader(options: TsFormatOptions, reading: SourceReading, pacer: Pacer): SourceReader {
   const { clock, handlers, onTrouble, onAlive } = reading;
-  const pacer = new Pacer({ clock, leadMs: LEAD_MS });
   const runs = new TsRuns({ ...options, handlers, onTrouble, wallMs: () => clock.wallMs() });
   let hasVideo = false;
   const demuxer = new TsDemuxer({

@@ -46,27 +46,37 @@ export function openLive(args: readonly string[]): Bun.Server<undefined> {
 export class TestOrigin implements AsyncDisposable {
   readonly url: string;
   readonly #lifecycle: Lifecycle;
-  readonly #folder: string;
+  /** Removed at the end, if it is this one's own. */
+  readonly #folder: string | undefined;
 
-  private constructor(url: string, lifecycle: Lifecycle, folder: string) {
+  private constructor(url: string, lifecycle: Lifecycle, folder: string | undefined) {
     this.url = url;
     this.#lifecycle = lifecycle;
     this.#folder = folder;
   }
 
-  static async open(source: string, args: readonly string[] = [], log: Log = silentLog): Promise<TestOrigin> {
-    const folder = mkdtempSync(join(tmpdir(), "spillway-origin-"));
+  /** @param given `--data-dir`; default: a folder of its own */
+  static async open(
+    source: string,
+    {
+      args = [] as readonly string[],
+      log = silentLog as Log,
+      dataDir: given = undefined as string | undefined,
+    } = {},
+  ): Promise<TestOrigin> {
+    const own = given === undefined ? mkdtempSync(join(tmpdir(), "spillway-origin-")) : undefined;
+    const dataDir = given ?? own ?? "";
     const options = { ...commonOptions, ...originOptions };
-    const own = ["--origin-port", "0", "--source", source, "--data-dir", folder, ...args];
+    const all = ["--origin-port", "0", "--source", source, "--data-dir", dataDir, ...args];
     const lifecycle = new Lifecycle();
     let port = 0;
     await main({
-      config: readConfig(options, { args: own, env: {}, known: options }),
+      config: readConfig(options, { args: all, env: {}, known: options }),
       lifecycle,
       log,
       onListening: (ports) => void (port = ports["origin-port"] ?? 0),
     });
-    return new TestOrigin(`http://127.0.0.1:${port}`, lifecycle, folder);
+    return new TestOrigin(`http://127.0.0.1:${port}`, lifecycle, own);
   }
 
   /** URL of a file of the stream. */
@@ -91,7 +101,7 @@ export class TestOrigin implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lifecycle.closeAll(silentLog);
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 

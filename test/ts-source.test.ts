@@ -1,8 +1,13 @@
 /** Origins on MPEG-TS of the `ffmpeg` program: what they serve breaks no rule and decodes without an error. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { checkHls } from "../bench/hls-check.ts";
-import { coding, openLive, picture, TestOrigin, until } from "./source-fixture.ts";
+import { readHlsDocument } from "../bench/hls-document.ts";
+import { checkMediaText } from "../bench/hls-rules.ts";
+import { coding, makeStream, openLive, openServer, picture, TestOrigin, until } from "./source-fixture.ts";
 
 interface Source {
   readonly name: string;
@@ -82,4 +87,54 @@ describe("an origin on MPEG-TS", () => {
     },
     90_000,
   );
+
+  test("8, 13: a source that breaks off again and again: the list goes on, with discontinuities", async () => {
+    const stream = makeStream([...picture("25"), "-t", "4.6", ...coding(25, "-bf", "2")]);
+    await using server = openServer(() => new Response(streamOf(stream)));
+    await using origin = await TestOrigin.open(`http://127.0.0.1:${server.port}/`);
+    for (const file of ["source/index.m3u8", "source/ts.m3u8"]) {
+      await until("two discontinuities", async () => {
+        const text = await origin.text(file);
+        return (text.match(/#EXT-X-DISCONTINUITY$/gm) ?? []).length >= 3;
+      });
+      const text = await origin.text(file);
+      expect(checkMediaText(readHlsDocument(text))).toEqual([]);
+      const numbers = [...text.matchAll(/-(\d+)\.(?:m4s|ts)$/gm)].map(([, number]) => Number(number));
+      expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
+      expect(await decode(origin.live(file), 6)).toBe("");
+    }
+    expect(await origin.metric("spillway_origin_list_restarts_total")).toBe(0);
+    expect(await origin.metric("spillway_origin_source_reconnects_total")).toBeGreaterThan(1);
+  }, 60_000);
+
+  test("8: numbers go on when the origin begins anew; a folder is one origin's at a time", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "spillway-numbers-"));
+    const stream = makeStream([...picture("25"), "-t", "20", ...coding(25)]);
+    await using server = openServer(() => new Response(streamOf(stream)));
+    const source = `http://127.0.0.1:${server.port}/any.ts`;
+    const lastOf = async (origin: TestOrigin): Promise<number> => {
+      await until("ready", async () => (await origin.readiness()) === "ready");
+      return Number(/-(\d+)\.ts\n$/.exec(await origin.text("source/ts.m3u8"))?.[1]);
+    };
+    let last = 0;
+    for (let life = 0; life < 2; life++) {
+      await using origin = await TestOrigin.open(source, { dataDir });
+      const now = await lastOf(origin);
+      if (life > 0) expect(now - last).toBeWithin(1, 6);
+      last = now;
+      await using other = await TestOrigin.open(source, { dataDir });
+      await until("a refusal", async () => (await other.readiness()).includes("(--data-dir)"));
+    }
+    rmSync(dataDir, { recursive: true });
+  }, 60_000);
 });
+
+/** Bytes in a body without a length. */
+function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+}

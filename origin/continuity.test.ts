@@ -4,7 +4,7 @@ import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import { checkMediaText } from "../bench/hls-rules.ts";
 import { readHlsDocument } from "../bench/hls-document.ts";
-import { LOST_MS, SILENT_MS } from "./continuity.ts";
+import { LOST_MS, SILENT_MS } from "./slate-timer.ts";
 import { FIGURES, FIRST, hintIn, open, type Origin, run, TWO } from "./origin-fixture.ts";
 
 const FRAME_MS = 1000 / run.fps;
@@ -13,7 +13,7 @@ const PLAYLISTS = ["64p/index.m3u8", "64p/ts.m3u8", "32p/index.m3u8", "32p/ts.m3
 /** Frames `from` to `to` (exclusive) at their pace, as a source tells them. */
 function live(origin: Origin, from: number, to: number, of: Run = run): void {
   for (let index = from; index < to; index++) {
-    for (const { trackId } of of.renditions) origin.continuity.onFrame(testsrcFrame(of, index, trackId));
+    for (const { trackId } of of.renditions) origin.slate.handlers.onFrame(testsrcFrame(of, index, trackId));
     origin.clock.advance(FRAME_MS);
   }
 }
@@ -21,8 +21,8 @@ function live(origin: Origin, from: number, to: number, of: Run = run): void {
 /** An origin that has shown `frames` frames of {@link run}. */
 function begin(frames: number): Origin {
   const origin = open();
-  origin.continuity.onRun(run);
-  origin.continuity.onFigures(FIGURES);
+  origin.slate.handlers.onRun(run);
+  origin.slate.handlers.onFigures(FIGURES);
   live(origin, 0, frames);
   return origin;
 }
@@ -106,10 +106,10 @@ describe("Continuity", () => {
     const origin = begin(100);
     origin.source.isConnected = isConnected;
     origin.clock.advance(afterMs - FRAME_MS - 60);
-    expect([origin.continuity.isShowing, origin.continuity.slateFrames]).toEqual([false, 0]);
+    expect([origin.slate.isShowing, origin.slate.totals.frames]).toEqual([false, 0]);
     origin.clock.advance(120);
-    expect(origin.continuity.isShowing).toBe(true);
-    expect(origin.continuity.switches).toEqual({ slate: 1, source: 0 });
+    expect(origin.slate.isShowing).toBe(true);
+    expect(origin.slate.totals.switches).toEqual({ slate: 1, source: 0 });
     const number = (): number => origin.stream.firstRendition?.nextNumber ?? 0;
     // What was missing comes at once, then everything when it is due.
     const dueIndex = 100 + Math.floor((afterMs + 60 - FRAME_MS) / FRAME_MS);
@@ -149,14 +149,14 @@ describe("Continuity", () => {
     origin.source.isConnected = true;
     // The feed's history comes first; what was shown already is left out.
     const nowIndex = 130 + Math.round(5_000 / FRAME_MS);
-    origin.continuity.onRun(run);
+    origin.slate.handlers.onRun(run);
     for (let index = 0; index < nowIndex; index++) {
-      for (const { trackId } of TWO) origin.continuity.onFrame(testsrcFrame(run, index, trackId));
+      for (const { trackId } of TWO) origin.slate.handlers.onFrame(testsrcFrame(run, index, trackId));
     }
-    expect(origin.continuity.isShowing).toBe(true);
+    expect(origin.slate.isShowing).toBe(true);
     live(origin, nowIndex, nowIndex + 120);
-    expect(origin.continuity.isShowing).toBe(false);
-    expect(origin.continuity.switches).toEqual({ slate: 1, source: 1 });
+    expect(origin.slate.isShowing).toBe(false);
+    expect(origin.slate.totals.switches).toEqual({ slate: 1, source: 1 });
     for (const path of PLAYLISTS) {
       const text = await origin.text(path);
       // That of the first segment alone.
@@ -181,7 +181,7 @@ describe("Continuity", () => {
     // Its plan has changed.
     expect((await held).status).toBe(404);
     live(origin, 240, 250);
-    expect(origin.continuity.isShowing).toBe(false);
+    expect(origin.slate.isShowing).toBe(false);
     const text = await origin.text("64p/index.m3u8");
     const names = [...text.matchAll(/(?:URI="|^)0a1b2c3d-(\d+[^"\n]*m4s)/gm)].map(([, name]) => name);
     const [two, three, four] = [FIRST + 2, FIRST + 3, FIRST + 4];
@@ -203,7 +203,7 @@ describe("Continuity", () => {
     lose(origin, 3_500);
     const next = runAfter(4);
     origin.source.isConnected = true;
-    origin.continuity.onRun(next);
+    origin.slate.handlers.onRun(next);
     origin.clock.advance(480 * FRAME_MS - 130 * FRAME_MS - 3_500 - 240 * FRAME_MS + 30);
     expect(origin.stream.run?.id).toBe(run.id);
     live(origin, 0, 130, next);
@@ -228,7 +228,7 @@ describe("Continuity", () => {
     lose(origin, 6_000);
     const next = runAfter(4);
     // It began at 8 s; now it is 10.3 s.
-    origin.continuity.onRun(next);
+    origin.slate.handlers.onRun(next);
     live(origin, 0, 70, next);
     expect(origin.stream.run?.id).toBe(run.id);
     live(origin, 70, 190, next);
@@ -256,18 +256,18 @@ describe("Continuity", () => {
   test("is silent before there is anything to continue, and while history is read", () => {
     const origin = open();
     origin.clock.advance(5_000);
-    origin.continuity.onRun(run);
-    for (let index = 0; index < 70; index++) origin.continuity.onFrame(testsrcFrame(run, index));
+    origin.slate.handlers.onRun(run);
+    for (let index = 0; index < 70; index++) origin.slate.handlers.onFrame(testsrcFrame(run, index));
     origin.clock.advance(1_500);
-    expect(origin.continuity.slateFrames).toBe(0);
+    expect(origin.slate.totals.frames).toBe(0);
   });
 
   test("shows no slate where frames are not all as long as the others", () => {
     const origin = open();
-    origin.continuity.onRun({ ...run, timescale: 90_000 });
-    origin.continuity.onFigures(FIGURES);
+    origin.slate.handlers.onRun({ ...run, timescale: 90_000 });
+    origin.slate.handlers.onFigures(FIGURES);
     live(origin, 0, 100);
     lose(origin, 5_000);
-    expect([origin.continuity.isShowing, origin.continuity.slateFrames]).toEqual([false, 0]);
+    expect([origin.slate.isShowing, origin.slate.totals.frames]).toEqual([false, 0]);
   });
 });

@@ -7,16 +7,10 @@ import type { Clock } from "#common/clock.ts";
 import { type CanvasFigures, type EncodedFrame, framesPerSegment, type Run } from "#common/formats/frame.ts";
 import type { Log } from "#common/log.ts";
 import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
-import { type LastFrame, RunSlate } from "./slate.ts";
+import { LOST_MS, SILENT_MS, SlateTimer, type SlateTotals } from "./slate-timer.ts";
+import { type LastFrame, RunSlate } from "./slate-writer.ts";
 import type { SourceHandlers } from "./source.ts";
 
-/** Without a frame for this long the slate begins: where the source is gone, and where it says nothing. */
-export const LOST_MS = 300;
-export const SILENT_MS = 1_000;
-/** How often that is looked for. */
-const CHECK_MS = 50;
-/** A check that comes this much later found the process standing still: what has come meanwhile is read first. */
-const CHECK_LATE_MS = 250;
 /** Where the source is to take over it is waited for this long. */
 const TAKE_OVER_MS = 1_000;
 /** More than this is not filled at once: numbers have jumped. */
@@ -31,6 +25,7 @@ export interface ContinuityOptions {
   /** False: an outage of the source is one of the stream. */
   readonly isOn: boolean;
   readonly isSourceLive: () => boolean;
+  readonly totals: SlateTotals;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -66,16 +61,11 @@ export class Continuity implements SourceHandlers {
   #showing: Showing | undefined;
   /** A run that follows the present one at the start of a segment. */
   #coming: { readonly run: Run; readonly slate: RunSlate | undefined } | undefined;
-  #checkedMs: number;
-  #cancel: () => void;
-  /** Totals for metrics: times that the stream went over to each, and frames of the slate in all renditions. */
-  readonly switches = { slate: 0, source: 0 };
-  slateFrames = 0;
+  readonly #timer: SlateTimer;
 
   constructor(options: ContinuityOptions) {
     this.#options = options;
-    this.#checkedMs = options.clock.monotonicMs();
-    this.#cancel = options.clock.after(CHECK_MS, () => this.#check());
+    this.#timer = new SlateTimer(options.clock, (nowMs) => this.#check(nowMs));
   }
 
   /** True while the slate is shown. */
@@ -120,7 +110,7 @@ export class Continuity implements SourceHandlers {
 
   /** Shows nothing more. */
   close(): void {
-    this.#cancel();
+    this.#timer.close();
   }
 
   #pass(frame: EncodedFrame, track: TrackState): void {
@@ -180,14 +170,14 @@ export class Continuity implements SourceHandlers {
     const lostNumber = this.#newest + 1;
     const beganMs = this.#options.clock.monotonicMs();
     this.#showing = { lostNumber, lostMs: this.#newestMs + framesToMs(1, this.#run.fps), beganMs };
-    this.switches.slate++;
+    this.#options.totals.switches.slate++;
     this.#options.log.warn("The source brings nothing: the slate is shown", { from: lostNumber });
   }
 
   #end(): void {
     if (this.#showing === undefined) return;
     this.#showing = undefined;
-    this.switches.source++;
+    this.#options.totals.switches.source++;
     this.#options.log.info("The source is shown again");
   }
 
@@ -205,20 +195,17 @@ export class Continuity implements SourceHandlers {
     if (track.next >= end || track.last === undefined || this.#showing === undefined) return false;
     const frame = this.#slate?.next(trackId, track.last, this.#showing.lostNumber);
     if (frame === undefined) return false;
-    this.slateFrames++;
+    this.#options.totals.frames++;
     this.#pass(frame, track);
     return true;
   }
 
-  #check(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const isLate = nowMs - this.#checkedMs > CHECK_MS + CHECK_LATE_MS;
-    this.#checkedMs = nowMs;
-    if (!isLate && this.#isLost(nowMs)) this.#begin();
-    if (!isLate) this.#showDue(nowMs);
-    this.#cancel = this.#options.clock.after(this.#showing === undefined ? CHECK_MS : this.#waitMs(), () =>
-      this.#check(),
-    );
+  /** Begins the slate, and shows what of it is due. Returns when more is. */
+  #check(nowMs: number): number | undefined {
+    if (this.#isLost(nowMs)) this.#begin();
+    this.#showDue(nowMs);
+    if (this.#showing === undefined || this.#run === undefined) return undefined;
+    return this.#showing.lostMs + framesToMs(this.#lowest() - this.#showing.lostNumber, this.#run.fps);
   }
 
   /** True where the source has stopped, and the slate can go on for it. */
@@ -255,14 +242,5 @@ export class Continuity implements SourceHandlers {
     if (number < begins) return false;
     const dueMs = showing.lostMs + framesToMs(number - showing.lostNumber, run.fps);
     return nowMs - Math.max(dueMs, this.#heardMs) < TAKE_OVER_MS;
-  }
-
-  /** Until the next frame of the slate is due, at most until the next check. */
-  #waitMs(): number {
-    const { clock } = this.#options;
-    const showing = this.#showing;
-    if (showing === undefined || this.#run === undefined) return CHECK_MS;
-    const dueMs = showing.lostMs + framesToMs(this.#lowest() - showing.lostNumber, this.#run.fps);
-    return Math.min(CHECK_MS, Math.max(1, Math.ceil(dueMs - clock.monotonicMs())));
   }
 }

@@ -18,11 +18,11 @@ import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
-import { Continuity } from "./continuity.ts";
 import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
 import { openSource } from "./open-source.ts";
+import { Slate } from "./slate.ts";
 import { whyNotReady } from "./readiness.ts";
 import { SourceNumbers } from "./source-numbers.ts";
 
@@ -40,7 +40,7 @@ export async function main({
   const clock = systemClock;
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
-  const { stream, source, continuity } = openStream({ config, lifecycle, log, budget, clock });
+  const { stream, source, slate } = openStream({ config, lifecycle, log, budget, clock });
   const edges = new EdgeRegistry();
   const proofs = new ProofChecker(config.clusterSecret);
   const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
@@ -61,7 +61,7 @@ export async function main({
     budget,
     stream,
     source,
-    continuity,
+    slate,
     edges,
     leases,
     events,
@@ -71,7 +71,7 @@ export async function main({
     registry,
     readiness: () => whyNotReady(stream, source),
     // Viewers are served all the same.
-    readyNote: () => (continuity.isShowing ? `slate: ${source.status.failure ?? "no frames"}` : undefined),
+    readyNote: () => (slate.isShowing ? `slate: ${source.status.failure ?? "no frames"}` : undefined),
     stream,
     streamName: config.stream,
     edges,
@@ -102,24 +102,24 @@ function openStream({ config, lifecycle, log, budget, clock }: StreamOptions) {
   const partDurationMs = secondsToMs(config.partDuration);
   const stream = new LiveStream({ partDurationMs, windowSeconds, clock, log, budget });
   const isSourceLive = (): boolean => source.status.state === "live";
-  const continuity = new Continuity({ stream, isOn: config.slate === "on", isSourceLive, clock, log });
   const numbers = new SourceNumbers({ dataDir: config.dataDir, clock, log });
   lifecycle.onClose("numbers", () => numbers.close());
+  const slate = new Slate({ stream, isOn: config.slate === "on", isSourceLive, numbers, clock, log });
   const source = openSource({
     url: config.source,
     secret: config.clusterSecret,
     targetDurationSeconds: config.targetDuration,
     partDurationMs,
     numbers,
-    handlers: continuity,
+    handlers: slate.handlers,
     clock,
     log,
   });
   lifecycle.onClose("source", () => {
-    continuity.close();
+    slate.close();
     return source.close();
   });
-  return { stream, source, continuity };
+  return { stream, source, slate };
 }
 
 interface Handlers {

@@ -3,7 +3,6 @@ import type { Registry } from "prom-client";
 import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, declareOn, observedCounter } from "#common/metrics.ts";
-import type { Continuity } from "./continuity.ts";
 import { declareCutMetrics } from "./cut-metrics.ts";
 import type { EdgeRegistry } from "./edges.ts";
 import type { EventFeed } from "./events.ts";
@@ -12,6 +11,7 @@ import type { LeaseDesk } from "./lease.ts";
 import type { RequestCounts } from "./live-answers.ts";
 import type { LiveStream } from "./live-stream.ts";
 import { declareSourceMetrics } from "./source-metrics.ts";
+import type { Slate } from "./slate.ts";
 import type { Source } from "./source.ts";
 
 export interface OriginParts {
@@ -24,7 +24,7 @@ export interface OriginParts {
   readonly budget: HeldBudget;
   readonly stream: LiveStream;
   readonly source: Source;
-  readonly continuity: Continuity;
+  readonly slate: Slate;
   readonly edges: EdgeRegistry;
   readonly leases: LeaseDesk;
   readonly events: EventFeed;

@@ -6,12 +6,13 @@ import { type CanvasFigures, type Run, SEGMENT_SECONDS } from "#common/formats/f
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
-import { Continuity } from "./continuity.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp } from "./http.ts";
 import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
+import { Slate } from "./slate.ts";
+import type { RunNumbers } from "./ts-runs.ts";
 
 const full = testsrcRun().renditions[0];
 if (full === undefined) throw new Error("the test picture has a rendition");
@@ -33,8 +34,8 @@ export interface Origin {
   readonly budget: HeldBudget;
   readonly stream: LiveStream;
   /** Between the source and the stream: {@link Origin.play} goes past it. */
-  readonly continuity: Continuity;
-  /** What the continuity is told of the source's connection. */
+  readonly slate: Slate;
+  /** What the slate is told of the source's connection. */
   readonly source: { isConnected: boolean };
   readonly edges: EdgeRegistry;
   /** Bytes of bodies by kind. */
@@ -57,7 +58,8 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
   const stream = new LiveStream({ partDurationMs: 200, windowSeconds, clock, log, budget });
   const source = { isConnected: true };
   const isSourceLive = (): boolean => source.isConnected;
-  const continuity = new Continuity({ stream, isOn: true, isSourceLive, clock, log });
+  const numbers = countRuns();
+  const slate = new Slate({ stream, isOn: true, isSourceLive, numbers, clock, log });
   const edges = new EdgeRegistry();
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();
@@ -87,7 +89,7 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     clock,
     budget,
     stream,
-    continuity,
+    slate,
     source,
     edges,
     sent,
@@ -102,6 +104,24 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     },
     text: async (path) => (await get(path)).text(),
     bytes: async (path) => (await get(path)).bytes(),
+  };
+}
+
+/** Numbers for runs, one segment after the other. */
+function countRuns(): RunNumbers {
+  let ordinal = 20;
+  let segment = 5000;
+  let startTimeMsMin = 0;
+  return {
+    beginRun(fps) {
+      ordinal++;
+      const id = ordinal.toString(16).padStart(8, "0");
+      return { id, ordinal, startFrame: (segment + 1) * SEGMENT_SECONDS * fps, startTimeMsMin };
+    },
+    reserveSegment(number, { shownEndMs }) {
+      segment = Math.max(segment, number);
+      startTimeMsMin = shownEndMs;
+    },
   };
 }
 

@@ -2,16 +2,16 @@
 import type { Registry } from "prom-client";
 import { declareOn, observedCounter, observedGauge } from "#common/metrics.ts";
 import { msToSeconds } from "#common/units.ts";
-import type { Continuity } from "./continuity.ts";
 import type { LiveStream } from "./live-stream.ts";
+import type { Slate } from "./slate.ts";
 import { type Source, SOURCE_STATES } from "./source.ts";
 
 /** Declares the series. */
 export function declareSourceMetrics(
   registry: Registry,
-  parts: { readonly source: Source; readonly stream: LiveStream; readonly continuity: Continuity },
+  parts: { readonly source: Source; readonly stream: LiveStream; readonly slate: Slate },
 ): void {
-  const { source, stream, continuity } = parts;
+  const { source, stream, slate } = parts;
   const { counter, gauge } = declareOn(registry);
   gauge("spillway_origin_source_connected", "1 while frames come from the source.", () =>
     Number(source.status.state === "live"),
@@ -68,11 +68,11 @@ export function declareSourceMetrics(
     name: "spillway_origin_source_switches_total",
     help: "Times that the stream went over to the slate, and back to the source.",
     label: "to",
-    read: () => continuity.switches,
+    read: () => slate.totals.switches,
   });
   counter(
     "spillway_origin_slate_frames_total",
     "Frames of the slate, all renditions.",
-    () => continuity.slateFrames,
+    () => slate.totals.frames,
   );
 }

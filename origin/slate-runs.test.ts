@@ -1,0 +1,112 @@
+/** The slate between the runs of a source without a grid: numbers and dates go on, and what it is made of decodes. */
+import { describe, expect, test } from "bun:test";
+import { decodeH264 } from "#common/formats/fixtures/decode-h264.ts";
+import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import type { EncodedFrame, Run } from "#common/formats/frame.ts";
+import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
+import { checkMediaText } from "../bench/hls-rules.ts";
+import { readHlsDocument } from "../bench/hls-document.ts";
+import { open, type Origin } from "./origin-fixture.ts";
+import { SlateRun, SlateWriter } from "./slate-writer.ts";
+
+const FPS = 30;
+const FRAME_MS = 1000 / FPS;
+const PLAYLISTS = ["64p/index.m3u8", "64p/ts.m3u8"];
+
+/** A run of MPEG-TS whose groups of a second fill segments of two. */
+function runAt(fields: Partial<Run> = {}): Run {
+  return testsrcRun({ timescale: 90_000, offGrid: { targetDurationSeconds: 2, frameRate: FPS }, ...fields });
+}
+
+function frameOf(run: Run, index: number): EncodedFrame {
+  return {
+    ...testsrcFrame(run, index),
+    decodeUnits: index * 3000,
+    durationUnits: 3000,
+    place: {
+      segmentNumber: Math.floor(run.startFrame / 60) + Math.floor(index / 60),
+      isSegmentEnd: index % 60 === 59,
+      isGroupEnd: index % 30 === 29,
+    },
+  };
+}
+
+function live(origin: Origin, run: Run, from: number, to: number): void {
+  for (let index = from; index < to; index++) {
+    origin.slate.handlers.onFrame(frameOf(run, index));
+    origin.clock.advance(FRAME_MS);
+  }
+}
+
+/** Runs as they are listed, oldest first, and all else that must hold of a playlist. */
+async function listedRuns(origin: Origin, path: string): Promise<string[]> {
+  const text = await origin.text(path);
+  expect({ text, findings: checkMediaText(readHlsDocument(text)) }).toEqual({ text, findings: [] });
+  let endMs = 0;
+  for (const [, date = "", seconds = ""] of text.matchAll(/DATE-TIME:(.*)(?:\n#.*)*?\n#EXTINF:([\d.]+)/g)) {
+    expect(Date.parse(date)).toBeGreaterThanOrEqual(endMs - 1);
+    endMs = Date.parse(date) + Number(seconds) * 1000;
+  }
+  const names = text.split("\n").filter((line) => /^[0-9a-f]{8}-/.test(line));
+  for (const name of names) expect((await origin.get(`64p/${name}`)).status).toBe(200);
+  const numbers = names.map((name) => Number(name.slice(9).split(/[-.]/)[0]));
+  expect(numbers).toEqual(numbers.map((_, at) => (numbers[0] ?? 0) + at));
+  return [...new Set(names.map((name) => name.slice(0, 8) + (name.includes("-s.") ? "-s" : "")))];
+}
+
+describe("SlateRuns", () => {
+  test("8, 12, 13: a source that only paused goes on in another run, behind one of the slate", async () => {
+    const origin = open();
+    const run = runAt({
+      id: "00000014",
+      ordinal: 20,
+      startFrame: 5000 * 60,
+      startTimeMs: origin.clock.wallMs(),
+    });
+    origin.slate.handlers.onRun(run);
+    live(origin, run, 0, 60);
+    // Caught up, and lost for the first time.
+    origin.clock.advance(4_000);
+    live(origin, run, 60, 140);
+    expect(origin.slate.isShowing).toBe(false);
+    origin.clock.advance(3_100);
+    expect(origin.slate.isShowing).toBe(true);
+    // Not before a key frame.
+    live(origin, run, 140, 150);
+    expect(origin.slate.isShowing).toBe(true);
+    live(origin, run, 150, 300);
+    expect(origin.slate.isShowing).toBe(false);
+    // For players that keep the parameter sets that they began with.
+    const inits = await Promise.all(["14", "15", "16"].map((id) => origin.bytes(`64p/000000${id}-init.mp4`)));
+    expect(inits.every((bytes) => bytes.length > 100 && Buffer.from(bytes).equals(inits[0] ?? bytes))).toBe(
+      true,
+    );
+    for (const path of PLAYLISTS) {
+      expect(await listedRuns(origin, path)).toEqual([
+        "00000014",
+        "00000015-s",
+        "00000016",
+        "00000017-s",
+        "00000018",
+      ]);
+    }
+  });
+});
+
+test("SlateRun.next() decodes, under the parameter sets of the source", async () => {
+  const run = runAt({ startFrame: 600 });
+  const [rendition] = run.renditions;
+  const writer = rendition && SlateWriter.open(rendition, { continues: false });
+  const slate = writer && new SlateRun(run, writer, Date.UTC(2026, 0, 1, 12, 34));
+  const frames = Array.from({ length: 70 }, () => slate?.next());
+  const config = readAvcConfig(slate?.run.renditions[0]?.avcC ?? new Uint8Array());
+  const units = [...(config?.sequenceParameterSets ?? []), ...(config?.pictureParameterSets ?? [])];
+  for (const frame of frames) units.push(...(splitNalUnits(frame?.data ?? new Uint8Array()) ?? []));
+  const pictures = await decodeH264(units);
+  expect(pictures.length).toBe(70 * 64 * 64 * 1.5);
+  expect(Buffer.from(pictures.subarray(0, 6144)).equals(pictures.subarray(69 * 6144))).toBe(true);
+  expect(frames.map((frame) => frame?.isKey)).toEqual(frames.map((_, index) => index % 30 === 0));
+  expect(frames.map((frame) => frame?.place.segmentNumber)).toEqual(
+    frames.map((_, index) => 10 + Math.floor(index / 60)),
+  );
+});

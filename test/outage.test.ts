@@ -153,3 +153,33 @@ test("8, 55: two origins have the same bytes under every name, before and after 
     }
   }
 }, 120_000);
+
+test.skipIf(Bun.which("ffmpeg") === null)(
+  "13, 42, 44: ffmpeg reads each kind of stream of an MPEG-TS source that dies and comes back",
+  async () => {
+    await using spillway = new Spillway([], 0);
+    await waitFor("the server", () => isOk(`${spillway.server}/readyz`));
+    using folder = new TemporaryFolder();
+    const [port = 0] = freePorts(1);
+    const source = `${spillway.server}/feed.ts`;
+    const args = flags({ "origin-port": port, source, "data-dir": folder.path });
+    await using _origin = new Program(["origin", ...args]);
+    const origin = `http://127.0.0.1:${port}`;
+    const base = `${origin}/live/canvas/source`;
+    await waitFor("the origin to be ready", () => isOk(`${origin}/readyz`));
+    await waitFor("three segments", async () => (await segmentCount(`${base}/index.m3u8`)) >= 3);
+    const readings = ["index.m3u8", "ts.m3u8", "stream.ts"].map((file) =>
+      readStrictly(`${base}/${file}`, 12),
+    );
+    await Bun.sleep(1_500);
+    await spillway.killChild("server");
+    await waitFor("source and slate", async () => {
+      const page = await getText(`${origin}/metrics`);
+      return ["slate", "source"].every((to) => metric(page, `${SWITCHES}{to="${to}"}`) >= 1);
+    });
+    expect(await Promise.all(readings)).toEqual(["0", "0", "0"]);
+    expect(metric(await getText(`${origin}/metrics`), "spillway_origin_list_restarts_total")).toBe(0);
+    expect(await getText(`${base}/ts.m3u8`)).toMatch(/DISCONTINUITY\n(?:#.*\n)*[0-9a-f]{8}-\d+-s\.ts\n/);
+  },
+  120_000,
+);

@@ -67,7 +67,8 @@ export class TestOrigin implements AsyncDisposable {
     const own = given === undefined ? mkdtempSync(join(tmpdir(), "spillway-origin-")) : undefined;
     const dataDir = given ?? own ?? "";
     const options = { ...commonOptions, ...originOptions };
-    const all = ["--origin-port", "0", "--source", source, "--data-dir", dataDir, ...args];
+    // What these tests pause is not to be filled.
+    const all = ["--origin-port=0", "--slate=off", `--source=${source}`, `--data-dir=${dataDir}`, ...args];
     const lifecycle = new Lifecycle();
     let port = 0;
     await main({

@@ -52,7 +52,8 @@ export class OriginOnFeed implements AsyncDisposable {
     const feed = new Feed(testsrcRun());
     lifecycle.onClose("feed", () => feed.close());
     const options = { ...commonOptions, ...originOptions };
-    const args = ["--origin-port", "0", "--source", feed.url];
+    // The feed has a pace of its own, and parts are of six frames whatever is the default.
+    const args = ["--origin-port=0", "--slate=off", "--part-duration=0.2", `--source=${feed.url}`];
     const config = readConfig(options, { args, env: {}, known: options });
     let port = 0;
     const onListening = (ports: Readonly<Record<string, number>>): void =>

@@ -1,7 +1,7 @@
 /** Statuses and headers of all kinds of answers, and what does not change an answer. */
 import { describe, expect, test } from "bun:test";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { FIRST, hintIn, open, type Origin, run, TWO } from "./origin-fixture.ts";
+import { enterEdge, FIRST, hintIn, open, type Origin, run, TWO } from "./origin-fixture.ts";
 
 /** Last whole segment is FIRST + 1; of the next one, parts 0 to 2 are there. */
 function begun(): Origin {
@@ -127,17 +127,7 @@ describe("headers", () => {
 describe("the same from everywhere", () => {
   test("55: below a rendition nothing is redirected, with edges or without; a URL always has the same bytes", async () => {
     const origin = begun();
-    origin.edges
-      .enter({
-        type: "hello",
-        version: 1,
-        publicUrl: "",
-        scheme: "http",
-        port: 8081,
-        region: "",
-        capacityBitsPerSecond: 0,
-      })
-      .update({ type: "load", state: "ready", viewers: 0, egressBitsPerSecond: 0 });
+    enterEdge(origin);
     const other = begun();
     const headers = { host: "canvas.example:8080" };
     for (const { name } of run.renditions) {

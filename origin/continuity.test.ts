@@ -1,11 +1,11 @@
 /** What viewers get while the source brings nothing: the whole origin on a clock moved by hand, media read by ffmpeg. */
 import { describe, expect, test } from "bun:test";
-import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { SEGMENT_SECONDS, type Run } from "#common/formats/frame.ts";
 import { checkMediaText } from "../bench/hls-rules.ts";
 import { readHlsDocument } from "../bench/hls-document.ts";
 import { LOST_MS, SILENT_MS } from "./slate-timer.ts";
-import { FIGURES, FIRST, hintIn, open, type Origin, run, TWO } from "./origin-fixture.ts";
+import { FIRST, hintIn, open, type Origin, run, TWO } from "./origin-fixture.ts";
 
 const FRAME_MS = 1000 / run.fps;
 const PLAYLISTS = ["64p/index.m3u8", "64p/ts.m3u8", "32p/index.m3u8", "32p/ts.m3u8"];
@@ -22,7 +22,7 @@ function live(origin: Origin, from: number, to: number, of: Run = run): void {
 function begin(frames: number): Origin {
   const origin = open();
   origin.slate.handlers.onRun(run);
-  origin.slate.handlers.onFigures(FIGURES);
+  origin.slate.handlers.onFigures(TESTSRC_FIGURES);
   live(origin, 0, frames);
   return origin;
 }
@@ -265,7 +265,7 @@ describe("Continuity", () => {
   test("shows no slate where frames are not all as long as the others", () => {
     const origin = open();
     origin.slate.handlers.onRun({ ...run, timescale: 90_000 });
-    origin.slate.handlers.onFigures(FIGURES);
+    origin.slate.handlers.onFigures(TESTSRC_FIGURES);
     live(origin, 0, 100);
     lose(origin, 5_000);
     expect([origin.slate.isShowing, origin.slate.totals.frames]).toEqual([false, 0]);

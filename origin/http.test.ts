@@ -1,7 +1,7 @@
 /** The origin's URLs as it answers them: statuses, headers, held requests. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
-import { FIRST, open, type Origin, run } from "./origin-fixture.ts";
+import { enterEdge, FIRST, open, type Origin, run } from "./origin-fixture.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -114,17 +114,7 @@ describe("handing viewers to edges", () => {
   function spread(options = {}): Origin {
     const origin = open(options);
     origin.play(run, 0, 70);
-    origin.edges
-      .enter({
-        type: "hello",
-        version: 1,
-        publicUrl: "",
-        scheme: "http",
-        port: 8081,
-        region: "",
-        capacityBitsPerSecond: 0,
-      })
-      .update({ type: "load", state: "ready", viewers: 2, egressBitsPerSecond: 0 });
+    enterEdge(origin, 2);
     return origin;
   }
   const host = { host: "canvas.example:8080" };

@@ -1,8 +1,8 @@
 /** What tests of the origin stand on: the whole of it without sockets and on a clock moved by hand. */
 import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
-import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { type CanvasFigures, type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
+import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
@@ -17,16 +17,6 @@ import type { RunNumbers } from "./ts-runs.ts";
 const full = testsrcRun().renditions[0];
 if (full === undefined) throw new Error("the test picture has a rendition");
 export const TWO: Run["renditions"] = [full, { ...full, trackId: 2, name: "32p", width: 32, height: 32 }];
-
-export const FIGURES: CanvasFigures = {
-  timeMs: 1,
-  pixels: 0,
-  bytes: 0,
-  connections: 0,
-  pixelsPerSecond: 0,
-  bitsPerSecond: 0,
-  pixelflutPort: 1234,
-};
 
 /** An origin without sockets: frames go in by `play`, requests by `get`. */
 export interface Origin {
@@ -97,7 +87,7 @@ export function open({ heldMax = 100, spreads = true, windowSeconds = 24, log = 
     get,
     play(run, from, to, isReplay = false) {
       stream.onRun(run);
-      if (!isReplay) stream.onFigures(FIGURES);
+      if (!isReplay) stream.onFigures(TESTSRC_FIGURES);
       for (let index = from; index < to; index++) {
         for (const { trackId } of run.renditions) stream.onFrame(testsrcFrame(run, index, trackId));
       }
@@ -187,4 +177,19 @@ export function randomRuns({
     present = runAfter(present, frames, next);
   }
   return played;
+}
+
+/** An edge that is alive on port 8081 of whatever host the viewer used. */
+export function enterEdge({ edges }: Origin, viewers = 0): void {
+  edges
+    .enter({
+      type: "hello",
+      version: 1,
+      publicUrl: "",
+      scheme: "http",
+      port: 8081,
+      region: "",
+      capacityBitsPerSecond: 0,
+    })
+    .update({ type: "load", state: "ready", viewers, egressBitsPerSecond: 0 });
 }

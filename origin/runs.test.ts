@@ -1,9 +1,9 @@
 /** What playlists say where a run ends and another begins, and of the history that a source sends first. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
-import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { Run } from "#common/formats/frame.ts";
-import { FIGURES, FIRST, open, run, TWO } from "./origin-fixture.ts";
+import { FIRST, open, run, TWO } from "./origin-fixture.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -99,7 +99,7 @@ describe("an origin that begins in the midst of a stream", () => {
       }
       expect((await origin.get(`64p/${run.id}-1.m4s`)).status).toBe(503);
     }
-    origin.stream.onFigures(FIGURES);
+    origin.stream.onFigures(TESTSRC_FIGURES);
     expect(await origin.text("64p/index.m3u8")).toContain(`MEDIA-SEQUENCE:${FIRST + 8}\n`);
     const held = origin.get(asked);
     origin.play(run, 1200, 1206);

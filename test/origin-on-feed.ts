@@ -1,8 +1,8 @@
 /** A whole origin in this process, on real sockets and a feed that the test plays: for tests of what clients do to it. */
 import { commonOptions, readConfig } from "#common/config.ts";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
-import type { CanvasFigures, Run } from "#common/formats/frame.ts";
-import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import type { Run } from "#common/formats/frame.ts";
+import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog, type Log } from "#common/log.ts";
@@ -11,15 +11,6 @@ import { originOptions } from "../origin/config.ts";
 import { main } from "../origin/main.ts";
 import { getText, metric, waitFor } from "./harness.ts";
 
-const FIGURES: CanvasFigures = {
-  timeMs: 1,
-  pixels: 0,
-  bytes: 0,
-  connections: 0,
-  pixelsPerSecond: 0,
-  bitsPerSecond: 0,
-  pixelflutPort: 1234,
-};
 /** Frames that make an origin ready: a whole segment and a part. */
 const FRAMES_READY = 75;
 
@@ -140,7 +131,7 @@ class Feed {
     return new ReadableStream({
       start: (controller) => {
         reader = controller;
-        reader.enqueue(joinBytes([encodeFeedHeader(this.#run), encodeFeedFigures(FIGURES)]));
+        reader.enqueue(joinBytes([encodeFeedHeader(this.#run), encodeFeedFigures(TESTSRC_FIGURES)]));
         this.#readers.add(reader);
       },
       cancel: () => void this.#readers.delete(reader),

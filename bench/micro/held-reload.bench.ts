@@ -4,7 +4,7 @@
  * `bun bench/micro/held-reload.bench.ts [waiters]`.
  */
 import { systemClock } from "#common/clock.ts";
-import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import { createLiveAnswers, emptyCounts, readLiveRequest } from "../../origin/live-answers.ts";
@@ -22,16 +22,6 @@ export interface HeldReloadFigures {
 }
 
 const FRAMES_PER_PART = 6;
-const FIGURES = {
-  timeMs: 1,
-  pixels: 0,
-  bytes: 0,
-  connections: 0,
-  pixelsPerSecond: 0,
-  bitsPerSecond: 0,
-  pixelflutPort: 1234,
-};
-
 /** `rounds` parts, for each of which `waiters` requests wait. */
 export async function benchHeldReload({
   waiters,
@@ -52,7 +42,7 @@ export async function benchHeldReload({
   const answer = createLiveAnswers({ stream, streamName: "canvas", ...counts });
   const run = testsrcRun();
   stream.onRun(run);
-  stream.onFigures(FIGURES);
+  stream.onFigures(TESTSRC_FIGURES);
   let next = 0;
   const play = (count: number): void => {
     for (const end = next + count; next < end; next++) stream.onFrame(testsrcFrame(run, next));

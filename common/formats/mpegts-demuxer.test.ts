@@ -102,6 +102,50 @@ describe("TsDemuxer", () => {
     expect(events).toEqual(["video", "video"]);
   });
 
+  test("keeps to the first programme where tables have many sections and maps share a PID", () => {
+    const first = section(PAT, 1, [...programmes(1, 240)]);
+    const second = section(PAT, 1, [...programmes(300, 240)], 1);
+    const map = (programme: number, pid: number): Uint8Array =>
+      section(PMT, programme, [0xe1, 0x00, 0xf0, 0x00, 0x1b, 0xe0 | (pid >> 8), pid & 0xff, 0xf0, 0x00]);
+    // The first programme's map is in the middle of a packet.
+    const maps = joinBytes([map(2, 0x201), map(1, 0x100), map(300, 0x202)]);
+    const tables = joinBytes([
+      ...packetsOf(0, first),
+      ...packetsOf(0, second, first.length),
+      ...packetsOf(0x1000, maps),
+    ]);
+    const video = joinBytes(findVideo(stream).map((at) => stream.subarray(at, at + TS_PACKET_BYTES)));
+    const { pictures, events, counts } = demux([tables, tables, video]);
+    expect(events).toEqual(["video"]);
+    expect(pictures).toHaveLength(60);
+    expect(counts.unreadable).toBe(0);
+  });
+
+  test("reads a section that ends where the next one begins", () => {
+    const pat = section(PAT, 1, [...programmes(1, 1)]);
+    const descriptors = new Uint8Array(200);
+    const map = section(PMT, 1, [0xe1, 0x00, 0xf0, 200, ...descriptors, 0x1b, 0xe1, 0x00, 0xf0, 0x00]);
+    const head = packet(0x1000, 0, true, joinBytes([Uint8Array.of(0), map.subarray(0, 183)]));
+    const rest = map.subarray(183);
+    const tail = packet(0x1000, 1, true, joinBytes([Uint8Array.of(rest.length), rest]));
+    expect(demux([joinBytes([...packetsOf(0, pat), head, tail, NULL_PACKET])]).events).toEqual(["video"]);
+  });
+
+  test("drops a picture that comes in endless packets of a byte", () => {
+    const video = findVideo(stream)[0] ?? 0;
+    const small = new Uint8Array(TS_PACKET_BYTES).fill(0xff);
+    small.set([0x47, 0x01, 0x00, 0x30, 182, 0]);
+    const flood = new Uint8Array(70_000 * TS_PACKET_BYTES);
+    for (let index = 0; index < 70_000; index++) {
+      small[3] = 0x30 | (((stream[video + 3] ?? 0) + 1 + index) & 0x0f);
+      flood.set(small, index * TS_PACKET_BYTES);
+    }
+    const { counts, pictures, events } = demux([stream.subarray(0, video + TS_PACKET_BYTES), flood]);
+    expect(counts).toMatchObject({ unreadable: 1, continuityErrors: 0 });
+    expect(pictures).toHaveLength(0);
+    expect(events).toEqual(["video", "loss after 0"]);
+  });
+
   test("says what a programme without H.264 has", () => {
     const demuxer = new TsDemuxer({ onPes: () => {}, onLoss: () => {}, onVideo: () => {} });
     demuxer.push(retype(stream, 0x24));
@@ -119,6 +163,38 @@ describe("TsDemuxer", () => {
     expect(demux([new Uint8Array(100_000).fill(0x47)]).pictures).toEqual([]);
   });
 });
+
+const PAT = 0;
+const PMT = 2;
+const NULL_PACKET = packet(0x1fff, 0, false, new Uint8Array(0));
+
+/** `count` programmes from number `first` on, whose maps are all in one PID. */
+function* programmes(first: number, count: number): Generator<number> {
+  for (let number = first; number < first + count; number++) yield* [number >> 8, number & 0xff, 0xf0, 0x00];
+}
+
+function section(table: number, id: number, content: readonly number[], number = 0): Uint8Array {
+  const length = content.length + 9;
+  const head = [table, 0xb0 | (length >> 8), length & 0xff, id >> 8, id & 0xff, 0xc1, number, 1];
+  const bytes = Uint8Array.from([...head, ...content, 0, 0, 0, 0]);
+  new DataView(bytes.buffer).setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)));
+  return bytes;
+}
+
+function packet(pid: number, counter: number, isStart: boolean, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(TS_PACKET_BYTES).fill(0xff);
+  bytes.set([0x47, (isStart ? 0x40 : 0) | (pid >> 8), pid & 0xff, 0x10 | (counter & 0x0f)]);
+  bytes.set(payload, 4);
+  return bytes;
+}
+
+/** The packets of what begins with a section, after as many bytes of the same PID as `before`. */
+function packetsOf(pid: number, bytes: Uint8Array, before = -1): Uint8Array[] {
+  const first = Math.ceil((before + 1) / 184);
+  return Array.from(inPieces(joinBytes([Uint8Array.of(0), bytes]), 184), (piece, index) =>
+    packet(pid, first + index, index === 0, piece),
+  );
+}
 
 /** Offsets of the packets of the video. */
 function findVideo(bytes: Uint8Array): number[] {

@@ -16,6 +16,8 @@ import { MEBIBYTE } from "#common/units.ts";
 
 /** A PES packet as large as this is dropped: a second of 40 Mbit/s fits. */
 const PES_BYTES_MAX = 5 * MEBIBYTE;
+/** So many packets of it are kept: each as a view on what was received, however little is in it. */
+const PES_PACKETS_MAX = (2 * PES_BYTES_MAX) / TS_PACKET_BYTES;
 /** Sync bytes one after the other before packets are believed. */
 const SYNC_PACKETS = 3;
 const SYNC_SPAN = (SYNC_PACKETS - 1) * TS_PACKET_BYTES;
@@ -23,6 +25,7 @@ const HEADER_BYTES = 4;
 /** Longest section of these tables, and what every section has around its content. */
 const SECTION_BYTES_MAX = 1024;
 const SECTION_HEAD_BYTES = 3;
+const STUFFING_BYTE = 0xff;
 const PAT_TABLE = 0;
 const PMT_TABLE = 2;
 const CHECKSUM_BYTES = 4;
@@ -67,7 +70,7 @@ export interface DemuxerHandlers {
   readonly onVideo: () => void;
 }
 
-/** Bytes of a section or PES packet so far. */
+/** Bytes of a PES packet so far. */
 interface Assembly {
   chunks: Uint8Array[];
   bytes: number;
@@ -91,9 +94,11 @@ export class TsDemuxer {
   readonly #handlers: DemuxerHandlers;
   #rest: Uint8Array = new Uint8Array(0);
   #isSynced = false;
-  readonly #sections = new Map<number, Assembly>();
+  /** By PID: what has come of a section that is not whole. */
+  readonly #sections = new Map<number, Uint8Array>();
   /** Last counter of each PID that is read. */
   readonly #counters = new Map<number, number>();
+  #programme: number | undefined;
   #mapPid: number | undefined;
   #videoPid: number | undefined;
   #audioPids: ReadonlySet<number> = new Set();
@@ -164,7 +169,7 @@ export class TsDemuxer {
     const isStart = (high & 0x40) !== 0;
     const read = { pid, isStart, payload: packet.subarray(start) };
     if (pid === this.#videoPid) this.#addToPes(read);
-    else this.#addToSection(read);
+    else this.#addToSections(read);
   }
 
   /** False for a packet that is sent twice, which is allowed once. */
@@ -188,28 +193,29 @@ export class TsDemuxer {
     if (this.#videoPid !== undefined) this.#handlers.onLoss();
   }
 
-  /** Sections begin behind a pointer in a packet that says so, and may go on in the next packets. */
-  #addToSection({ pid, isStart, payload }: Packet): void {
-    if (isStart) {
-      const begin = 1 + (payload[0] ?? 0);
-      this.#sections.set(pid, {
-        chunks: [payload.subarray(begin)],
-        bytes: Math.max(0, payload.length - begin),
-      });
-    } else {
-      const open = this.#sections.get(pid);
-      if (open === undefined) return;
-      open.chunks.push(payload);
-      open.bytes += payload.length;
-    }
+  /** In a packet that says so a section begins behind a pointer, before which the one before may end. */
+  #addToSections({ pid, isStart, payload }: Packet): void {
+    const begin = isStart ? 1 + (payload[0] ?? 0) : 0;
+    this.#extendSection(pid, isStart ? payload.subarray(1, begin) : payload);
+    if (!isStart) return;
+    this.#sections.set(pid, EMPTY);
+    this.#extendSection(pid, payload.subarray(begin));
+  }
+
+  /** Sections follow each other until there is only stuffing. */
+  #extendSection(pid: number, part: Uint8Array): void {
     const open = this.#sections.get(pid);
-    if (open === undefined || open.bytes < SECTION_HEAD_BYTES) return;
-    const bytes = joinBytes(open.chunks);
-    const length = SECTION_HEAD_BYTES + (((bytes[1] ?? 0) & 0x0f) << 8) + (bytes[2] ?? 0);
-    if (length > SECTION_BYTES_MAX) this.#sections.delete(pid);
-    if (bytes.length < length) return;
+    if (open === undefined) return;
     this.#sections.delete(pid);
-    this.#readSection(pid, bytes.subarray(0, length));
+    let bytes: Uint8Array = joinBytes([open, part]);
+    while (bytes.length >= SECTION_HEAD_BYTES && bytes[0] !== STUFFING_BYTE) {
+      const length = SECTION_HEAD_BYTES + lengthAt(bytes, 1);
+      if (length > SECTION_BYTES_MAX) return;
+      if (bytes.length < length) break;
+      this.#readSection(pid, bytes.subarray(0, length));
+      bytes = bytes.subarray(length);
+    }
+    if (bytes.length > 0 && bytes[0] !== STUFFING_BYTE) this.#sections.set(pid, bytes);
   }
 
   #readSection(pid: number, section: Uint8Array): void {
@@ -224,16 +230,23 @@ export class TsDemuxer {
     else if (pid === this.#mapPid && section[0] === PMT_TABLE) this.#readMap(content);
   }
 
-  /** The first programme: number 0 names a network table. */
+  /** The first programme of the first section of many: number 0 names a network table. */
   #readAssociation(section: Uint8Array): void {
+    if ((section[6] ?? 0) !== 0) return;
     for (let at = 8; at + 4 <= section.length; at += 4) {
-      if ((((section[at] ?? 0) << 8) | (section[at + 1] ?? 0)) === 0) continue;
-      this.#mapPid = pidAt(section, at + 2);
+      const programme = numberAt(section, at);
+      if (programme === 0) continue;
+      this.#programme = programme;
+      const pid = pidAt(section, at + 2);
+      if (this.#mapPid !== undefined && pid !== this.#mapPid) this.#sections.delete(this.#mapPid);
+      this.#mapPid = pid;
       return;
     }
   }
 
+  /** Programmes may have their maps in packets of one PID. */
   #readMap(section: Uint8Array): void {
+    if (numberAt(section, 3) !== this.#programme) return;
     const audio = new Set<number>();
     const types: number[] = [];
     let video: number | undefined;
@@ -264,7 +277,7 @@ export class TsDemuxer {
     if (this.#pes === undefined) return;
     this.#pes.chunks.push(payload);
     this.#pes.bytes += payload.length;
-    if (this.#pes.bytes > PES_BYTES_MAX) {
+    if (this.#pes.bytes > PES_BYTES_MAX || this.#pes.chunks.length > PES_PACKETS_MAX) {
       this.counts.unreadable++;
       this.#loseVideo();
       return;
@@ -304,6 +317,10 @@ function findSync(bytes: Uint8Array, from: number): number {
     if (isSync) return at;
   }
   return bytes.length;
+}
+
+function numberAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }
 
 function pidAt(bytes: Uint8Array, at: number): number {

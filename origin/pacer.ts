@@ -9,8 +9,11 @@ import { pause } from "./pause.ts";
 const DRIFT = 0.001;
 /** What comes later than this will not catch up. */
 const LATE_MS_MAX = 10_000;
-/** Times that are further apart than this belong to different time lines. */
-const JUMP_MS = 10_000;
+/**
+ * Times that are further apart than this belong to different time lines: no frame lasts so long. Below the silence that
+ * ends a connection, so that waiting is not taken for it.
+ */
+const JUMP_MS = 2_000;
 /** Frames of several renditions may come in so different an order. */
 const REORDER_MS = 1_000;
 

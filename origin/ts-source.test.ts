@@ -10,6 +10,8 @@ import { openSource } from "./open-source.ts";
 import type { Source } from "./source.ts";
 
 const FPS = 25;
+/** A stream of two seconds follows another after a gap of five. */
+const LATER = ["-output_ts_offset", "7"];
 const made = new Map<string, Uint8Array<ArrayBuffer>>();
 
 /** `seconds` of a test picture as `ffmpeg` encodes it. */
@@ -273,6 +275,22 @@ describe("an MPEG-TS source", () => {
       await settle(frames);
       expect(Math.abs(frames.length - lead - second * FPS)).toBeLessThan(4);
     }
+  });
+
+  test.each([
+    ["times that leave out 5 s", () => joinBytes([makeStream(), makeStream({ options: LATER })]), 95],
+    ["groups that are too long", () => makeStream({ seconds: 20, group: 250 }), 55],
+  ])("%s are no silence where all comes at once", async (_, make, framesMin) => {
+    const clock = new FakeClock();
+    const bytes = make();
+    const { frames, counts, source } = read([() => new Response(bytes)], { clock });
+    const isWhole = (): boolean => source.status.failure?.includes("ended") === true;
+    for (let step = 0; step < 1000 && counts.requests < 2 && !isWhole(); step++) {
+      clock.advance(40);
+      await Bun.sleep(1);
+    }
+    expect(source.status.failure).toBe("the source ended");
+    expect(frames.length).toBeGreaterThan(framesMin);
   });
 
   test("one that is opened again and again is no faster for it", async () => {

@@ -43,7 +43,11 @@ function openReader(options: TsFormatOptions, reading: SourceReading, pacer: Pac
   const demuxer = new TsDemuxer({
     onPes: (pes) => {
       onAlive();
-      pacer.add(mediaMsOf(pes), () => runs.onPes(pes));
+      pacer.add(mediaMsOf(pes), () => {
+        // It may have waited for its time.
+        onAlive();
+        runs.onPes(pes);
+      });
     },
     onLoss: () => pacer.add(undefined, () => runs.breakOff("packets are missing")),
     onVideo: () => {

@@ -1,6 +1,7 @@
 /** Parameter sets and slice headers against what x264 was told to write, and against what ffprobe reads of it. */
 import { describe, expect, test } from "bun:test";
 import { BitReader, removeEmulationPrevention } from "#common/formats/bit-reader.ts";
+import { BitWriter } from "#common/formats/bit-writer.ts";
 import {
   NAL_IDR_SLICE,
   NAL_PICTURE_PARAMETERS,
@@ -167,6 +168,40 @@ test("whatever cuts or changes a parameter set, reading it ends", () => {
     }
   }
 });
+
+test.each([
+  [480, 270, true],
+  [1055, 132, true],
+  [1056, 16, false],
+  [374, 374, false],
+  [1024, 1024, false],
+])(
+  "readSequenceParameters() of %d x %d macroblocks: no larger than a level allows",
+  (width, height, isRead) => {
+    expect(readSequenceParameters(writeSequence({ width, height })) !== undefined).toBe(isRead);
+  },
+);
+
+test("readSequenceParameters() refuses chroma formats and depths that there are not", () => {
+  expect(readSequenceParameters(writeSequence({ lumaBits: 14 }))).toMatchObject({ lumaBits: 14 });
+  expect(readSequenceParameters(writeSequence({ lumaBits: 15 }))).toBeUndefined();
+  expect(readSequenceParameters(writeSequence({ chromaFormat: 4 }))).toBeUndefined();
+});
+
+/** A sequence parameter set of High profile that says nothing more than it must. */
+function writeSequence({ width = 4, height = 4, chromaFormat = 1, lumaBits = 8 }): Uint8Array {
+  const writer = new BitWriter();
+  for (const byte of [100, 0, 62]) writer.bits(byte, 8);
+  // Its id; chroma, depths and no scaling matrix; frame numbers, order of decoding, one reference, no gaps.
+  for (const number of [0, chromaFormat, lumaBits - 8, 0]) writer.unsigned(number);
+  writer.bits(0b00, 2);
+  for (const number of [0, 2, 1]) writer.unsigned(number);
+  writer.bits(0, 1);
+  for (const side of [width, height]) writer.unsigned(side - 1);
+  // Frames only, direct_8x8_inference, neither cropping nor usability information.
+  writer.bits(0b1100, 4);
+  return writer.finish(0x67);
+}
 
 describe("BitReader", () => {
   test("reads Exp-Golomb codes of either kind, and says when it ran out", () => {

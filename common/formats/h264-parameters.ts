@@ -19,8 +19,12 @@ const PROFILES_WITH_CHROMA = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 
 const CHROMA_420 = 1;
 const CHROMA_444 = 3;
 const MACROBLOCK_PIXELS = 16;
-/** Larger than any level allows (level 6.2: 16,384 pixels). */
-const MACROBLOCKS_SIDE_MAX = 1024;
+/** The largest frame of any level (levels 6 to 6.2), and its longest side: the root of eight times as many (A.3.1). */
+const MACROBLOCKS_MAX = 139_264;
+const MACROBLOCKS_SIDE_MAX = 1055;
+/** Highest `chroma_format_idc`, and bits a sample (7.4.2.1.1). */
+const CHROMA_FORMAT_MAX = 3;
+const SAMPLE_BITS_MAX = 14;
 /** Numbers of bits and of identifiers in one set (7.4.2.1.1). */
 const LOG2_MAX = 16;
 const SEQUENCE_ID_MAX = 31;
@@ -136,6 +140,7 @@ export function readSequenceParameters(unit: Uint8Array): SequenceParameters | u
   const level = bits.bits(8);
   const id = bits.unsigned();
   const chroma = readChroma(bits, profile);
+  if (chroma === undefined) return undefined;
   const frameNumberBits = bits.unsigned() + 4;
   const pictureOrder = readPictureOrder(bits);
   if (id > SEQUENCE_ID_MAX || frameNumberBits > LOG2_MAX || pictureOrder === undefined) return undefined;
@@ -161,7 +166,7 @@ export function readSequenceParameters(unit: Uint8Array): SequenceParameters | u
 
 type Chroma = Pick<SequenceParameters, "chromaFormat" | "hasSeparatePlanes" | "lumaBits" | "chromaBits">;
 
-function readChroma(bits: BitReader, profile: number): Chroma {
+function readChroma(bits: BitReader, profile: number): Chroma | undefined {
   if (!PROFILES_WITH_CHROMA.has(profile)) {
     return { chromaFormat: CHROMA_420, hasSeparatePlanes: false, lumaBits: 8, chromaBits: 8 };
   }
@@ -169,6 +174,7 @@ function readChroma(bits: BitReader, profile: number): Chroma {
   const hasSeparatePlanes = chromaFormat === CHROMA_444 && bits.flag();
   const lumaBits = 8 + bits.unsigned();
   const chromaBits = 8 + bits.unsigned();
+  if (chromaFormat > CHROMA_FORMAT_MAX || Math.max(lumaBits, chromaBits) > SAMPLE_BITS_MAX) return undefined;
   // qpprime_y_zero_transform_bypass_flag
   bits.flag();
   if (bits.flag()) skipScalingMatrix(bits, chromaFormat === CHROMA_444 ? 12 : 8);
@@ -222,6 +228,7 @@ function readSize(bits: BitReader, { chromaFormat, hasSeparatePlanes }: Chroma):
   bits.flag();
   const heightMacroblocks = heightUnits * (isFrameOnly ? 1 : 2);
   if (widthMacroblocks > MACROBLOCKS_SIDE_MAX || heightMacroblocks > MACROBLOCKS_SIDE_MAX) return undefined;
+  if (widthMacroblocks * heightMacroblocks > MACROBLOCKS_MAX) return undefined;
   const isSubsampled = !hasSeparatePlanes && (chromaFormat === 1 || chromaFormat === 2);
   const unitX = isSubsampled ? 2 : 1;
   const unitY = (!hasSeparatePlanes && chromaFormat === CHROMA_420 ? 2 : 1) * (isFrameOnly ? 1 : 2);

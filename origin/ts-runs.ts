@@ -31,6 +31,11 @@ const SEGMENT_TICKS_OVER = 0.45 * TICKS_PER_SECOND;
 /** Groups that vary by so little still fill a segment together. */
 const GROUP_TICKS_OVER = 0.25 * TICKS_PER_SECOND;
 
+/** No picture waits longer to be shown than a decoder may keep it (ISO/IEC 13818-1 2.4.2.6). */
+const COMPOSITION_TICKS_MAX = 10 * TICKS_PER_SECOND;
+/** Longer parameter sets are not kept: no encoder comes near it, and there may be 288 of them. */
+const PARAMETER_SET_BYTES_MAX = 4096;
+
 /** What gives runs and segments their numbers, and keeps them. */
 export interface RunNumbers {
   beginRun(fps: number): RunStart;
@@ -107,7 +112,7 @@ export class TsRuns {
     const picture = this.#timePicture(pes, slices);
     if (picture === undefined) {
       this.droppedPictures++;
-      this.breakOff("pictures without a time");
+      this.breakOff("pictures without a time that can be");
       return;
     }
     if (this.#pending !== undefined) this.#advance(this.#pending, picture);
@@ -156,7 +161,7 @@ export class TsRuns {
 
   #keep(sets: Map<number, Uint8Array>, id: number | undefined, unit: Uint8Array): void {
     const known = id === undefined ? unit : sets.get(id);
-    if (id === undefined || isSame(known, unit)) return;
+    if (id === undefined || unit.length > PARAMETER_SET_BYTES_MAX || isSame(known, unit)) return;
     this.#isReplaced ||= known !== undefined;
     // A copy: the unit is a view on what was received.
     sets.set(id, unit.slice());
@@ -164,6 +169,8 @@ export class TsRuns {
 
   #timePicture({ dtsTicks, ptsTicks }: VideoPes, slices: readonly Uint8Array[]): Picture | undefined {
     if (dtsTicks === undefined || ptsTicks === undefined) return undefined;
+    const compositionTicks = Math.max(0, wrappedDifference(ptsTicks, dtsTicks));
+    if (compositionTicks > COMPOSITION_TICKS_MAX) return undefined;
     const last = this.#lastTicks;
     const decodeTicks = last === undefined ? dtsTicks : last + wrappedDifference(dtsTicks, last % TICKS_WRAP);
     // A jump back to before the first time is another time line.
@@ -171,7 +178,7 @@ export class TsRuns {
     return {
       isKey: slices.some(isKeySlice),
       decodeTicks: this.#lastTicks,
-      compositionTicks: Math.max(0, wrappedDifference(ptsTicks, dtsTicks)),
+      compositionTicks,
       slices,
     };
   }

@@ -184,9 +184,10 @@ export class HttpSource implements Source {
       connection.abort();
     }
     if (isFinite) return "finite";
-    return this.#isSilent()
-      ? `no frame for ${msToSeconds(SOURCE_SILENCE_MS_MAX)} s`
-      : `the ${this.#format.name} ended`;
+    if (!this.#isSilent()) return `the ${this.#format.name} ended`;
+    const { state, failure } = this.#status;
+    const cause = state === "waiting" && failure !== undefined ? `: ${failure}` : "";
+    return `no frame for ${msToSeconds(SOURCE_SILENCE_MS_MAX)} s${cause}`;
   }
 
   async #open(

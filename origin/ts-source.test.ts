@@ -235,10 +235,16 @@ describe("an MPEG-TS source", () => {
     });
     const args = ["-v", "error", "-f", "lavfi", "-i", "sine", "-t", "2", "-c:a", "aac", "-f", "mpegts", "-"];
     const sound = new Uint8Array(Bun.spawnSync(["ffmpeg", ...args]).stdout);
-    const { source } = read([stalling(sound)]);
+    const clock = new FakeClock();
+    const { source, lines } = read([stalling(sound)], { clock });
     await until(() => source.status.failure?.includes("0x0f") === true);
     expect(source.status.failure).toBe("the programme has no H.264: stream types 0x0f");
     expect(source.status.audioPackets).toBeGreaterThan(20);
+    clock.advance(SOURCE_SILENCE_MS_MAX);
+    await until(() => source.status.state === "lost");
+    const reason = "no frame for 3 s: the programme has no H.264: stream types 0x0f";
+    expect(source.status.failure).toBe(reason);
+    expect(lines).toEqual([`Source lost: ${reason} {"url":"http://somewhere/any.ts"}`]);
   });
 
   test.each([

@@ -240,6 +240,44 @@ describe("Continuity", () => {
     await expectRules(origin);
   });
 
+  /** The longest time without a frame in the next `ms`. */
+  function longestPauseMs(origin: Origin, ms: number, every?: (passedMs: number) => void): number {
+    const number = (): number => origin.stream.firstRendition?.nextNumber ?? 0;
+    let [newest, changedMs, longestMs] = [number(), 0, 0];
+    for (let passedMs = 10; passedMs <= ms; passedMs += 10) {
+      every?.(passedMs);
+      origin.clock.advance(10);
+      if (number() !== newest) changedMs = passedMs;
+      newest = number();
+      longestMs = Math.max(longestMs, passedMs - changedMs);
+    }
+    return longestMs;
+  }
+
+  test("11: a server that dies again before its first frame holds up the slate at the start of its run alone", () => {
+    const origin = begin(130);
+    lose(origin, 2_000);
+    origin.slate.handlers.onRun(runAfter(4));
+    // Its run begins 1.7 s from now; a second longer it is waited for.
+    expect(longestPauseMs(origin, 3_000)).toBeWithin(900, 1_100);
+    expect(longestPauseMs(origin, 10_000)).toBeLessThan(100);
+    expect(origin.slate.isShowing).toBe(true);
+  });
+
+  test("11: a source that is opened again and again and has nothing new does not hold up the slate", () => {
+    const origin = begin(130);
+    lose(origin, 3_000);
+    const pauseMs = longestPauseMs(origin, 12_000, (passedMs) => {
+      if (passedMs % 3_000 !== 0) return;
+      origin.slate.handlers.onRun(run);
+      for (let index = 0; index < 130; index++) {
+        for (const { trackId } of TWO) origin.slate.handlers.onFrame(testsrcFrame(run, index, trackId));
+      }
+    });
+    expect(pauseMs).toBeLessThan(100);
+    expect(origin.slate.isShowing).toBe(true);
+  });
+
   test("8, 10: two origins that lose the source at the same frame write the same bytes", async () => {
     const [one, other] = [begin(137), begin(137)];
     lose(one, 4_000);

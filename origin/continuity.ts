@@ -56,7 +56,8 @@ export class Continuity implements SourceHandlers {
   /** The newest number of the source, and when it came. */
   #newest = 0;
   #newestMs = 0;
-  /** When the source said anything of frames or runs, known ones too. */
+  /** The newest number that the source sent of the run it is at, shown or not, and when; or when it first told of that run. */
+  #heard = 0;
   #heardMs = 0;
   #showing: Showing | undefined;
   /** A run that follows the present one at the start of a segment. */
@@ -74,12 +75,13 @@ export class Continuity implements SourceHandlers {
   }
 
   onRun(run: Run): void {
-    this.#heardMs = this.#options.clock.monotonicMs();
     if (this.#run?.id === run.id && this.#run.startFrame === run.startFrame) {
+      if (this.#coming !== undefined) this.#heard = this.#newest;
       this.#coming = undefined;
       this.#options.stream.onRun(this.#run);
       return;
     }
+    if (this.#coming?.run.id !== run.id) this.#hear(run.startFrame - 1);
     const slate = this.#options.isOn ? RunSlate.open(run) : undefined;
     const coming = { run: slate?.run ?? run, slate };
     if (this.#slate === undefined || this.#options.stream.isCatchingUp) this.#adopt(coming, run.startFrame);
@@ -87,13 +89,13 @@ export class Continuity implements SourceHandlers {
   }
 
   onFrame(frame: EncodedFrame): void {
-    this.#heardMs = this.#options.clock.monotonicMs();
+    if (frame.number > this.#heard) this.#hear(frame.number);
     if (this.#coming !== undefined && !this.#follow(this.#coming, frame)) return;
     if (this.#showing !== undefined && !this.#takeOver(frame)) return;
     const track = this.#tracks.get(frame.trackId);
     if (track === undefined || frame.number < track.next) return;
     this.#newest = Math.max(this.#newest, frame.number);
-    this.#newestMs = this.#heardMs;
+    this.#newestMs = this.#options.clock.monotonicMs();
     this.#pass(frame, track);
   }
 
@@ -113,6 +115,12 @@ export class Continuity implements SourceHandlers {
     this.#timer.close();
   }
 
+  /** The source brings something new: history that it sends again says nothing of what will follow. */
+  #hear(number: number): void {
+    this.#heard = number;
+    this.#heardMs = this.#options.clock.monotonicMs();
+  }
+
   #pass(frame: EncodedFrame, track: TrackState): void {
     const { number, captureTimeMs, data } = frame;
     track.next = number + 1;
@@ -127,7 +135,7 @@ export class Continuity implements SourceHandlers {
     this.#slate = slate;
     this.#tracks = new Map(run.renditions.map(({ trackId }) => [trackId, { next: from, last: undefined }]));
     this.#newest = from - 1;
-    this.#newestMs = this.#heardMs;
+    this.#newestMs = this.#options.clock.monotonicMs();
     this.#end();
     this.#options.stream.onRun(run);
   }
@@ -241,6 +249,8 @@ export class Continuity implements SourceHandlers {
     const begins = (coming.startFrame / framesPerSegment(coming.fps)) * framesPerSegment(run.fps);
     if (number < begins) return false;
     const dueMs = showing.lostMs + framesToMs(number - showing.lostNumber, run.fps);
-    return nowMs - Math.max(dueMs, this.#heardMs) < TAKE_OVER_MS;
+    // Past its start, a run that has not begun is waited for only while there is something of it.
+    const sinceMs = number === begins ? Math.max(dueMs, this.#heardMs) : this.#heardMs;
+    return nowMs - sinceMs < TAKE_OVER_MS;
   }
 }

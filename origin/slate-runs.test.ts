@@ -1,9 +1,13 @@
 /** The slate between the runs of a source without a grid: numbers and dates go on, and what it is made of decodes. */
+import assert from "node:assert";
 import { describe, expect, test } from "bun:test";
+import { writeAvcConfig } from "#common/formats/annex-b.ts";
 import { decodeH264 } from "#common/formats/fixtures/decode-h264.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import type { EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type PlainSequence, plainSps } from "#common/formats/fixtures/plain-sps.ts";
+import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
 import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
+import { writePictureParameters } from "#common/formats/h264-writer.ts";
 import { checkMediaText } from "../bench/hls-rules.ts";
 import { readHlsDocument } from "../bench/hls-document.ts";
 import { open, type Origin } from "./origin-fixture.ts";
@@ -91,6 +95,29 @@ describe("SlateRuns", () => {
       ]);
     }
   });
+});
+
+/** A rendition of 64 x 64 pixels whose parameter sets are written for it. */
+function plainRendition(fields: Pick<PlainSequence, "hiddenMacroblocks">): Rendition {
+  const { sps } = plainSps({ width: 64, height: 64, ...fields });
+  const avcC = writeAvcConfig(sps, [writePictureParameters(0, 0)]);
+  assert(avcC !== undefined, "parameter sets make a configuration");
+  return { trackId: 1, name: "64p", width: 64, height: 64, bitsPerSecondMax: 1_000_000, avcC };
+}
+
+test("SlateWriter.picture() looks the same where the encoder's frames are wider than what is shown", async () => {
+  const [plain, cropped] = await Promise.all(
+    [0, 2].map(async (hiddenMacroblocks) => {
+      const writer = SlateWriter.open(plainRendition({ hiddenMacroblocks }), { continues: true });
+      const words = { what: "THE SOURCE", sinceMs: 0 };
+      const config = readAvcConfig(writer?.rendition.avcC ?? new Uint8Array());
+      const units = [...(config?.sequenceParameterSets ?? []), ...(config?.pictureParameterSets ?? [])];
+      units.push(...(splitNalUnits(writer?.picture(0, words) ?? new Uint8Array()) ?? []));
+      return Buffer.from(await decodeH264(units));
+    }),
+  );
+  expect(plain?.length).toBe(64 * 64 * 1.5);
+  expect(cropped?.equals(plain ?? Buffer.alloc(0))).toBe(true);
 });
 
 test("SlateRun.next() decodes, under the parameter sets of the source", async () => {

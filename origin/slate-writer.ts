@@ -90,7 +90,9 @@ export class SlateWriter {
     const idrId = group % 2;
     const known = this.#pictures.get(`${idrId} ${whole}`);
     if (known !== undefined) return known;
-    const picture = drawSlate(this.rendition, { title: TITLE, messages: [whole, message] });
+    const { widthMacroblocks, heightMacroblocks } = this.#context.format;
+    const size = { ...this.rendition, widthMacroblocks, heightMacroblocks };
+    const picture = drawSlate(size, { title: TITLE, messages: [whole, message] });
     const data = prefixLength(writeFlatPicture(this.#context, picture, idrId));
     // Of an earlier outage.
     if (this.#pictures.size > 1) this.#pictures.clear();

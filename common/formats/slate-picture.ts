@@ -21,6 +21,9 @@ export interface SlateWords {
 export interface SlateSize {
   readonly width: number;
   readonly height: number;
+  /** Of the frame, where more is cropped off than what fills up macroblocks. Default: as few as hold the picture. */
+  readonly widthMacroblocks?: number;
+  readonly heightMacroblocks?: number;
 }
 
 /** Luma in multiples of 16, chroma of 8, as a {@link FlatPicture} wants them. */
@@ -126,12 +129,16 @@ class FlatCanvas {
   readonly rows: number;
   readonly #stride: number;
 
-  constructor({ width, height }: SlateSize) {
-    const [wide, high] = [width, height].map((pixels) => Math.ceil(pixels / MACROBLOCK_PIXELS));
-    const macroblocks = (wide ?? 0) * (high ?? 0);
+  constructor({
+    width,
+    height,
+    widthMacroblocks = Math.ceil(width / MACROBLOCK_PIXELS),
+    heightMacroblocks = Math.ceil(height / MACROBLOCK_PIXELS),
+  }: SlateSize) {
+    const macroblocks = widthMacroblocks * heightMacroblocks;
     this.columns = Math.floor(width / LUMA_BLOCK_PIXELS);
     this.rows = Math.floor(height / LUMA_BLOCK_PIXELS);
-    this.#stride = ((wide ?? 0) * MACROBLOCK_PIXELS) / LUMA_BLOCK_PIXELS;
+    this.#stride = (widthMacroblocks * MACROBLOCK_PIXELS) / LUMA_BLOCK_PIXELS;
     const lumaBlocks = macroblocks * (MACROBLOCK_PIXELS / LUMA_BLOCK_PIXELS) ** 2;
     const chromaBlocks = macroblocks * (MACROBLOCK_PIXELS / CHROMA_BLOCK_PIXELS) ** 2;
     this.picture = {

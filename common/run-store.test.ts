@@ -81,7 +81,13 @@ describe("RunStore.beginRun()", () => {
   test("leaves no hole where a run never showed a frame", () => {
     const store = openStore();
     store.beginRun(FPS);
-    expect(store.beginRun(FPS)).toMatchObject({ ordinal: FIRST_ORDINAL + 1, startFrame: FIRST_FRAME });
+    const first = store.beginRun(FPS);
+    expect(first).toMatchObject({ ordinal: FIRST_ORDINAL, startFrame: FIRST_FRAME });
+    store.reserve(first.startFrame, begun(first));
+    // An encoder that cannot be opened at once: lists go on with the one that can.
+    store.beginRun(FPS);
+    const second = { ordinal: FIRST_ORDINAL + 1, startFrame: FIRST_FRAME + 60 };
+    expect(store.beginRun(FPS)).toMatchObject(second);
     store.close();
   });
 

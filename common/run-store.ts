@@ -65,6 +65,8 @@ export class RunStore {
   readonly #path: string;
   readonly #unlock: () => void;
   #record: RunRecord | undefined;
+  /** Of the run at hand; in the record once it has shown a frame. */
+  #ordinal: number | undefined;
   /** End of the last frame that was shown, by the dates of its run; `undefined` where this process has shown none. */
   #shownEndMs: number | undefined;
   #isFailing = false;
@@ -85,9 +87,9 @@ export class RunStore {
     const record = this.#record;
     const { segment, startTimeMsMin } =
       this.#options.role === "server" ? slotAfter(record, wallMs) : this.#nextInRow(wallMs);
+    // Not yet reserved: a run that never shows a frame uses up no number, and origins go on with the next one.
     const ordinal = record === undefined ? firstOrdinal(wallMs) : record.ordinal + 1;
-    // Not yet reserved: a run that never shows a frame uses up no number.
-    this.#record = record === undefined ? { ordinal, lastSegment: segment - 1 } : { ...record, ordinal };
+    this.#ordinal = ordinal;
     return { id, ordinal, startFrame: segment * framesPerSegment(fps), startTimeMsMin };
   }
 
@@ -110,11 +112,11 @@ export class RunStore {
     segment: number,
     { startMs, shownEndMs }: { readonly startMs: number; readonly shownEndMs: number },
   ): void {
-    if (this.#record === undefined) throw new TypeError("No run was begun");
+    if (this.#ordinal === undefined) throw new TypeError("No run was begun");
     this.#shownEndMs = shownEndMs;
-    if (segment <= this.#record.lastSegment) return;
+    if (this.#record !== undefined && segment <= this.#record.lastSegment) return;
     const lastSegmentMs = Math.round(startMs);
-    this.#record = { ordinal: this.#record.ordinal, lastSegment: segment, lastSegmentMs };
+    this.#record = { ordinal: this.#ordinal, lastSegment: segment, lastSegmentMs };
     this.#write(this.#record);
   }
 

@@ -23,8 +23,8 @@ export interface Run {
   /** Eight lower-case hexadecimal digits, random for each run; part of every URL of media. */
   readonly id: string;
   /**
-   * Goes up by one with each run; the discontinuity sequence number of its segments. The first is what a server without
-   * a record begins with: small, but hardly lower than any before (`common/run-store.ts`).
+   * Goes up by one with each run that shows a frame; the discontinuity sequence number of its segments. The first is
+   * what a server without a record begins with: small, but hardly lower than any before (`common/run-store.ts`).
    */
   readonly ordinal: number;
   /**

@@ -119,11 +119,11 @@ export class RenditionEncoder {
   /** Encodes `picture` as frame `index` of the run; `isChanged` says whether it is another one than before. */
   encode({ picture, isChanged, index, isKey }: EncodeRequest): Packed {
     const { constants } = this.#av;
-    const { quantizer, bufferBits, isHeld } = this.#budget.plan(isKey);
+    const { quantizer, bufferBits, inflowBits, isHeld } = this.#budget.plan(isKey);
     if (isKey && Math.abs(quantizer - this.#usual.mean) > USUAL_DISTANCE_MAX) this.#reopenCodec(quantizer);
     expectSuccess(this.#codec.setOption("crf", quantizer.toFixed(2)), "setting the quantizer");
     this.#codec.rcBufferSize = bufferBits;
-    this.#codec.rcMaxRate = BigInt(Math.min(bufferBits * this.#fps, BITS_PER_SECOND_MAX));
+    this.#codec.rcMaxRate = BigInt(Math.min(inflowBits * this.#fps, BITS_PER_SECOND_MAX));
     this.#isStale ||= isChanged;
     if (this.#isStale && !isHeld) {
       expectSuccess(this.#scaler.scaleFrameSync(this.#frame, picture), "scaling");

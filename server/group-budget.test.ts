@@ -15,10 +15,10 @@ const NOISE: Need = { key: 3_000_000, other: 3_000_000 };
 const PAINTED: Need = { key: 1_000_000, other: 60_000 };
 
 /** Quantizers and bits of each group, where second `n` has the need that `needs` names. */
-function play(needs: readonly Need[], overshoot = 1) {
+function play(needs: readonly Need[], { overshoot = 1, frames = FRAMES } = {}) {
   const budget = new GroupBudget({
     bitsMax: BITS_MAX,
-    frames: FRAMES,
+    frames,
     macroblocks: 3600,
     quantizerMin: 12,
   });
@@ -27,11 +27,12 @@ function play(needs: readonly Need[], overshoot = 1) {
   return needs.map((need) => {
     const quantizers: number[] = [];
     let groupBits = 0;
-    for (let index = 0; index < FRAMES; index++) {
+    for (let index = 0; index < frames; index++) {
       const plan = budget.plan(index === 0);
       const wanted = (index === 0 ? need.key : need.other) * 2 ** ((26 - plan.quantizer) / 6);
-      const bits = plan.isHeld ? 300 : Math.min(wanted, overshoot * Math.min(heldBits, plan.bufferBits));
-      heldBits = plan.bufferBits;
+      const room = Math.min(heldBits, plan.bufferBits);
+      const bits = plan.isHeld ? 300 : Math.min(wanted, overshoot * room);
+      heldBits = Math.min(Math.max(room - bits, 0) + plan.inflowBits, plan.bufferBits);
       // What x264 tells: coarser than planned where its buffer did not hold what was wanted.
       budget.take(bits, plan.quantizer + Math.max(0, 6 * Math.log2(wanted / Math.max(bits, 1))));
       groupBits += bits;
@@ -51,8 +52,14 @@ describe("GroupBudget", () => {
     for (const { groupBits } of play(needs)) expect(groupBits).toBeLessThanOrEqual(BITS_MAX);
   });
 
+  test.each([1, 2, 3, 60])("keeps every group within its bits at %d frames a second", (frames) => {
+    for (const { groupBits } of play([NOISE, NOISE, STILL, NOISE, PAINTED, NOISE], { frames })) {
+      expect(groupBits).toBeLessThanOrEqual(BITS_MAX);
+    }
+  });
+
   test("keeps them also with an encoder that takes a tenth more than its buffer has: the picture is held", () => {
-    for (const { groupBits } of play([NOISE, NOISE, STILL, NOISE], 1.1)) {
+    for (const { groupBits } of play([NOISE, NOISE, STILL, NOISE], { overshoot: 1.1 })) {
       expect(groupBits).toBeLessThanOrEqual(BITS_MAX);
     }
   });

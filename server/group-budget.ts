@@ -72,8 +72,9 @@ export interface GroupBudgetOptions {
 /** What {@link GroupBudget.plan} decides about one frame. */
 export interface FramePlan {
   readonly quantizer: number;
-  /** x264's buffer, and what flows into it each frame. */
+  /** x264's buffer, and what flows into it until the next frame, up to its size. */
   readonly bufferBits: number;
+  readonly inflowBits: number;
   /** True where the bits are used up: the picture of the frame before is to be shown again. */
   readonly isHeld: boolean;
 }
@@ -152,7 +153,10 @@ export class GroupBudget {
       const others = this.#isStill ? 0 : frames - 1;
       this.#setQuantizer(Math.max(this.#even(PLANNED_SHARE * bitsMax, others), this.#finest()));
     }
-    return { quantizer: this.#quantizer, bufferBits: this.keyBitsMax, isHeld: false };
+    const bufferBits = this.keyBitsMax;
+    // Of two frames the second is also the last, whose buffer does not hold it back: it finds what the key frame has left.
+    const inflowBits = frames === 2 ? bitsMax - bufferBits : bufferBits;
+    return { quantizer: this.#quantizer, bufferBits, inflowBits, isHeld: false };
   }
 
   #planOther(): FramePlan {
@@ -170,13 +174,10 @@ export class GroupBudget {
     }
     const free = this.#left - (toCome - 1) * this.#skippedBits;
     this.#isHeld = free < this.#skippedBits + FRAME_BITS_MIN;
-    const bufferBits = Math.max(Math.floor(free / Math.min(toCome, SPREAD_FRAMES)), FRAME_BITS_MIN);
-    return {
-      quantizer: this.#quantizer,
-      // The next key frame finds what the buffer holds at the end of the frame before it.
-      bufferBits: toCome > 1 ? bufferBits : this.#nextKeyBits(),
-      isHeld: this.#isHeld,
-    };
+    const frameBits = Math.max(Math.floor(free / Math.min(toCome, SPREAD_FRAMES)), FRAME_BITS_MIN);
+    // The next key frame finds what the buffer holds at the end of the frame before it.
+    const bufferBits = toCome > 1 ? frameBits : this.#nextKeyBits();
+    return { quantizer: this.#quantizer, bufferBits, inflowBits: bufferBits, isHeld: this.#isHeld };
   }
 
   /** A step at a time: what a step takes says nothing of how much moves, nor do the frame or two behind it. */

@@ -48,3 +48,13 @@ test("checkHls() names what a bad server does wrong, each once", async () => {
   });
   await expect(dead).rejects.toThrow("Cannot check http://127.0.0.1:1/x.m3u8 (--url)");
 });
+
+test("checkHls() does not flood a server whose playlist stays the same", async () => {
+  await using server = openBadServer();
+  const url = `http://127.0.0.1:${server.port}/x.m3u8`;
+  const options = { url, clock: systemClock, signal: new AbortController().signal, isInsecure: false };
+  const unwatched = await checkHls({ ...options, seconds: 0 });
+  const watched = await checkHls({ ...options, seconds: 0.5 });
+  expect(watched.versions).toBe(0);
+  expect(watched.requests - unwatched.requests).toBeWithin(1, 6);
+});

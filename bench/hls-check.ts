@@ -130,7 +130,8 @@ interface Watch {
 
 /** Follows one playlist by blocking reloads. */
 async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Watch> {
-  let document = readHlsDocument(textOf(await probe.ask(url)));
+  let text = textOf(await probe.ask(url));
+  let document = readHlsDocument(text);
   const { targetSeconds } = readMedia(document);
   const seen: Watch = {
     versions: 0,
@@ -147,8 +148,15 @@ async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Wat
       await Bun.sleep(PAUSE_MS);
       continue;
     }
-    const next = readHlsDocument(textOf(answer));
+    const nextText = textOf(answer);
+    const next = readHlsDocument(nextText);
     probe.add([...checkMediaText(next), ...checkUpdate(document, next)], url);
+    if (nextText === text) {
+      // A stream that has ended, or a server that holds no requests.
+      await Bun.sleep(PAUSE_MS);
+      continue;
+    }
+    text = nextText;
     seen.versions++;
     if (partsAdded(document, next).length > 1) seen.bursts++;
     if (lastUri(next) !== lastUri(document)) {

@@ -125,6 +125,16 @@ test("Player helps a picture that stands still: a jump, then a new engine", () =
   expect(calls).toEqual([LOAD, "jump", "close", LOAD]);
 });
 
+test("Player is no more patient with another source for having helped the one before", () => {
+  const other = "http://other.example/live/canvas/index.m3u8";
+  play(1_000);
+  clock.advance(3_500 + 8_500);
+  expect(calls.filter((call) => call === LOAD)).toHaveLength(2);
+  player.open(other);
+  clock.advance(8_500);
+  expect(calls.filter((call) => call === `load ${other}`)).toHaveLength(2);
+});
+
 test("Player keeps its engine while the origin has no frames, and is patient when they come back", () => {
   play(1_000);
   player.setLive(false);

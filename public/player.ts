@@ -102,6 +102,7 @@ export class Player {
   open(url: string): void {
     this.#url = url;
     this.#failures = 0;
+    this.#steps = 0;
     this.#silentSinceMs = undefined;
     this.#failingSinceMs = undefined;
     this.#answeredMs = this.#nowMs();

@@ -72,7 +72,8 @@ export const commands = {
     load: async () => (await import("./edge/main.ts")).main,
   }),
   bench: {
-    summary: "Measures: pixels, compare, viewers, relay, latency. See bench --help.",
+    summary:
+      "Measures and checks: pixels, compare, viewers, held, check, soak, relay, latency, encode. See bench --help.",
     options: {},
     run: async (args: readonly string[]) => (await import("./bench/main.ts")).main(args),
   },

@@ -1,6 +1,6 @@
 /**
  * A page that plays HLS with hls.js as it comes: its full build, unmodified, at its defaults. What a player of somebody
- * else's makes of the stream is measured with it, by `bench latency`, `bench players` and the tests.
+ * else's makes of the stream is measured with it, by `bench latency` and the tests.
  */
 import { join } from "node:path";
 

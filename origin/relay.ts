@@ -137,7 +137,7 @@ export class TsRelay {
     return stream.body;
   }
 
-  /** Ends all viewers, who have had all that was sent, or what their queues held. */
+  /** Ends all viewers: who keeps up has had all that was sent, who is behind loses what waits. */
   close(): void {
     this.flush();
     for (const viewer of this.#viewers) this.#end(viewer);

@@ -12,6 +12,7 @@ import {
   flag,
   httpUrl,
   httpUrls,
+  httpUrlWithQuery,
   integer,
   port,
   secret,
@@ -31,6 +32,7 @@ const options = {
   spread: choice({ table: "origin", description: "Spread.", choices: ["viewer", "off"], default: "viewer" }),
   upstream: httpUrls({ table: "edge", description: "Origins.", default: ["http://127.0.0.1:8080"] }),
   source: httpUrl({ table: "origin", description: "Feed.", default: "http://127.0.0.1:9001/feed.mp4" }),
+  video: httpUrlWithQuery({ table: "origin", description: "Video.", default: "http://127.0.0.1/any.ts" }),
   region: text({
     table: "edge",
     description: "Region.",
@@ -77,6 +79,7 @@ describe("readConfig()", () => {
       spread: "viewer",
       upstream: ["http://127.0.0.1:8080"],
       source: "http://127.0.0.1:9001/feed.mp4",
+      video: "http://127.0.0.1/any.ts",
       region: "",
       proxyAll: false,
       adminToken: "",
@@ -144,6 +147,14 @@ describe("readConfig()", () => {
     [
       ["--upstream", "ftp://a"],
       'Bad value for --upstream: "ftp://a", expected an http:// or https:// URL without user, query, fragment or comma',
+    ],
+    [
+      ["--upstream", "https://me:pass@a/x?token=1"],
+      'Bad value for --upstream: "https://…@a/x?…", expected an http:// or https:// URL without user, query, fragment or comma',
+    ],
+    [
+      ["--video", "me:pass@a/any.ts?token=1"],
+      'Bad value for --video: "…@a/any.ts?…", expected an http:// or https:// URL without user or fragment',
     ],
   ])("refuses %j", (args, message) => {
     expect(refusal(args)).toBe(message);

@@ -135,7 +135,7 @@ function readValue(option: Option<unknown>, { texts, place }: Found): unknown {
     return option.read(texts);
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
-    const shown = option.isSecret ? "a secret" : JSON.stringify(texts.join(","));
+    const shown = option.isSecret ? "a secret" : JSON.stringify(texts.map(option.show).join(","));
     throw new OptionError(`Bad value for ${place}: ${shown}, expected ${error.message}`);
   }
 }

@@ -27,6 +27,8 @@ export interface Option<T> {
   readonly isLive: boolean;
   /** True when its value is never printed. */
   readonly isSecret: boolean;
+  /** A text, right or wrong, as errors may print it. */
+  readonly show: (text: string) => string;
   /** True when the flag may be given several times; in the environment values are separated by commas. */
   readonly isRepeatable: boolean;
   /** True for a switch: the flag stands alone or takes `=true` or `=false`. */
@@ -59,6 +61,8 @@ interface Reading<T> {
   readonly allowed: string;
   readonly default: T;
   readonly valueName: string;
+  /** Default: as it is. */
+  readonly show?: (text: string) => string;
   readonly read: (text: string) => T;
 }
 
@@ -72,6 +76,7 @@ function single<T>(common: Common, reading: Reading<T>): Option<T> {
     defaultText: common.defaultText ?? String(reading.default),
     isLive: common.isLive ?? false,
     isSecret: false,
+    show: reading.show ?? String,
     isRepeatable: false,
     isSwitch: false,
     read: (texts) => reading.read(texts.at(-1) ?? ""),
@@ -187,6 +192,7 @@ export function httpUrl(options: Common & { readonly default: string }): Option<
     allowed: HTTP_URL_ALLOWED,
     default: options.default,
     valueName: "<url>",
+    show: showUrl,
     read: readHttpUrl,
   });
 }
@@ -198,6 +204,7 @@ export function httpUrlWithQuery(options: Common & { readonly default: string })
     allowed,
     default: options.default,
     valueName: "<url>",
+    show: showUrl,
     read(value) {
       const url = URL.parse(value);
       const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
@@ -213,7 +220,12 @@ export function httpUrlWithQuery(options: Common & { readonly default: string })
 export function httpUrls(
   options: Common & { readonly default: readonly string[] },
 ): Option<readonly string[]> {
-  return list(options, { allowed: HTTP_URL_ALLOWED, valueName: "<url>", read: readHttpUrl });
+  return list(options, {
+    allowed: HTTP_URL_ALLOWED,
+    valueName: "<url>",
+    show: showUrl,
+    read: readHttpUrl,
+  });
 }
 
 /** A repeatable option; `reading` says what one value is. */
@@ -226,6 +238,7 @@ export function list<T>(
       allowed: reading.allowed,
       default: options.default,
       valueName: reading.valueName,
+      ...(reading.show && { show: reading.show }),
       read: () => [],
     }),
     isRepeatable: true,
@@ -251,6 +264,11 @@ export function flag(options: Common): Option<boolean> {
 }
 
 const HTTP_URL_ALLOWED = "an http:// or https:// URL without user, query, fragment or comma";
+
+/** Without what may be a secret: user, password, query, fragment. Also of what is no URL. */
+function showUrl(value: string): string {
+  return value.replace(/[?#].*$/s, (rest) => `${rest[0]}…`).replace(/^([^/]*\/\/)?.*@/s, "$1…@");
+}
 
 function readHttpUrl(value: string): string {
   const url = URL.parse(value);

@@ -4,8 +4,8 @@ import { emptyCounts } from "./live-answers.ts";
 import { mediaResponse } from "./responses.ts";
 
 describe("mediaResponse()", () => {
-  const answer = (headers: Record<string, string>): Response =>
-    mediaResponse(new Request("http://origin/x", { headers }), {
+  const answer = (headers: Record<string, string>, method = "GET"): Response =>
+    mediaResponse(new Request("http://origin/x", { headers, method }), {
       name: "r-1.m4s",
       bytes: new Uint8Array(10),
       kind: "segment",
@@ -26,5 +26,10 @@ describe("mediaResponse()", () => {
     expect(response.headers.get("content-length")).toBe(length);
     expect(response.headers.get("cache-control")).toBe("public, max-age=3600, immutable");
     expect(response.headers.get("etag")).toBe('"r-1.m4s"');
+  });
+
+  test.each(["bytes=2-4", "bytes=10-"])("51, 52: HEAD has no ranges, so %p is the whole", (range) => {
+    const response = answer({ range }, "HEAD");
+    expect([response.status, response.headers.get("content-length")]).toEqual([200, "10"]);
   });
 });

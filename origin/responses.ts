@@ -87,7 +87,9 @@ export function mediaResponse(request: Request, { name, bytes, kind, sent }: Med
     return new Response(null, { status: 304, headers: common });
   }
   const condition = request.headers.get("if-range");
-  const asked = condition === null || condition === etag ? request.headers.get("range") : null;
+  // Ranges are defined for GET alone (RFC 9110 14.2).
+  const mayRange = request.method !== "HEAD" && (condition === null || condition === etag);
+  const asked = mayRange ? request.headers.get("range") : null;
   const range = readRange(asked, bytes.length);
   if (range === "unsatisfiable") {
     return new Response(null, {

@@ -1,5 +1,6 @@
 /** Options of `bench compare`. */
 import { decimal, integer, list, text, ValueError, type ConfigOf, type OptionSet } from "#common/options.ts";
+import { commaList } from "./comma-list.ts";
 import { LOAD_NAMES, type LoadName } from "./compare-loads.ts";
 import { CLIENTS_MAX, seconds, SECONDS_MAX, seed, shared, sockets, threads } from "./config.ts";
 import type { ServerCommand } from "./server-process.ts";
@@ -68,31 +69,6 @@ export const compareOptions = {
   ...shared,
 } satisfies OptionSet;
 export type CompareConfig = ConfigOf<typeof compareOptions>;
-
-/** Values with commas between them; the option may also be given several times. */
-function commaList<T>(about: {
-  readonly description: string;
-  readonly default: readonly T[];
-  readonly allowed: string;
-  /** `undefined` for what is not allowed. */
-  readonly read: (item: string) => T | undefined;
-}) {
-  const { description, allowed, read } = about;
-  const defaultText = about.default.join(",");
-  return list<readonly T[]>(
-    { table: "top", description, default: [about.default], defaultText },
-    {
-      allowed,
-      valueName: "<list>",
-      read: (value) =>
-        value.split(",").map((item) => {
-          const found = read(item.trim());
-          if (found === undefined) throw new ValueError(allowed);
-          return found;
-        }),
-    },
-  );
-}
 
 function readServerCommand(value: string): ServerCommand {
   const [, name, command] = /^([^=\s]+)=(.*\{port\}.*)$/s.exec(value) ?? [];

@@ -1,6 +1,6 @@
 /** The result of `bench compare` as a table for people and as figures for the JSON. */
 import { LOADS, type LoadName } from "./compare-loads.ts";
-import { formatValue, type AddMeasurement } from "./report.ts";
+import { formatValue, renderColumns, type AddMeasurement } from "./report.ts";
 import { median } from "./statistics.ts";
 
 /** What one server did in one window of a flood. */
@@ -77,12 +77,7 @@ export function renderCells(cells: readonly Cell[]): string {
     if (based !== undefined)
       rows.push(renderRow({ ...based, server: `${based.server}, ${base}` }, own, false));
   }
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const align = (text: string, column: number): string => {
-    const width = widths[column] ?? 0;
-    return TEXT_COLUMNS.has(column) ? text.padEnd(width) : text.padStart(width);
-  };
-  return rows.map((row) => `  ${row.map(align).join("  ")}`.trimEnd()).join("\n");
+  return renderColumns(rows, TEXT_COLUMNS);
 }
 
 function isSameFlood(other: Cell, cell: Cell, load: LoadName): boolean {

@@ -57,6 +57,17 @@ export function seconds(description: string, defaultSeconds: number) {
   return decimal({ table: "top", description, default: defaultSeconds, min: 0.1, max: SECONDS_MAX });
 }
 
+/** `--chromium` of what is measured in a browser. */
+export const chromium = text({
+  table: "top",
+  description: "Chromium or Chrome to drive.",
+  valueName: "<path>",
+  default: "",
+  defaultText: "the first found in PATH",
+  pattern: /^[^\0]+$/,
+  allowed: "a path",
+});
+
 /** Seconds over which clients join, evenly. */
 const rampSeconds = decimal({
   table: "top",
@@ -358,15 +369,7 @@ export const latencyOptions = {
     min: 0,
     max: 600,
   }),
-  chromium: text({
-    table: "top",
-    description: "Chromium or Chrome to drive.",
-    valueName: "<path>",
-    default: "",
-    defaultText: "the first found in PATH",
-    pattern: /^[^\0]+$/,
-    allowed: "a path",
-  }),
+  chromium,
   seed,
   ...shared,
 } satisfies OptionSet;

@@ -76,6 +76,19 @@ export function renderTable({ tool, isCutShort, measurements, text, notes }: Res
   );
 }
 
+/** A table of several columns for people; those of words begin at the left, those of numbers end at the right. */
+export function renderColumns(
+  rows: readonly (readonly string[])[],
+  wordColumns: ReadonlySet<number>,
+): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const align = (text: string, column: number): string => {
+    const width = widths[column] ?? 0;
+    return wordColumns.has(column) ? text.padEnd(width) : text.padStart(width);
+  };
+  return rows.map((row) => `  ${row.map(align).join("  ")}`.trimEnd()).join("\n");
+}
+
 /** The result with everything that is needed to repeat the run. */
 export function renderJson(result: Result): string {
   const processors = cpus();

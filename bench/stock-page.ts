@@ -4,7 +4,8 @@
  */
 import { join } from "node:path";
 
-const HLS_JS = join(import.meta.dir, "..", "node_modules", "hls.js", "dist", "hls.min.js");
+/** Path of the build that the page loads from `hls.js` beside it. */
+export const HLS_JS = join(import.meta.dir, "..", "node_modules", "hls.js", "dist", "hls.min.js");
 
 export interface StockPageOptions {
   /** Playlist to play; its server has to allow other origins (CORS). */
@@ -34,9 +35,8 @@ export const PLAYED_SECONDS_SCRIPT = `(() => {
 export class StockPage implements AsyncDisposable {
   readonly #server: Bun.Server<undefined>;
 
-  constructor({ source, lowLatency = true }: StockPageOptions) {
-    const html = `<!doctype html><title>hls.js</title><video muted playsinline></video><script src="hls.js"></script>
-<script>(${play.toString()})(${JSON.stringify({ source, lowLatency })})</script>`;
+  constructor(options: StockPageOptions) {
+    const html = hlsJsPage(options);
     this.#server = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
@@ -55,6 +55,12 @@ export class StockPage implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop(true);
   }
+}
+
+/** The page's text. */
+export function hlsJsPage({ source, lowLatency = true }: StockPageOptions): string {
+  return `<!doctype html><title>hls.js</title><video muted playsinline></video><script src="hls.js"></script>
+<script>(${play.toString()})(${JSON.stringify({ source, lowLatency })})</script>`;
 }
 
 /** What of hls.js the page uses: its script makes it a global, whose declarations are those of the package. */

@@ -20,6 +20,7 @@ import {
   soakOptions,
   viewersOptions,
 } from "./config.ts";
+import { playersOptions } from "./players-config.ts";
 import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 
 type Surroundings = Omit<BenchContext<unknown>, "config">;
@@ -75,6 +76,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Paints a block in alternating colours and measures, in Chromium on the viewer page or another player, the time from the last byte sent to the video frame that shows it.",
     load: async () => (await import("./latency.ts")).runLatency,
+  }),
+  players: tool(playersOptions, {
+    summary:
+      "Has ffmpeg, ffplay, GStreamer and, in Chromium, hls.js, Shaka and the browser itself play both playlists of a stream, and tells who plays, how evenly, and what each complains of.",
+    load: async () => (await import("./players.ts")).runPlayers,
   }),
   encode: tool(encodeOptions, {
     summary:

@@ -3,13 +3,16 @@
  * without an error.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
+import { PLAYLISTS } from "../bench/play.ts";
 import { PLAYED_SECONDS_SCRIPT, StockPage, type StockPageReport } from "../bench/stock-page.ts";
-import { Spillway, waitFor } from "./harness.ts";
+import { flags, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
 
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 const FFMPEG = Bun.which("ffmpeg");
-const PLAYLISTS = ["index.m3u8", "ts.m3u8"] as const;
+const BENCH_PLAYERS = ["ffmpeg", "ffplay", "hls.js"];
+const BENCH_SECONDS = 12;
 /** What is watched, in seconds of video and in its frames. */
 const WATCHED_SECONDS = 4;
 const WATCHED_FRAMES = 120;
@@ -56,4 +59,20 @@ describe.each(PLAYLISTS)("%s", (playlist) => {
     const command = ["ffmpeg", ...strict, "-i", url, "-frames:v", `${WATCHED_FRAMES}`, "-f", "null", "-"];
     expect(await play(command)).toEqual([0, ""]);
   });
+});
+
+test.skipIf(CHROMIUM === null || FFMPEG === null)("bench players tells that they play", async () => {
+  using folder = new TemporaryFolder();
+  const json = join(folder.path, "players.json");
+  const options = { url: `${spillway.edge()}/live/canvas`, players: BENCH_PLAYERS.join(","), json };
+  await using bench = new Program(["bench", "players", ...flags({ ...options, seconds: BENCH_SECONDS })]);
+  expect(await bench.process.exited, bench.errors).toBe(0);
+  const { results } = await Bun.file(json).json();
+  for (const player of BENCH_PLAYERS) {
+    for (const playlist of PLAYLISTS) {
+      const of = (what: string): unknown => results[`${player}.${playlist}.${what}`].value;
+      expect([player, playlist, of("verdict"), of("fatal")]).toEqual([player, playlist, "plays", "none"]);
+      expect(of("frames"), `${player} ${playlist}`).toBeGreaterThan(WATCHED_FRAMES);
+    }
+  }
 });

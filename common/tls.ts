@@ -67,8 +67,12 @@ function readOptionFile(option: string, path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const why = FILE_ERRORS[errorCode(error) ?? ""] ?? errorCode(error) ?? "unreadable";
-    throw new OptionError(`Cannot read --${option} ${path}: ${why}`, { cause: error });
+    const why = FILE_ERRORS[errorCode(error) ?? ""];
+    const message = `Cannot read --${option} ${path}`;
+    // The system's own words would say the same once more.
+    throw why === undefined
+      ? new OptionError(message, { cause: error })
+      : new OptionError(`${message}: ${why}`);
   }
 }
 

@@ -6,6 +6,7 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StartError } from "#common/errors.ts";
 import { MEBIBYTE, msToSeconds } from "#common/units.ts";
 import type { SoakConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
@@ -31,6 +32,8 @@ const SAMPLE_MS = 5_000;
 /** The canvas changes a little all the time: a square this often. Milliseconds, pixels. */
 const PAINT_MS = 100;
 const PAINT_SIDE = 48;
+/** Of what the players' process said, so much is shown when it ends early. */
+const SAID_CHARACTERS_MAX = 2_000;
 /** Findings that are told of one by one. */
 const NOTES_MAX = 20;
 
@@ -98,12 +101,16 @@ async function play({ config, nodes, signal }: Soak): Promise<readonly Measureme
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   const main = join(import.meta.dir, "..", "main.ts");
   const players = Bun.spawn([process.execPath, "--no-orphans", main, "bench", "viewers", ...args], {
-    stdio: ["ignore", "ignore", "ignore"],
+    stdio: ["ignore", "ignore", "pipe"],
   });
+  const said = lastCharacters(players.stderr);
   const onAbort = (): void => players.kill("SIGTERM");
   signal.addEventListener("abort", onAbort);
   try {
-    await players.exited;
+    const status = await players.exited;
+    if (!(await Bun.file(json).exists())) {
+      throw new StartError("players-ended", `The players ended with status ${status}:\n${await said}`);
+    }
     const { results }: { readonly results: Record<string, Omit<Measurement, "name">> } =
       await Bun.file(json).json();
     return Object.entries(results).map(([name, { value, unit, label }]) => ({ name, label, value, unit }));
@@ -111,6 +118,16 @@ async function play({ config, nodes, signal }: Soak): Promise<readonly Measureme
     signal.removeEventListener("abort", onAbort);
     rmSync(json, { force: true });
   }
+}
+
+/** The end of what a stream brings until its own. */
+async function lastCharacters(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text = (text + decoder.decode(chunk, { stream: true })).slice(-SAID_CHARACTERS_MAX);
+  }
+  return text;
 }
 
 /** Deals the blows of the plan, one after the other. */

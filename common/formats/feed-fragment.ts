@@ -9,6 +9,7 @@ import {
   FeedFormatError,
   findBoxContent,
   joinBytes,
+  readChildren,
   refuseUnreadable,
   wrapBox,
   writeBoxes,
@@ -22,6 +23,9 @@ const TFHD_DEFAULT_BASE_IS_MOOF = 0x020000;
 const TRUN_DATA_OFFSET = 0x1;
 const TRUN_SIZE_AND_FLAGS = 0x600;
 const MDAT_HEADER_BYTES = 8;
+const MOOF_BOXES = "mfhd traf";
+const TRAF_BOXES = "tfhd tfdt trun";
+const EMPTY = new Uint8Array(0);
 
 /** Seconds between 1900 (NTP) and 1970. */
 const NTP_EPOCH_SECONDS = 2_208_988_800;
@@ -105,11 +109,24 @@ function readBoxes(bytes: Uint8Array<ArrayBuffer>): FragmentHead {
   return { trackId, number, captureTimeMs, isKey: flags === SAMPLE_IS_KEY, dataBytes };
 }
 
-/** mp4box loops over the count that stands there, up to 2^32 turns, whatever the size of the box. */
+/**
+ * mp4box loops over the counts of samples that stand anywhere, up to 2^32 turns, whatever the size of the box: only what is
+ * written here may stand there.
+ */
 function checkSampleCount(movieFragment: Uint8Array): void {
-  const run = findBoxContent(movieFragment, ["moof", "traf", "trun"]);
-  const isOne = run !== undefined && run.length >= 8 && run.subarray(4, 8).toHex() === "00000001";
-  if (!isOne) throw new FeedFormatError("A fragment does not hold exactly one frame");
+  const moof = findBoxContent(movieFragment, ["moof"]) ?? EMPTY;
+  const traf = findBoxContent(moof, ["traf"]) ?? EMPTY;
+  const run = findBoxContent(traf, ["trun"]) ?? EMPTY;
+  const isKnown = typesIn(moof) === MOOF_BOXES && typesIn(traf) === TRAF_BOXES;
+  if (!isKnown || run.subarray(4, 8).toHex() !== "00000001") {
+    throw new FeedFormatError("A fragment does not hold exactly one frame");
+  }
+}
+
+function typesIn(bytes: Uint8Array): string {
+  return readChildren(bytes)
+    .map(({ type }) => type)
+    .join(" ");
 }
 
 /** A time of the past century is one of the next NTP era. */

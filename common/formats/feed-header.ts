@@ -15,6 +15,7 @@ import { readAvcConfig } from "#common/formats/h264.ts";
 import {
   boxContent,
   FeedFormatError,
+  findBoxContents,
   refuseUnreadable,
   writeBoxes,
   type WholeBox,
@@ -128,6 +129,12 @@ export function readMovie(record: RunRecord, movie: WholeBox): Run {
 }
 
 function readTracks(record: RunRecord, movie: WholeBox): Run {
+  // mp4box loops over the count of samples, up to 2^32 turns; those of a feed are all in fragments.
+  const sizes = findBoxContents(movie.bytes, ["moov", "trak", "mdia", "minf", "stbl", "stsz"]);
+  check(
+    sizes.every((content) => content.every((byte) => byte === 0)),
+    "a track has samples of its own",
+  );
   const file = createFile();
   file.appendBuffer(MP4BoxBuffer.fromArrayBuffer(movie.bytes.buffer, 0));
   const traks = file.moov?.traks ?? [];

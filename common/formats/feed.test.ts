@@ -144,6 +144,8 @@ describe("FeedReader.push()", () => {
     ["a fragment without its capture time", [HEADER, KEY.subarray(boxBytes(KEY, 0))]],
     ["mdat of another length", [HEADER, KEY.subarray(0, KEY.length - 9), wrapBox("mdat", AVC_C)]],
     ["mdat alone", [HEADER, wrapBox("mdat", AVC_C)]],
+    ["a second run of frames, of 2^32", [HEADER, withSecondRun(KEY)]],
+    ["2^32 samples in the header", [withSamples(HEADER)]],
   ])("throws on %s", (_, chunks) => {
     expect(() => read([joinBytes(chunks)])).toThrow(FeedFormatError);
   });
@@ -169,6 +171,25 @@ describe("FeedReader.push()", () => {
 test("encodeFeedFrame() adds 136 bytes to a frame", () => {
   expect(KEY.length - frame(0).data.length).toBe(136);
 });
+
+/** The fragment with another `traf`, whose `trun` is said to have as many frames as fit into 32 bits. */
+function withSecondRun(fragment: Uint8Array): Uint8Array {
+  const at = boxBytes(fragment, 0);
+  const end = at + boxBytes(fragment, at);
+  const counts = Uint8Array.of(0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
+  const moof = joinBytes([fragment.subarray(at + 8, end), wrapBox("traf", wrapBox("trun", counts))]);
+  return joinBytes([fragment.subarray(0, at), wrapBox("moof", moof), fragment.subarray(end)]);
+}
+
+/** The header with as many samples of one byte as fit into 32 bits in each track. */
+function withSamples(header: Uint8Array): Uint8Array {
+  const edited = Buffer.from(header);
+  for (let at = edited.indexOf("stsz"); at !== -1; at = edited.indexOf("stsz", at + 1)) {
+    edited.writeUInt32BE(1, at + 8);
+    edited.writeUInt32BE(0xffffffff, at + 12);
+  }
+  return new Uint8Array(edited);
+}
 
 function boxBytes(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at);

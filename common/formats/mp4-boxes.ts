@@ -108,23 +108,30 @@ function readBoxHeader(bytes: Uint8Array): { readonly sizeBytes: number; readonl
 
 /** Content of the first box at `path` below `bytes`, a run of whole boxes; `undefined` where there is none. */
 export function findBoxContent(bytes: Uint8Array, path: readonly string[]): Uint8Array | undefined {
-  let within: Uint8Array = bytes;
-  for (const wanted of path) {
-    const found = findChild(within, wanted);
-    if (found === undefined) return undefined;
-    within = found;
-  }
-  return within;
+  return findBoxContents(bytes, path)[0];
 }
 
-function findChild(bytes: Uint8Array, wanted: string): Uint8Array | undefined {
+/** Contents of all boxes at `path` below `bytes`, in order. */
+export function findBoxContents(bytes: Uint8Array, path: readonly string[]): Uint8Array[] {
+  return path.reduce<Uint8Array[]>(
+    (within, wanted) =>
+      within.flatMap((content) =>
+        readChildren(content).flatMap((child) => (child.type === wanted ? [child.content] : [])),
+      ),
+    [bytes],
+  );
+}
+
+/** Type and content of each of the boxes that `bytes` is a run of. */
+export function readChildren(bytes: Uint8Array): { readonly type: string; readonly content: Uint8Array }[] {
+  const children: { readonly type: string; readonly content: Uint8Array }[] = [];
   for (let offset = 0; offset + HEADER_BYTES <= bytes.length;) {
     const { sizeBytes, type } = readBoxHeader(bytes.subarray(offset));
     if (offset + sizeBytes > bytes.length) throw new FeedFormatError(`Box ${type} is longer than its parent`);
-    if (type === wanted) return bytes.subarray(offset + HEADER_BYTES, offset + sizeBytes);
+    children.push({ type, content: bytes.subarray(offset + HEADER_BYTES, offset + sizeBytes) });
     offset += sizeBytes;
   }
-  return undefined;
+  return children;
 }
 
 /** The bytes of boxes made with mp4box, one after the other. */

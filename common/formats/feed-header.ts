@@ -29,6 +29,8 @@ const UUID_BYTES = 16;
 /** `iso6` for `tfdt` and default-base-is-moof, `iso5` for readers that look for it, `mp41` for old ones. */
 const BRANDS = ["iso6", "iso5", "mp41"];
 
+/** Runs begin before it, so that the dates of playlists have years of four digits. */
+const START_TIME_MS_END = Date.UTC(9000, 0);
 /** Highest frame rate that a reader accepts. */
 const FPS_MAX = 240;
 
@@ -106,7 +108,10 @@ function readRunRecord(value: unknown): RunRecord {
     isWhole(startFrame) && startFrame % framesPerSegment(fps) === 0,
     "startFrame is not the start of a segment",
   );
-  check(typeof startTimeMs === "number" && startTimeMs >= 0, "startTimeMs is no time");
+  check(
+    typeof startTimeMs === "number" && startTimeMs >= 0 && startTimeMs < START_TIME_MS_END,
+    "startTimeMs is no time",
+  );
   check(Array.isArray(renditions) && renditions.length > 0, "there is no rendition");
   check(renditions.length <= RENDITIONS_MAX, `there are more than ${RENDITIONS_MAX} renditions`);
   return { id, ordinal, startFrame, startTimeMs, fps, renditions: renditions.map(readRenditionRecord) };

@@ -146,6 +146,7 @@ describe("FeedReader.push()", () => {
     ["mdat alone", [HEADER, wrapBox("mdat", AVC_C)]],
     ["a second run of frames, of 2^32", [HEADER, withSecondRun(KEY)]],
     ["2^32 samples in the header", [withSamples(HEADER)]],
+    ["a run that begins at no date", [encodeFeedHeader({ ...RUN, startTimeMs: 1e300 })]],
   ])("throws on %s", (_, chunks) => {
     expect(() => read([joinBytes(chunks)])).toThrow(FeedFormatError);
   });

@@ -114,6 +114,17 @@ describe("RunStore.beginRun()", () => {
     }
   });
 
+  test("12: dates of an origin's runs do not go back behind a slate, whatever dates its source is still at", () => {
+    const store = new RunStore({ dataDir, role: "origin", clock: new FakeClock(WALL_MS), log: silentLog });
+    const segment = store.beginRun(FPS).startFrame / 60;
+    store.reserveSegment(segment, { startMs: WALL_MS, shownEndMs: WALL_MS + 1_000 });
+    store.beginRun(FPS);
+    store.reserveSegment(segment + 1, { startMs: WALL_MS + 1_000, shownEndMs: WALL_MS + 9_000 });
+    store.reserveSegment(segment, { startMs: WALL_MS, shownEndMs: WALL_MS + 1_033 });
+    expect(store.beginRun(FPS)).toMatchObject({ startTimeMsMin: WALL_MS + 9_000 });
+    store.close();
+  });
+
   test.each([
     "",
     "{",

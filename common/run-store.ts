@@ -67,7 +67,7 @@ export class RunStore {
   #record: RunRecord | undefined;
   /** Of the run at hand; in the record once it has shown a frame. */
   #ordinal: number | undefined;
-  /** End of the last frame that was shown, by the dates of its run; `undefined` where this process has shown none. */
+  /** The latest end of a frame, by the dates of its run; `undefined` where this process has shown none. */
   #shownEndMs: number | undefined;
   #isFailing = false;
 
@@ -113,7 +113,8 @@ export class RunStore {
     { startMs, shownEndMs }: { readonly startMs: number; readonly shownEndMs: number },
   ): void {
     if (this.#ordinal === undefined) throw new TypeError("No run was begun");
-    this.#shownEndMs = shownEndMs;
+    // A source that paused and its slate are numbered in turn, each by the dates of its own run.
+    this.#shownEndMs = Math.max(this.#shownEndMs ?? shownEndMs, shownEndMs);
     if (this.#record !== undefined && segment <= this.#record.lastSegment) return;
     const lastSegmentMs = Math.round(startMs);
     this.#record = { ordinal: this.#ordinal, lastSegment: segment, lastSegmentMs };

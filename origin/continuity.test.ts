@@ -231,8 +231,14 @@ describe("Continuity", () => {
     origin.slate.handlers.onRun(next);
     live(origin, 0, 70, next);
     expect(origin.stream.run?.id).toBe(run.id);
-    live(origin, 70, 190, next);
+    live(origin, 70, 121, next);
     expect(origin.stream.run?.id).toBe(next.id);
+    // Its first part that is to come, not that of its start.
+    const hint = `11111111-${FIRST + 6}.0.m4s`;
+    expect(hintIn(await origin.text("64p/index.m3u8"))).toBe(hint);
+    const hinted = origin.get(`64p/${hint}`);
+    live(origin, 121, 190, next);
+    expect((await hinted).status).toBe(200);
     const text = await origin.text("64p/index.m3u8");
     expect(text).toContain(`#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="11111111-init.mp4"\n`);
     expect(text).not.toContain("11111111-" + String(FIRST + 4));

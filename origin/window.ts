@@ -174,7 +174,7 @@ export class SegmentWindow {
     if (!last.isComplete && last.run.id === run.id && !last.isAbandoned) {
       return this.#nextPart(last, run, { segmentNumber: last.number, part: last.parts.length });
     }
-    const segmentNumber = last.run.id === run.id ? last.number + 1 : this.#firstNumber(run);
+    const segmentNumber = last.run.id === run.id ? last.number + 1 : this.#firstNumber(run, last);
     return this.#nextPart(last, run, { segmentNumber, part: 0 });
   }
 
@@ -222,9 +222,10 @@ export class SegmentWindow {
     return segment;
   }
 
-  /** Number of a run's first segment. */
-  #firstNumber(run: Run): number {
-    return Math.floor(run.startFrame / (this.#options.segmentSeconds * run.fps));
+  /** Number of a run's first segment behind `last`: of the next run, what `last` has the place of is left out. */
+  #firstNumber(run: Run, last: StoredSegment): number {
+    const number = Math.floor(run.startFrame / (this.#options.segmentSeconds * run.fps));
+    return run.ordinal === last.run.ordinal + 1 ? Math.max(number, last.number + 1) : number;
   }
 
   #addPart(segment: StoredSegment, part: NewPart): void {

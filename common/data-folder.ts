@@ -54,7 +54,7 @@ function lock(folder: string): () => void {
       if (tries >= LOCK_TRIES) {
         throw new StartError(
           "data-dir-locked",
-          `Cannot use the folder ${folder} (--data-dir): the server with process id ${holder ?? "unknown"} uses it`,
+          `Cannot use the folder ${folder} (--data-dir): the process with id ${holder ?? "unknown"} uses it`,
         );
       }
       if (holder !== undefined) Bun.sleepSync(LOCK_WAIT_MS);

@@ -186,7 +186,7 @@ describe("the folder's lock", () => {
   test("refuses a second server", () => {
     const store = openStore();
     expect(openStore).toThrow(StartError);
-    expect(openStore).toThrow(`the server with process id ${process.pid} uses it`);
+    expect(openStore).toThrow(`the process with id ${process.pid} uses it`);
     store.close();
     openStore().close();
   });

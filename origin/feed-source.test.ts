@@ -37,12 +37,15 @@ interface Reading {
 }
 
 /** A source whose connections get `answers` one after the other, the last one again and again. */
-function read(answers: readonly (() => Response | Promise<Response>)[], clock: Clock = systemClock): Reading {
+function read(
+  answers: readonly (() => Response | Promise<Response>)[],
+  { clock = systemClock as Clock, url = "http://canvas/feed.mp4" } = {},
+): Reading {
   const heard: string[] = [];
   const requests: Headers[] = [];
   const stream = new LiveStream({ ...LIMITS, clock, log: silentLog, budget: new HeldBudget(10) });
   const source = openSource({
-    url: "http://canvas/feed.mp4",
+    url,
     secret: SECRET,
     targetDurationSeconds: 2,
     partDurationMs: 200,
@@ -116,6 +119,14 @@ describe("openSource() of a feed", () => {
       expect(proofs.isValid(headers.get("authorization"), "feed", Date.now())).toBe(true);
   });
 
+  test("proves nothing to a source that is no canvas server's", async () => {
+    for (const url of ["http://elsewhere/any.ts?x=/feed.mp4", "http://elsewhere/feed.mp4.ts"]) {
+      const { requests } = read([stalling()], { url });
+      await until(() => requests.length === 1);
+      expect(requests.map((headers) => headers.get("authorization"))).toEqual([null]);
+    }
+  });
+
   test("says why it is not connected", async () => {
     const { source } = read([() => new Response("no", { status: 403 })]);
     await until(() => source.status.failure !== undefined);
@@ -124,7 +135,7 @@ describe("openSource() of a feed", () => {
 
   test("10 x real time is history for a minute, then it is slowed down, and an origin on it becomes ready", async () => {
     const clock = new FakeClock();
-    const { heard, stream } = read([stalling(feed(0, 70 * 30))], clock);
+    const { heard, stream } = read([stalling(feed(0, 70 * 30))], { clock });
     await until(() => heard.length > 60 * 30);
     expect(heard.length).toBeLessThan(61 * 30);
     expect(stream.isCatchingUp).toBeTrue();
@@ -145,7 +156,7 @@ describe("openSource() of a feed", () => {
     ["before any answer", () => Promise.withResolvers<Response>().promise, 0],
   ])("silence %s ends the connection", async (_, answer, heardCount) => {
     const clock = new FakeClock();
-    const { source, heard, requests } = read([answer], clock);
+    const { source, heard, requests } = read([answer], { clock });
     await until(() => heard.length === heardCount && requests.length === 1);
     clock.advance(SOURCE_SILENCE_MS_MAX);
     await until(() => source.status.failure !== undefined);

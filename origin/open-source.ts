@@ -8,6 +8,7 @@ import { tsFormat, type TsFormatOptions } from "./ts-source.ts";
 
 /** Bytes until the type of the first box is known. */
 const HEAD_BYTES = 8;
+const OWN_PATHS = /\/feed\.(?:mp4|ts)$/;
 const FEED_TYPE = new TextEncoder().encode("ftyp");
 
 export interface SourceOptions extends Omit<HttpSourceOptions, "headers">, TsFormatOptions {
@@ -17,11 +18,12 @@ export interface SourceOptions extends Omit<HttpSourceOptions, "headers">, TsFor
 
 /** Opens what is at `options.url` and keeps it open. */
 export function openSource(options: SourceOptions): Source {
-  const { secret, clock } = options;
+  const { secret, clock, url } = options;
+  const isProved = secret !== "" && isOwnPath(url);
   const headers = (): Record<string, string> => ({
     // Another origin hands no edge out to this one.
     "cdn-loop": "spillway",
-    ...(secret !== "" && {
+    ...(isProved && {
       authorization: proveSecret({ secret, purpose: "feed", wallMs: clock.wallMs() }),
     }),
   });
@@ -53,6 +55,11 @@ function sniffedFormat(ts: SourceFormat): SourceFormat {
     },
     isUnreadable: (error) => feedFormat.isUnreadable(error) || ts.isUnreadable(error),
   };
+}
+
+/** True for the paths of a canvas server: what somebody else serves is shown no proof of the secret. */
+function isOwnPath(url: string): boolean {
+  return OWN_PATHS.test(new URL(url).pathname);
 }
 
 function isFeed(head: Uint8Array): boolean {

@@ -1,6 +1,8 @@
 /** The `ffmpeg` program: as an encoder to compare with, and as the judge of pictures. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { StartError } from "#common/errors.ts";
-import { BITS_PER_BYTE } from "#common/units.ts";
+import { BITS_PER_BYTE, MICROSECONDS_PER_SECOND } from "#common/units.ts";
 import type { X264Preset } from "../server/renditions.ts";
 import type { PaintFrame } from "./canvas-scenes.ts";
 
@@ -8,7 +10,6 @@ const PROGRAM = "ffmpeg";
 const QUIET = ["-hide_banner", "-nostdin", "-v", "error"];
 /** The conversion that the server makes: BT.709, limited range. */
 const TO_LUMA = "scale=flags=bicubic:out_color_matrix=bt709:out_range=tv,format=yuv420p";
-const MICROSECONDS_PER_SECOND = 1e6;
 const PEAK_SQUARED = 255 ** 2;
 /** What PSNR is said to be where a picture equals its source. */
 const DECIBELS_MAX = 100;
@@ -67,7 +68,7 @@ export async function encodeByFfmpeg(footage: Footage, settings: X264Settings): 
 
 /** Compares a stream with the footage that it was made of. */
 export async function measureQuality(annexB: Uint8Array, footage: Footage): Promise<Quality> {
-  const path = `${process.env["TMPDIR"] ?? "/tmp"}/spillway-${crypto.randomUUID()}.h264`;
+  const path = join(tmpdir(), `spillway-${crypto.randomUUID()}.h264`);
   await Bun.write(path, annexB);
   try {
     const stream = ["-f", "h264", "-r", String(footage.fps), "-i", path];

@@ -7,7 +7,8 @@ import { StartError } from "#common/errors.ts";
 import { freePorts, withoutSettings } from "./server-process.ts";
 import { waitFor } from "./wait.ts";
 
-const MAIN = join(import.meta.dir, "..", "main.ts");
+/** The command line of this repository. */
+export const MAIN = join(import.meta.dir, "..", "main.ts");
 const HOST = "127.0.0.1";
 /** How long a node may take until it is ready. Milliseconds. */
 const READY_MS_MAX = 60_000;

@@ -21,7 +21,7 @@ import {
   startProgress,
 } from "./report.ts";
 import { type MemorySample, residentBytes, trendOf } from "./soak-memory.ts";
-import { SoakNodes } from "./soak-nodes.ts";
+import { MAIN, SoakNodes } from "./soak-nodes.ts";
 import { type Outage, OUTAGE_KINDS, planOutages, unexcused } from "./soak-outages.ts";
 import { createRandom, Distribution, Tally } from "./statistics.ts";
 import { waitFor } from "./wait.ts";
@@ -99,8 +99,7 @@ async function play({ config, nodes, signal }: Soak): Promise<readonly Measureme
     json,
   };
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  const main = join(import.meta.dir, "..", "main.ts");
-  const players = Bun.spawn([process.execPath, "--no-orphans", main, "bench", "viewers", ...args], {
+  const players = Bun.spawn([process.execPath, "--no-orphans", MAIN, "bench", "viewers", ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const said = lastCharacters(players.stderr);

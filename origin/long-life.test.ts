@@ -7,7 +7,8 @@ import { TICKS_WRAP } from "#common/units.ts";
 import { numberOf, readHlsDocument, type SegmentBlock, tagOf } from "../bench/hls-document.ts";
 import { checkMediaText } from "../bench/hls-rules.ts";
 import type { ViewerSink } from "./relay.ts";
-import { hintIn, open, type Origin, random, randomRuns } from "./origin-fixture.ts";
+import { createRandom } from "../bench/statistics.ts";
+import { hintIn, open, type Origin, randomRuns } from "./origin-fixture.ts";
 
 const FPS = 30;
 const HOUR_FRAMES = 3600 * FPS;
@@ -160,7 +161,7 @@ describe.each([11, 12, 13, 14, 15, 16])("random runs, seed %d", (seed) => {
   }
 
   test("8, 10, 55: origins that begin at different moments have the same bytes for the same names", async () => {
-    const next = random(seed);
+    const next = createRandom(seed);
     const first = played(0);
     // Long enough before the end to have seen all that is listed.
     const second = played(Math.floor(next() * Math.max(0, frames.length - 30 * FPS)));

@@ -6,6 +6,7 @@ import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
+import { createRandom } from "../bench/statistics.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp } from "./http.ts";
@@ -131,17 +132,6 @@ export interface PlayedRun {
   readonly frames: number;
 }
 
-/** Numbers from 0 to 1, the same for one seed (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The run after `before`, which has shown `frames` frames: in the next slot, or one later, or far away. */
 function runAfter(before: Run, frames: number, next: () => number): Run {
   const { fps } = before;
@@ -168,7 +158,7 @@ export function randomRuns({
   readonly count: number;
   readonly fps: number;
 }): PlayedRun[] {
-  const next = random(seed);
+  const next = createRandom(seed);
   const played: PlayedRun[] = [];
   let present = testsrcRun({ fps, startFrame: 1000 * SEGMENT_SECONDS * fps, renditions: TWO });
   for (let number = 0; number < count; number++) {

@@ -4,6 +4,7 @@
  */
 // ITU-T H.264 Annex A (levels)
 import { OptionError } from "#common/errors.ts";
+import { MACROBLOCKS_MAX } from "#common/formats/h264-parameters.ts";
 import { RENDITIONS_MAX, type Rendition } from "#common/formats/frame.ts";
 import { ValueError } from "#common/options.ts";
 import { groupBitsMin } from "./group-budget.ts";
@@ -18,8 +19,6 @@ const BITS_PER_KBIT = 1_000;
 /** Sides of canvas and renditions, in pixels. The longest is that of 8K; how much area it may span, H.264 says. */
 export const SIDE_MIN = 16;
 export const SIDE_MAX = 8_192;
-/** Most macroblocks of 16x16 pixels in a picture at the highest level, 6.2 (table A-1): 8192x4352. */
-const MACROBLOCKS_MAX = 139_264;
 const MACROBLOCK_SIDE = 16;
 const KBIT_MIN = 50;
 const KBIT_MAX = 200_000;

@@ -19,8 +19,9 @@ const PROFILES_WITH_CHROMA = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 
 const CHROMA_420 = 1;
 const CHROMA_444 = 3;
 const MACROBLOCK_PIXELS = 16;
-/** The largest frame of any level (levels 6 to 6.2), and its longest side: the root of eight times as many (A.3.1). */
-const MACROBLOCKS_MAX = 139_264;
+/** Most macroblocks of a picture at any level (6 to 6.2, table A-1), such as 8192x4352 pixels. */
+export const MACROBLOCKS_MAX = 139_264;
+/** Of its longest side: the root of eight times as many (A.3.1). */
 const MACROBLOCKS_SIDE_MAX = 1055;
 /** Highest `chroma_format_idc`, and bits a sample (7.4.2.1.1). */
 const CHROMA_FORMAT_MAX = 3;

@@ -49,7 +49,8 @@ export const serverOptions = {
   }),
   fps: integer({
     table: "server",
-    description: "Frames per second of the stream.",
+    description:
+      "Frames per second of the stream. 24, 30, 48 and 60 have parts of the same length; after a change to another rate players on Apple's devices have to be started again.",
     default: 30,
     min: 1,
     max: 60,

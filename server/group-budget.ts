@@ -17,9 +17,9 @@ const STILL_KEY_SHARE = 0.75;
 /** this much even if a finer quantizer costs more than it mostly does, */
 const STILL_KEY_SHARE_SURE = 0.85;
 /** and this much into all frames, as planned: the rest is for what nobody could foresee. */
-const PLANNED_SHARE = 0.85;
+const PLANNED_SHARE = 0.95;
 /** A frame that is no key frame may take this part of what is left: the others have to live from the rest. */
-const SPREAD_FRAMES = 5;
+const SPREAD_FRAMES = 8;
 /** Still is a picture whose frames take no more than this share of what is left. */
 const STILL_SHARE = 0.2;
 /**
@@ -30,10 +30,11 @@ const STILL_STEP = 6;
 const STILL_STEP_FRAMES = 3;
 const MOVING_STEP = 1;
 const LAST_STEP = 0.1;
-/** What frames take is followed by this much of the difference (of logarithms), */
+/**
+ * What frames take is followed by this much of the difference (of logarithms): whole where it is so many times as much, or
+ * for so many frames so many times less.
+ */
 const FOLLOWED_SHARE = 0.25;
-/** by this much where it is so many times as much, and whole after so many frames where it is so many times less. */
-const FOLLOWED_JUMP_SHARE = 0.6;
 const JUMP_FACTOR = 4;
 const QUIET_FRAMES = 6;
 /** A picture that is refined frame by frame takes more than a key frame of it: that takes this share. */
@@ -196,7 +197,7 @@ export class GroupBudget {
     this.#quietFrames = ratio < 1 / JUMP_FACTOR ? this.#quietFrames + 1 : 0;
     if (this.#quietFrames >= QUIET_FRAMES) this.#frame = sample;
     else if (this.#quietFrames === 0) {
-      const share = ratio > JUMP_FACTOR ? FOLLOWED_JUMP_SHARE : FOLLOWED_SHARE;
+      const share = ratio > JUMP_FACTOR ? 1 : FOLLOWED_SHARE;
       this.#frame = { bits: expected * ratio ** share, quantizer: sample.quantizer };
     }
   }

@@ -229,7 +229,8 @@ function welcome({ config, edgeScheme, server, origin, edges }: Running): string
   const pages = edges.map((edge) => `${edgeScheme}://${edgeHost}:${edge.ports["edge-port"]}`);
   const serverUrl = `http://${hostFor(config.serverBind)}:${server.ports["server-port"]}`;
   const originUrl = `http://${hostFor(config.originBind)}:${origin.ports["origin-port"]}`;
-  const players = `${hostFor(config.pixelflutBind)} ${server.ports["pixelflut-port"]}`;
+  // nc takes an IPv6 address as it is, without the brackets of URLs.
+  const players = `${withoutBrackets(hostFor(config.pixelflutBind))} ${server.ports["pixelflut-port"]}`;
   return [
     "",
     "Spillway is running. Stop it with Ctrl-C.",
@@ -244,7 +245,11 @@ function welcome({ config, edgeScheme, server, origin, edges }: Running): string
 /** How a person at this machine reaches an address that was bound. */
 function hostFor(bind: string): string {
   const host = hostOfBind(bind);
-  return isLoopbackAddress(host) ? "localhost" : host;
+  return isLoopbackAddress(withoutBrackets(host)) ? "localhost" : host;
+}
+
+function withoutBrackets(host: string): string {
+  return host.replace(/^\[|\]$/g, "");
 }
 
 function usage(): string {

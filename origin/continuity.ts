@@ -5,7 +5,6 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { type CanvasFigures, type EncodedFrame, framesPerSegment, type Run } from "#common/formats/frame.ts";
-import type { Log } from "#common/log.ts";
 import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { LOST_MS, SILENT_MS, SlateTimer, type SlateTotals } from "./slate-timer.ts";
 import { type LastFrame, RunSlate } from "./slate-writer.ts";
@@ -27,7 +26,6 @@ export interface ContinuityOptions {
   readonly isSourceLive: () => boolean;
   readonly totals: SlateTotals;
   readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** How far one rendition is. */
@@ -178,15 +176,13 @@ export class Continuity implements SourceHandlers {
     const lostNumber = this.#newest + 1;
     const beganMs = this.#options.clock.monotonicMs();
     this.#showing = { lostNumber, lostMs: this.#newestMs + framesToMs(1, this.#run.fps), beganMs };
-    this.#options.totals.switches.slate++;
-    this.#options.log.warn("The source brings nothing: the slate is shown", { from: lostNumber });
+    this.#options.totals.goToSlate({ from: lostNumber });
   }
 
   #end(): void {
     if (this.#showing === undefined) return;
     this.#showing = undefined;
-    this.#options.totals.switches.source++;
-    this.#options.log.info("The source is shown again");
+    this.#options.totals.goToSource();
   }
 
   /** Shows the slate up to `end`, exclusive, at once; not where that is far away. */

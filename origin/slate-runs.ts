@@ -5,7 +5,6 @@
 import type { Clock } from "#common/clock.ts";
 import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
 import { framesPerSegment } from "#common/formats/frame.ts";
-import type { Log } from "#common/log.ts";
 import { unitsToMs } from "#common/units.ts";
 import { SlateRun, SlateWriter } from "./slate-writer.ts";
 import { LOST_MS, SILENT_MS, SlateTimer, type SlateTotals } from "./slate-timer.ts";
@@ -22,7 +21,6 @@ export interface SlateRunsOptions {
   readonly numbers: RunNumbers;
   readonly totals: SlateTotals;
   readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** How the frames of the source's run become those of the run that took up after a slate. */
@@ -150,7 +148,7 @@ export class SlateRuns implements SourceHandlers {
   }
 
   #beginSlate(nowMs: number): void {
-    const { isCaughtUp, isSourceLive, totals, next, log, clock } = this.#options;
+    const { isCaughtUp, isSourceLive, totals, next, clock } = this.#options;
     const run = this.#run;
     const writer = this.#writer;
     if (run === undefined || writer === undefined) return;
@@ -159,15 +157,13 @@ export class SlateRuns implements SourceHandlers {
     if (silentMs < (isSourceLive() ? SILENT_MS : LOST_MS)) return;
     this.#slate = new SlateRun({ ...run, ...this.#begin(run) }, writer, clock.wallMs() - silentMs);
     this.#slateMs = nowMs;
-    totals.switches.slate++;
-    log.warn("The source brings nothing: the slate is shown", { run: this.#slate.run.id });
+    totals.goToSlate({ run: this.#slate.run.id });
     next.onRun(this.#slate.run);
   }
 
   #end(): void {
     if (this.#slate === undefined) return;
     this.#slate = undefined;
-    this.#options.totals.switches.source++;
-    this.#options.log.info("The source is shown again");
+    this.#options.totals.goToSource();
   }
 }

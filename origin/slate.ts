@@ -2,22 +2,26 @@
  * The slate between source and stream: what comes on a grid is continued (`continuity.ts`), between the runs of other
  * sources stand runs of its own (`slate-runs.ts`).
  */
+import type { Log } from "#common/log.ts";
 import { Continuity, type ContinuityOptions } from "./continuity.ts";
 import { SlateRuns, type SlateRunsOptions } from "./slate-runs.ts";
-import type { SlateTotals } from "./slate-timer.ts";
+import { SlateTotals } from "./slate-timer.ts";
 import type { SourceHandlers } from "./source.ts";
 
-export type SlateOptions = Omit<ContinuityOptions, "totals"> & Pick<SlateRunsOptions, "numbers">;
+export interface SlateOptions extends Omit<ContinuityOptions, "totals">, Pick<SlateRunsOptions, "numbers"> {
+  readonly log: Log;
+}
 
 export class Slate {
   /** What the source is to call. */
   readonly handlers: SourceHandlers;
-  readonly totals: SlateTotals = { switches: { slate: 0, source: 0 }, frames: 0 };
+  readonly totals: SlateTotals;
   readonly #continuity: Continuity;
   readonly #runs: SlateRuns;
 
   constructor(options: SlateOptions) {
-    const { stream } = options;
+    const { stream, log } = options;
+    this.totals = new SlateTotals(log);
     this.#continuity = new Continuity({ ...options, totals: this.totals });
     this.#runs = new SlateRuns({
       ...options,

@@ -3,6 +3,7 @@
  * the line in `--help` and the row in the README; `common/config.ts` reads values by them.
  */
 import { isIP } from "node:net";
+import { parseRange, type AddressRange } from "#common/address-prefix.ts";
 
 /** Table of `spillway.toml` that holds an option; `top` is the file's top level. */
 export type OptionTable = "top" | "server" | "origin" | "edge";
@@ -244,6 +245,25 @@ export function list<T>(
     isRepeatable: true,
     read: (texts) => texts.map(reading.read),
   };
+}
+
+const RANGE_ALLOWED =
+  "an IP address, or a block such as 10.0.0.0/8 or 2001:db8::/32; at least 96 bits of a mapped address such as ::ffff:10.0.0.0/104";
+
+/** Several addresses or blocks of them; none by default. */
+export function addressRanges(options: Common): Option<readonly AddressRange[]> {
+  return list<AddressRange>(
+    { ...options, default: [] },
+    {
+      allowed: RANGE_ALLOWED,
+      valueName: "<address/bits>",
+      read(value) {
+        const range = parseRange(value);
+        if (range === undefined) throw new ValueError(RANGE_ALLOWED);
+        return range;
+      },
+    },
+  );
 }
 
 /** A switch, off unless given. */

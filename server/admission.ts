@@ -5,7 +5,7 @@
  * Players held to a rate are told by HELP only: they lose nothing, and a line that they did not ask for, in the middle of
  * answers, would be taken for one of them.
  */
-import { isInRanges, prefixKey, type AddressRange, type PrefixBits } from "./address-prefix.ts";
+import { isInRanges, prefixKey, type AddressRange, type PrefixBits } from "#common/address-prefix.ts";
 import { NO_PLAYER_LIMITS, type Denial, type PlayerLimits, type PlayerShares } from "./player-shares.ts";
 
 /**

@@ -4,7 +4,7 @@
  * knock are let in by a spare one, told so and sent away, rather than left waiting; where the system runs out of memory
  * nobody is accepted for a moment.
  */
-import { addressOfSockaddr } from "./address-prefix.ts";
+import { addressOfSockaddr } from "./sockaddr.ts";
 import type { CounterSlot } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ERROR_NAMES } from "./linux-constants.ts";

@@ -1,7 +1,7 @@
 /** Who is let in on the receive path of Linux, load balancers' headers, and players who say nothing. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
-import { parseAddress, parseRange } from "./address-prefix.ts";
+import { parseAddress, parseRange } from "#common/address-prefix.ts";
 import {
   DENIED_LINGER_MS,
   DENIED_LINGERING_MAX,

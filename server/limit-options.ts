@@ -1,11 +1,8 @@
 /** Options that bound what one player can take, part of the server's configuration. */
-import { choice, decimal, integer, list, ValueError, type OptionSet } from "#common/options.ts";
-import { parseRange, type AddressRange } from "./address-prefix.ts";
+import { addressRanges, choice, decimal, integer, type OptionSet } from "#common/options.ts";
 
 /** Highest `--connections-max`: about 2 kB of address space each. */
 export const CONNECTIONS_MAX = 100_000;
-const RANGE_ALLOWED =
-  "an IP address, or a block such as 10.0.0.0/8 or 2001:db8::/32; at least 96 bits of a mapped address such as ::ffff:10.0.0.0/104";
 
 export const limitOptions = {
   "connections-max": integer({
@@ -54,24 +51,12 @@ export const limitOptions = {
     min: 1,
     max: 128,
   }),
-  "proxy-protocol-from": list<AddressRange>(
-    {
-      table: "server",
-      description:
-        "Load balancers in front of the players' port: connections from there must begin with a header of the PROXY protocol, version 1 or 2, and count as the player's that it names; without one they are closed. From anywhere else such a header is a line that is no command.",
-      default: [],
-      defaultText: "none (off)",
-    },
-    {
-      allowed: RANGE_ALLOWED,
-      valueName: "<address/bits>",
-      read(value) {
-        const range = parseRange(value);
-        if (range === undefined) throw new ValueError(RANGE_ALLOWED);
-        return range;
-      },
-    },
-  ),
+  "proxy-protocol-from": addressRanges({
+    table: "server",
+    description:
+      "Load balancers in front of the players' port: connections from there must begin with a header of the PROXY protocol, version 1 or 2, and count as the player's that it names; without one they are closed. From anywhere else such a header is a line that is no command.",
+    defaultText: "none (off)",
+  }),
   "idle-seconds": integer({
     table: "server",
     description: "Seconds after which a connection that has sent nothing is told so and closed. 0: never.",

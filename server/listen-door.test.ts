@@ -1,7 +1,7 @@
 /** Who becomes a player, who is sent away, and what a load balancer has to say first. */
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
-import { parseRange } from "./address-prefix.ts";
+import { parseRange } from "#common/address-prefix.ts";
 import { Admission, DENIED_LINGER_MS, OPEN_ADMISSION, PROXY_HEADER_MS_MAX } from "./admission.ts";
 import { sumCounters } from "./counters.ts";
 import type { Peer } from "./connection.ts";

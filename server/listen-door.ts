@@ -2,7 +2,7 @@
  * The door of `listen-receiver.ts`: decides what a new socket becomes, a player's connection, somebody who is sent away,
  * or a load balancer's that first tells whose it is; and gives its place back when it closes.
  */
-import { ADDRESS_BYTES, parseAddress } from "./address-prefix.ts";
+import { ADDRESS_BYTES, parseAddress } from "#common/address-prefix.ts";
 import type { Admission } from "./admission.ts";
 import type { Peer } from "./connection.ts";
 import type { CounterSlot } from "./counters.ts";

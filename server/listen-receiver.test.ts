@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { FakeClock, systemClock } from "#common/clock.ts";
 import { Admission, DENIED_LINGER_MS, OPEN_ADMISSION, type AdmissionRules } from "./admission.ts";
-import { parseRange } from "./address-prefix.ts";
+import { parseRange } from "#common/address-prefix.ts";
 import { CounterSlot, type CounterName } from "./counters.ts";
 import { createFramebuffer } from "./framebuffer.ts";
 import { openListenReceiver } from "./listen-receiver.ts";

@@ -1,6 +1,6 @@
 /** PROXY headers of both versions, whole and in every beginning. */
 import { describe, expect, test } from "bun:test";
-import { parseAddress } from "./address-prefix.ts";
+import { parseAddress } from "#common/address-prefix.ts";
 import { PROXY_HEADER_BYTES_MAX, readProxyHeader } from "./proxy-protocol.ts";
 
 const SIGNATURE = "0d0a0d0a000d0a515549540a";

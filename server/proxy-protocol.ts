@@ -3,7 +3,7 @@
  * asks for it on connections from trusted addresses only, before anything reaches the parser, and keeps what has come so
  * far; so this is a function of those bytes, whatever reads they came in.
  */
-import { mapIpv4, parseAddress } from "./address-prefix.ts";
+import { mapIpv4, parseAddress } from "#common/address-prefix.ts";
 
 // The PROXY protocol, versions 1 and 2: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 

@@ -1,9 +1,8 @@
 /**
- * Addresses of players as 16 bytes, and the prefixes and ranges that limits and trust are given for. An IPv4 address is
+ * Addresses of players and viewers as 16 bytes, and the prefixes and ranges that limits and trust are given for. An IPv4 address is
  * kept as the IPv6 address that it is mapped to, since a dual-stack socket reports it in either form.
  */
 import { isIPv4, isIPv6 } from "node:net";
-import { AF_INET, AF_INET6 } from "./linux-constants.ts";
 
 // RFC 4291, section 2.5.5.2: IPv4-mapped IPv6 addresses.
 
@@ -16,7 +15,7 @@ const IPV4_BITS = 32;
 /** Groups of an IPv6 address. */
 const GROUPS = 8;
 
-/** How much of an address tells one player from another, in bits. */
+/** How much of an address tells one client from another, in bits. */
 export interface PrefixBits {
   /** 1 to 32. */
   readonly v4: number;
@@ -37,17 +36,6 @@ export function parseAddress(text: string): Uint8Array | undefined {
   if (isIPv4(text)) return mapIpv4(text.split(".").map(Number));
   const bare = text.split("%", 1)[0] ?? "";
   return isIPv6(bare) ? parseIpv6(bare) : undefined;
-}
-
-/**
- * An address from Linux's `sockaddr_in` or `sockaddr_in6`; undefined where the family is another one.
- *
- * @param sockaddr at least 8 bytes, 24 for IPv6
- */
-export function addressOfSockaddr(sockaddr: Uint8Array): Uint8Array | undefined {
-  const family = (sockaddr[0] ?? 0) | ((sockaddr[1] ?? 0) << 8);
-  if (family === AF_INET) return mapIpv4(sockaddr.subarray(4, 8));
-  return family === AF_INET6 ? sockaddr.slice(8, 8 + ADDRESS_BYTES) : undefined;
 }
 
 /** The IPv6 address that the four bytes of an IPv4 address are mapped to. */

@@ -1,13 +1,12 @@
 /** Addresses, prefixes and ranges. */
 import { describe, expect, test } from "bun:test";
 import {
-  addressOfSockaddr,
   isInRanges,
   parseAddress,
   parseRange,
   prefixKey,
   type AddressRange,
-} from "./address-prefix.ts";
+} from "#common/address-prefix.ts";
 
 const V4_MAPPED = "00000000000000000000ffff";
 
@@ -44,21 +43,6 @@ describe("parseAddress()", () => {
     ["::ffff:192.0.2.1/96", undefined],
   ])("reads %p", (text, expected) => {
     expect(hex(parseAddress(text))).toBe(expected);
-  });
-});
-
-describe("addressOfSockaddr()", () => {
-  test.each([
-    ["sockaddr_in", "0200 04d2 c0000201 0000000000000000", `${V4_MAPPED}c0000201`],
-    [
-      "sockaddr_in6",
-      "0a00 04d2 00000000 20010db8000000000000000000000001 00000000",
-      "20010db8000000000000000000000001",
-    ],
-    ["sockaddr_un", "0100 2f746d70 00000000", undefined],
-    ["nothing", "", undefined],
-  ])("reads a %s", (_, bytes, expected) => {
-    expect(hex(addressOfSockaddr(Uint8Array.fromHex(bytes.replaceAll(" ", ""))))).toBe(expected);
   });
 });
 

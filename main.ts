@@ -4,21 +4,20 @@
  */
 import { randomBytes } from "node:crypto";
 import { systemClock, type Clock } from "#common/clock.ts";
-import {
-  commonOptions,
-  CONFIGURED_VARIABLE,
-  readConfig,
-  readConfigWithOrigin,
-  wantsHelp,
-} from "#common/config.ts";
+import { commonOptions, CONFIGURED_VARIABLE, readConfigWithOrigin, wantsHelp } from "#common/config.ts";
 import { describeError, EXIT_STATUS, exitStatusOf, OptionError } from "#common/errors.ts";
 import { runUntilStopped, type Lifecycle } from "#common/lifecycle.ts";
 import { hostOfBind, isLoopbackAddress } from "#common/listen.ts";
 import { createLog, silentLog, type Log } from "#common/log.ts";
 import { renderHelp } from "#common/option-docs.ts";
 import { environmentName, integer, PORT_MAX, type ConfigOf, type OptionSet } from "#common/options.ts";
-import type { RoleContext } from "#common/role.ts";
-import { NODE_NAME_VARIABLE, SUPERVISED_VARIABLE, SupervisedChild } from "#common/supervised-child.ts";
+import type { CopyOf, RoleContext, RoleCopy } from "#common/role.ts";
+import {
+  NODE_NAME_VARIABLE,
+  SUPERVISED_VARIABLE,
+  SupervisedChild,
+  TASK_VARIABLE,
+} from "#common/supervised-child.ts";
 import { readTls, type Tls } from "#common/tls.ts";
 import { edgeOptions } from "./edge/config.ts";
 import { originOptions } from "./origin/config.ts";
@@ -96,17 +95,21 @@ function role<Set extends OptionSet>(
     summary: about.summary,
     options,
     run(args) {
-      const config = readConfig(options, { args, env: process.env, known: startOptions });
+      const sources = { args, env: process.env, known: startOptions };
+      const { config, given } = readConfigWithOrigin(options, sources);
       // Every role has the common options; the compiler does not see that through the generic set.
       const common = config as ConfigOf<typeof commonOptions>;
-      const log = logFor(process.env[NODE_NAME_VARIABLE] ?? name, common);
+      const node = process.env[NODE_NAME_VARIABLE] ?? name;
+      const log = logFor(node, common);
       const isSupervised = process.env[SUPERVISED_VARIABLE] !== undefined;
       const isPlain = isSupervised && about.facesViewers !== true;
       const tls = isPlain ? undefined : readTls(common, log, systemClock.wallMs());
       return runUntilStopped(
         async (lifecycle) => {
           const main = await about.load();
-          await main({ config, lifecycle, log, tls, onListening });
+          const supervise = (copy: RoleCopy): SupervisedChild =>
+            superviseCopy(copy, { role: name, node, given, log, isStopping: () => lifecycle.isStopping });
+          await main({ config, lifecycle, log, tls, onListening, supervise, copyOf: readCopyOf() });
         },
         { log, isSupervised, endsWithParent: isPackageScript && !isSupervised },
       );
@@ -116,6 +119,48 @@ function role<Set extends OptionSet>(
 
 function onListening(ports: Readonly<Record<string, number>>): void {
   process.send?.({ type: "listening", ports });
+}
+
+interface CopySource {
+  readonly role: string;
+  readonly node: string;
+  /** As in {@link Supervision}. */
+  readonly given: ReadonlyMap<string, readonly string[]>;
+  readonly log: Log;
+  readonly isStopping: () => boolean;
+}
+
+function superviseCopy(copy: RoleCopy, { role, node, given, log, isStopping }: CopySource): SupervisedChild {
+  const { name, task, ...handling } = copy;
+  return new SupervisedChild({
+    ...handling,
+    name: `${node} ${name}`,
+    command: [import.meta.path, role],
+    env: { ...settingsFor(given), [TASK_VARIABLE]: task },
+    log,
+    clock: systemClock,
+    isStopping,
+  });
+}
+
+/** The environment of a child that is to have the settings of this process. */
+function settingsFor(given: ReadonlyMap<string, readonly string[]>): Record<string, string | undefined> {
+  return {
+    ...process.env,
+    ...environmentOf(Object.fromEntries([...given].map(([name, texts]) => [name, texts.join(",")]))),
+    // All that the file says is among those: a mistake saved into it later must not end a child at its next restart.
+    [CONFIGURED_VARIABLE]: "1",
+  };
+}
+
+function readCopyOf(): CopyOf | undefined {
+  const task = process.env[TASK_VARIABLE];
+  if (task === undefined) return undefined;
+  return {
+    task,
+    send: (message) => void (process.connected && process.send?.(message)),
+    listen: (onMessage) => void process.on("message", onMessage),
+  };
 }
 
 function logFor(node: string, config: Pick<StartConfig, "logLevel" | "logFormat">): Log {
@@ -163,11 +208,8 @@ interface Supervision {
 /** Starts the children in the order of the data flow; they are ended in the opposite order, edges first. */
 async function superviseAll({ config, given, tls, lifecycle, log, clock }: Supervision): Promise<void> {
   const shared = {
-    ...process.env,
     ...environmentOf({ "cluster-secret": randomBytes(32).toString("hex") }),
-    ...environmentOf(Object.fromEntries([...given].map(([name, texts]) => [name, texts.join(",")]))),
-    // All that the file says is among those: a mistake saved into it later must not end a child at its next restart.
-    [CONFIGURED_VARIABLE]: "1",
+    ...settingsFor(given),
   };
   /** `links` follow from the other children's ports and yield to what a person gave; `own` is this child's alone. */
   const supervise = (child: ChildPlan): SupervisedChild =>

@@ -94,3 +94,16 @@ export class FakeClock implements Clock {
     this.#nowMs = endMs;
   }
 }
+
+/** Calls `action` every `periodMs` until the function returned is called. */
+export function every(clock: Clock, periodMs: number, action: () => void): () => void {
+  let cancel: () => void;
+  const schedule = (): void => {
+    cancel = clock.after(periodMs, () => {
+      action();
+      schedule();
+    });
+  };
+  schedule();
+  return () => cancel();
+}

@@ -30,6 +30,8 @@ export interface HttpServerOptions<Data> {
   readonly option: string;
   readonly port: number;
   readonly hostname: string;
+  /** True where several processes listen on this port and the system spreads connections over them. Default false. */
+  readonly reusePort?: boolean;
   /** Without it everything is plain HTTP/1.1. */
   readonly tls: Tls | undefined;
   /** `undefined` where the request has become a WebSocket. */
@@ -74,10 +76,11 @@ export class HttpServer<Data = undefined> {
 }
 
 function serve<Data>(options: HttpServerOptions<Data>): Server<Data> {
-  const { port, hostname, tls, fetch, error, websocket = { message() {} } } = options;
+  const { port, hostname, reusePort = false, tls, fetch, error, websocket = { message() {} } } = options;
   return Bun.serve<Data>({
     port,
     hostname,
+    reusePort,
     idleTimeout: IDLE_TIMEOUT_SECONDS,
     maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
     development: false,

@@ -63,6 +63,8 @@ export function observedHistogram(options: {
   registry.registerMetric(new ObservedHistogram({ name, help, registers: [] }, read));
 }
 
+type HistogramSeries = Awaited<ReturnType<Histogram["get"]>>;
+
 /** prom-client's own counts one value at a time; this one tells what was counted elsewhere. */
 class ObservedHistogram extends Histogram {
   readonly #series: () => object;
@@ -79,9 +81,15 @@ class ObservedHistogram extends Histogram {
     });
   }
 
-  /** What prom-client makes text and JSON of; its types leave this method out. */
+  /** What prom-client makes text of; its types leave this method out. */
   async getForPromString(): Promise<object> {
     return this.#series();
+  }
+
+  /** What it makes JSON of, which is how processes tell each other. */
+  override async get(): Promise<HistogramSeries> {
+    // The same shape without the label names, which only prom-client's own histograms are typed with.
+    return this.#series() as HistogramSeries;
   }
 }
 

@@ -16,8 +16,11 @@ export type NodeApp = Hono<{ Bindings: NodeBindings }>;
 /** Why a node cannot serve now, in words, or `undefined` when it can. */
 export type Readiness = () => string | undefined;
 
+/** What `/metrics` shows: a registry, or what several say together. */
+export type MetricsPage = Pick<Registry, "metrics" | "contentType">;
+
 export interface NodeAppOptions {
-  readonly registry: Registry;
+  readonly registry: MetricsPage;
   readonly readiness: Readiness;
   /** What operators should know of a node that is ready, in words, or `undefined`. Default: nothing. */
   readonly readyNote?: () => string | undefined;

@@ -4,6 +4,7 @@
  */
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
+import type { SupervisedChild } from "#common/supervised-child.ts";
 import type { Tls } from "#common/tls.ts";
 
 /** What a node opened, as told to the supervisor and the log: ports are the real ones where 0 was asked. */
@@ -13,6 +14,28 @@ export interface Listening {
   readonly ports: Readonly<Record<string, number>>;
 }
 
+/** A further process of the same role with the same settings, as its first process wants it. */
+export interface RoleCopy {
+  /** What its log lines carry after the name of the first: `worker 2`. */
+  readonly name: string;
+  /** What it is told beside its settings: {@link CopyOf.task}. */
+  readonly task: string;
+  readonly stopMsMax: number;
+  readonly onMessage: (message: unknown) => void;
+  readonly onExit: () => void;
+}
+
+/** What `supervise` makes. */
+export type RoleChild = Pick<SupervisedChild, "start" | "pin" | "ports" | "send" | "signal" | "close">;
+
+/** For a process that another one of its role has started: what for, and how the two talk. */
+export interface CopyOf {
+  readonly task: string;
+  readonly send: (message: object) => void;
+  /** To be called once. */
+  readonly listen: (onMessage: (message: unknown) => void) => void;
+}
+
 /** What each role's `main` gets. */
 export interface RoleContext<Config> {
   readonly config: Config;
@@ -20,6 +43,10 @@ export interface RoleContext<Config> {
   readonly log: Log;
   /** What the node's HTTP side shows to clients; `undefined` for plain HTTP. */
   readonly tls?: Tls | undefined;
+  /** Makes a supervised child of this same role; it is not started yet. Absent where no process may be started. */
+  readonly supervise?: (copy: RoleCopy) => RoleChild;
+  /** Set in a child that `supervise` made. */
+  readonly copyOf?: CopyOf | undefined;
   /** To be called once, when the node's sockets are open. */
   readonly onListening: (ports: Listening["ports"]) => void;
 }

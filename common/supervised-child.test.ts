@@ -92,3 +92,36 @@ describe("SupervisedChild", () => {
     expect((await starts()).size).toBe(1);
   });
 });
+
+/** Listens where it is told, and gives back what it hears, with its pid. */
+const ECHOES = `process.on("message", (heard) => process.send({ type: "echo", heard, pid: process.pid }));
+process.send({ type: "listening", ports: { "edge-port": Number(process.env.SPILLWAY_EDGE_PORT ?? 4242) } });
+process.on("SIGTERM", () => process.exit(0));`;
+
+test("SupervisedChild talks with its child, pins it to a port, and says when it ends", async () => {
+  const path = join(mkdtempSync(join(folder, "talk-")), "child.ts");
+  await Bun.write(path, ECHOES);
+  const heard: { readonly heard: unknown; readonly pid: number }[] = [];
+  let ends = 0;
+  const child = new SupervisedChild({
+    name: "edge worker 1",
+    command: [path],
+    env: { ...process.env, SPILLWAY_EDGE_PORT: undefined },
+    log: silentLog,
+    clock: systemClock,
+    isStopping: () => false,
+    onMessage: (message) => void heard.push(message as (typeof heard)[number]),
+    onExit: () => void ends++,
+  });
+  child.pin({ "edge-port": 17 });
+  await child.start();
+  expect(child.ports).toEqual({ "edge-port": 17 });
+  child.send({ keys: BigUint64Array.of(5n) });
+  await until(() => heard.length === 1);
+  expect(heard[0]?.heard).toEqual({ keys: BigUint64Array.of(5n) });
+  child.signal("SIGKILL");
+  await until(() => ends === 1);
+  child.send({ to: "nobody" });
+  await child.close();
+  expect(heard.length).toBe(1);
+});

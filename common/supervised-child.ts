@@ -1,5 +1,5 @@
 /**
- * A child process of `start` that is kept running: restarted with back-off when it dies, its ports pinned after
+ * A child process that is kept running: of `start`, or of an edge with several workers. It is restarted with back-off when it dies, its ports pinned after
  * the first start so that it comes back where its peers look for it. When this process dies, however it dies,
  * the child ends too (`--no-orphans`).
  */
@@ -24,6 +24,8 @@ const STOP_MS_MAX = 1_400;
 export const SUPERVISED_VARIABLE = `${INTERNAL_PREFIX}SUPERVISED`;
 /** Set for children: the name that their log lines carry. */
 export const NODE_NAME_VARIABLE = `${INTERNAL_PREFIX}NODE`;
+/** Set for children of the same role as their parent: what they are told. */
+export const TASK_VARIABLE = `${INTERNAL_PREFIX}TASK`;
 
 export interface SupervisedChildOptions {
   /** For the log: `origin`, `edge 2`. */
@@ -35,6 +37,12 @@ export interface SupervisedChildOptions {
   readonly clock: Clock;
   /** True once this process is asked to end: what a signal to the whole group ended is not restarted. */
   readonly isStopping: () => boolean;
+  /** How long a child that is asked to end gets before it is killed. Default 1.4 s. */
+  readonly stopMsMax?: number;
+  /** What the child says beside its ports. Default: it has nothing to say. */
+  readonly onMessage?: (message: unknown) => void;
+  /** Called when the child has ended, asked or not. */
+  readonly onExit?: () => void;
 }
 
 /** One child and its successors. */
@@ -70,6 +78,23 @@ export class SupervisedChild implements AsyncDisposable {
     return this.#ports;
   }
 
+  /** Has the child open these ports, as if it had reported them once. */
+  pin(ports: Listening["ports"]): void {
+    this.#ports = ports;
+  }
+
+  /** Tells the child something; one that has ended, or ends now, does not hear it. */
+  send(message: object): void {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.send(message);
+  }
+
+  /** Sends `signal` to the child, if there is one now. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.kill(signal);
+  }
+
   /** Asks the child to end, kills it when it does not, and starts no other. */
   async close(): Promise<void> {
     this.#isClosing = true;
@@ -77,7 +102,7 @@ export class SupervisedChild implements AsyncDisposable {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGTERM");
-    const cancel = this.#options.clock.after(STOP_MS_MAX, () => {
+    const cancel = this.#options.clock.after(this.#options.stopMsMax ?? STOP_MS_MAX, () => {
       this.#options.log.warn(`${this.#options.name} does not end: killed`);
       child.kill("SIGKILL");
     });
@@ -90,7 +115,7 @@ export class SupervisedChild implements AsyncDisposable {
   }
 
   #spawn(first?: FirstStart): void {
-    const { name, command, env, clock, log } = this.#options;
+    const { name, command, env, clock, log, onMessage, onExit } = this.#options;
     const pinned = Object.entries(this.#ports).map(([option, value]) => [
       environmentName(option),
       String(value),
@@ -101,7 +126,10 @@ export class SupervisedChild implements AsyncDisposable {
       env: { ...env, ...Object.fromEntries(pinned), [SUPERVISED_VARIABLE]: "1", [NODE_NAME_VARIABLE]: name },
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (message: unknown) => {
-        if (!isListening(message)) return;
+        if (!isListening(message)) {
+          onMessage?.(message);
+          return;
+        }
         cancelDeadline();
         isOpen = true;
         this.#ports = message.ports;
@@ -109,6 +137,7 @@ export class SupervisedChild implements AsyncDisposable {
       },
       onExit: (_child, status, signal) => {
         cancelDeadline();
+        onExit?.();
         const isFirst = first !== undefined && !isOpen;
         if (isFirst) first.onExit(status, signal);
         else this.#restartAfter({ runMs: clock.monotonicMs() - startedMs, how: describeEnd(status, signal) });

@@ -10,6 +10,9 @@ import {
   type OptionSet,
 } from "#common/options.ts";
 
+/** Least memory that a cache is of use with, in MiB. */
+export const CACHE_MIB_MIN = 16;
+
 /** What an edge can be told. */
 export const edgeOptions = {
   "edge-port": edgePortOption,
@@ -52,8 +55,16 @@ export const edgeOptions = {
     description:
       "Memory for cached media and playlists, in MiB. Past it, what was used longest ago goes first.",
     default: 256,
-    min: 16,
+    min: CACHE_MIB_MIN,
     max: 1_048_576,
+  }),
+  "edge-workers": integer({
+    table: "edge",
+    description:
+      "Processes that answer viewers on the same port, for as many cores. From 2 on one more asks upstream for all of them and has the lease; `--cache-mib` is divided among them all, and each takes up to 120 MB beside it. Linux.",
+    default: 1,
+    min: 1,
+    max: 64,
   }),
   "viewer-limit": integer({
     table: "edge",

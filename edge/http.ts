@@ -4,10 +4,9 @@
  */
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { acceptsGzip } from "#common/http-conditions.ts";
-import type { NodeApp, Readiness } from "#common/node-http.ts";
+import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
-import type { Registry } from "prom-client";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { LiveCache } from "./live.ts";
 import type { Streams } from "./streams.ts";
@@ -31,13 +30,13 @@ export interface Page {
 }
 
 export interface EdgeHttpOptions {
-  readonly registry: Registry;
+  readonly registry: MetricsPage;
   readonly readiness: Readiness;
   readonly live: LiveCache;
   readonly streams: Streams;
   readonly viewers: Viewers;
   readonly counters: Counters;
-  readonly egress: EgressRate;
+  readonly egress: Pick<EgressRate, "bitsPerSecond">;
   readonly page: Page;
   /** Soft and hard limit of viewers; 0 for none. */
   readonly viewerLimit: number;

@@ -1,125 +1,42 @@
 /**
  * Starts an edge: upstream, store, page, socket, lease, in this order. Closing runs backwards: the lease first, so
- * that nobody new is sent here, then the socket, then the upstream.
+ * that nobody new is sent here, then the socket, then the upstream. With several workers the same things are
+ * spread over processes: see `worker-main.ts`.
  */
-import { systemClock, type Clock } from "#common/clock.ts";
-import { describeError } from "#common/errors.ts";
-import { LEASE_VERSION, type EdgeState, type LeaseHello, type LeaseLoad } from "#common/formats/lease.ts";
-import { HttpServer } from "#common/listen.ts";
-import { failureResponse, type Readiness } from "#common/node-http.ts";
+import { systemClock } from "#common/clock.ts";
 import type { RoleContext } from "#common/role.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
-import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
-import { createEdgeFetch } from "./http.ts";
-import { LeaseClient } from "./lease.ts";
 import { createEdgeMetrics } from "./metrics.ts";
+import { OriginSide } from "./origin-side.ts";
 import { createParts } from "./parts.ts";
-import { UpstreamProbe } from "./readiness.ts";
-import type { Viewers } from "./viewers.ts";
-
-const BITS_PER_MEGABIT = 1_000_000;
+import { openViewerSide } from "./viewer-side.ts";
+import { runHub, runWorker } from "./worker-main.ts";
 
 /** Opens everything and returns; the edge lives until `lifecycle` stops. */
-export async function main({
-  config,
-  lifecycle,
-  log,
-  tls,
-  onListening,
-}: RoleContext<EdgeConfig>): Promise<void> {
+export function main(context: RoleContext<EdgeConfig>): Promise<void> {
+  if (context.copyOf !== undefined) return runWorker(context, context.copyOf);
+  return context.config.edgeWorkers > 1 ? runHub(context) : runAlone(context);
+}
+
+async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
+  const { config, lifecycle, log, onListening } = context;
   const clock = systemClock;
-  const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
   const parts = createParts({ config, clock, log });
-  const { counters, egress, streams, upstream, viewers } = parts;
+  const { upstream, egress, viewers } = parts;
   lifecycle.onClose("upstream", () => upstream.close());
-
-  const leases: LeaseClient[] = [];
-  const onChange = (): void => leases.forEach((lease) => lease.report());
-  const probe = new UpstreamProbe({ upstream, clock, log, onChange });
-  lifecycle.onClose("upstream probe", () => probe.close());
-  const readiness: Readiness = () => readReadiness({ isStopping: lifecycle.isStopping, probe, viewers });
+  const originSide = new OriginSide({ config, upstream, viewers, lifecycle, clock, log });
+  const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
-  const { viewerLimit, viewerMax } = config;
-  const onError = (error: unknown): void => {
-    counters.requests.error++;
-    log.error(`A request failed by our own mistake: ${describeError(error)}`);
-  };
-  const fetch = createEdgeFetch({ ...parts, registry, readiness, page, viewerLimit, viewerMax, onError });
-  const server = new HttpServer({
-    option: "edge-port",
-    port: config.edgePort,
-    hostname: config.edgeBind,
-    tls,
-    fetch,
-    error(error) {
-      onError(error);
-      return failureResponse();
-    },
+  const address = await openViewerSide({
+    context,
+    parts,
+    clock,
+    registry,
+    readiness,
+    egress,
+    reusePort: false,
   });
-  lifecycle.onClose("edge socket", () => server.close(clock, () => streams.close()));
-  const stopSampling = everySecond(clock, () => {
-    egress.sample();
-    viewers.rotate();
-  });
-  lifecycle.onClose("edge timer", stopSampling);
-  const { port, scheme } = server;
-  const load = (): Omit<LeaseLoad, "type"> => ({
-    state: readState({ viewerLimit, viewers, probe, isStopping: lifecycle.isStopping }),
-    viewers: viewers.total,
-    egressBitsPerSecond: egress.bitsPerSecond,
-  });
-  for (const upstreamUrl of config.upstream) {
-    const hello = createHello(config, { scheme, port });
-    const { clusterSecret } = config;
-    leases.push(
-      new LeaseClient({ upstreamUrl, hello, load, clusterSecret, clock, log, random: Math.random }),
-    );
-  }
-  lifecycle.onClose("leases", () => leases.forEach((lease) => lease.close()));
-  log.info("Listening", { bind: config.edgeBind, port, upstream: config.upstream.join(" ") });
-  onListening({ "edge-port": port });
-}
-
-/** Calls `action` once a second until the function returned is called. */
-function everySecond(clock: Clock, action: () => void): () => void {
-  let cancel: () => void;
-  const schedule = (): void => {
-    cancel = clock.after(MILLISECONDS_PER_SECOND, () => {
-      action();
-      schedule();
-    });
-  };
-  schedule();
-  return () => cancel();
-}
-
-function createHello(config: EdgeConfig, address: Pick<LeaseHello, "scheme" | "port">): LeaseHello {
-  return {
-    type: "hello",
-    version: LEASE_VERSION,
-    publicUrl: config.publicUrl,
-    ...address,
-    region: config.region,
-    capacityBitsPerSecond: config.capacityMbit * BITS_PER_MEGABIT,
-  };
-}
-
-interface StateSources {
-  readonly isStopping: boolean;
-  readonly probe: UpstreamProbe;
-  readonly viewers: Viewers;
-}
-
-function readState(sources: StateSources & { readonly viewerLimit: number }): EdgeState {
-  const { viewers, probe, isStopping, viewerLimit } = sources;
-  if (isStopping) return "draining";
-  if (probe.reason !== undefined) return "waiting";
-  const isOverLimit = viewerLimit > 0 && viewers.total >= viewerLimit;
-  return isOverLimit || viewers.isFull ? "full" : "ready";
-}
-
-function readReadiness({ isStopping, probe, viewers }: StateSources): string | undefined {
-  if (isStopping) return "draining";
-  return probe.reason ?? (viewers.isFull ? "full" : undefined);
+  originSide.takeLeases(address, egress);
+  log.info("Listening", { bind: config.edgeBind, port: address.port, upstream: config.upstream.join(" ") });
+  onListening({ "edge-port": address.port });
 }

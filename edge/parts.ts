@@ -16,7 +16,7 @@ import { RelayCounters } from "./relay.ts";
 import { Store } from "./store.ts";
 import { Streams } from "./streams.ts";
 import { Upstream } from "./upstream.ts";
-import { Viewers } from "./viewers.ts";
+import { CountedViewers, type Viewers } from "./viewers.ts";
 
 /** What of `--cache-mib` is for answers that are still on their way; the rest is for those that are complete. */
 const IN_FLIGHT_SHARE = 0.25;
@@ -40,10 +40,12 @@ export interface EdgePartsOptions {
   readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax">;
   readonly clock: Clock;
   readonly log: Log;
+  /** Who counts the viewers. Default: this process by itself. */
+  readonly viewers?: Viewers;
 }
 
 /** Makes all parts. `upstream` and `streams` are open and want closing. */
-export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts {
+export function createParts({ config, clock, log, ...given }: EdgePartsOptions): EdgeParts {
   const bytesMax = config.cacheMib * MEBIBYTE;
   const inFlightBytesMax = bytesMax * IN_FLIGHT_SHARE;
   const counters = new Counters();
@@ -54,7 +56,7 @@ export function createParts({ config, clock, log }: EdgePartsOptions): EdgeParts
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const playlists = new Playlists({ upstream, clock, budget, onHint: (path) => fills.prefetch(path) });
-  const viewers = new Viewers({ clock, viewersMax: config.viewerMax });
+  const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,
     relayCounters,

@@ -28,6 +28,10 @@ const OBJECT_BYTES_MAX = 96 * 1024 * 1024;
 const REACHABLE_POLL_MS = 100;
 const REACHABLE_ANSWER_MS_MAX = 1_000;
 
+/** `unix:/path`: the socket of another process on this machine, which speaks HTTP/1.1 too. */
+const UNIX_SOCKET = "unix:";
+const UNIX_SOCKET_ORIGIN = "http://localhost";
+
 export const READINESS_PATH = "/readyz";
 
 /** The header that says who we are. Origins answer it with playlists whose URIs are relative. */
@@ -304,15 +308,17 @@ export function join(chunks: readonly Uint8Array[], size: number): Uint8Array {
 }
 
 function createPeer(url: string): Peer {
-  const { origin, pathname } = new URL(url);
-  const pool = new Pool(origin, {
+  const { protocol, origin, pathname } = new URL(url);
+  const isSocket = protocol === UNIX_SOCKET;
+  const pool = new Pool(isSocket ? UNIX_SOCKET_ORIGIN : origin, {
+    ...(isSocket && { socketPath: decodeURI(pathname) }),
     connections: CONNECTIONS_MAX,
     pipelining: 1,
     connectTimeout: CONNECT_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
   });
-  return { url, basePath: pathname.replace(/\/+$/, ""), pool, cancelProbe: undefined };
+  return { url, basePath: isSocket ? "" : pathname.replace(/\/+$/, ""), pool, cancelProbe: undefined };
 }
 
 /** Asks for the smallest thing there is; any answer at all means that somebody listens. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { Counters, EgressRate } from "./counters.ts";
-import { VIEWER_WINDOW_MS, Viewers } from "./viewers.ts";
+import { CountedViewers, VIEWER_WINDOW_MS, type Viewers } from "./viewers.ts";
 
 type Ask = readonly [userAgent: string, isBlocking: boolean, busyMs: number, times: number];
 
@@ -16,7 +16,7 @@ function playWindow({ viewers, clock }: { viewers: Viewers; clock: FakeClock }, 
 
 test("Viewers counts sessions by address and browser, not requests, and forgets those that left", () => {
   const clock = new FakeClock();
-  const viewers = new Viewers({ clock, viewersMax: 0 });
+  const viewers = new CountedViewers({ clock, viewersMax: 0 });
   const side = { viewers, clock };
   playWindow(side, [
     ["one", true, 200, 25],
@@ -34,7 +34,7 @@ test("Viewers counts sessions by address and browser, not requests, and forgets 
 
 test("Viewers counts those of several playlists by the pace of their own, however old these are", () => {
   const clock = new FakeClock();
-  const viewers = new Viewers({ clock, viewersMax: 0 });
+  const viewers = new CountedViewers({ clock, viewersMax: 0 });
   for (let count = 0; count < 20; count++) playWindow({ viewers, clock }, [["one", true, 200, 25]]);
   // Ten more behind the same address, on a playlist that has just begun and whose parts are longer.
   playWindow({ viewers, clock }, [
@@ -46,7 +46,7 @@ test("Viewers counts those of several playlists by the pace of their own, howeve
 });
 
 test("Viewers refuses new sessions at the limit and keeps those it knows", () => {
-  const viewers = new Viewers({ clock: new FakeClock(), viewersMax: 2 });
+  const viewers = new CountedViewers({ clock: new FakeClock(), viewersMax: 2 });
   const note = (userAgent: string): boolean =>
     viewers.note({ address: "::1", userAgent, isBlocking: false, busyMs: 1_250 });
   expect([note("a"), note("b"), note("c"), note("a")]).toEqual([true, true, false, true]);

@@ -15,7 +15,7 @@ export const VIEWER_WINDOW_MS = 5_000;
 const SESSIONS_MAX = 100_000;
 
 interface Session {
-  /** For how long the requests of this window keep one viewer busy, in milliseconds: blocking and plain ones. */
+  /** Of the requests of this window; see {@link SessionBusy}. */
   blockingMs: number;
   plainMs: number;
   /** Windows since the last request. */
@@ -36,13 +36,45 @@ export interface PlaylistRequest {
   readonly busyMs: number;
 }
 
-/** Counts viewers. Addresses are kept only as hashes with a salt of this process. */
-export class Viewers {
-  /** Open relay and event connections; their owners count them up and down. */
+/** Who watches through this edge. */
+export interface Viewers {
+  /** Open relay and event connections of this process; their owners count them up and down. */
+  ts: number;
+  events: number;
+  /** Counts a playlist request. False when it comes from a new session and the edge is full. */
+  note(request: PlaylistRequest): boolean;
+  /** To be called about once a second. */
+  rotate(): void;
+  /** Viewers of each kind. */
+  readonly byKind: Readonly<Record<ViewerKind, number>>;
+  /** Viewers of video. Event connections belong to pages that play as well. */
+  readonly total: number;
+  /** True when new viewers are to be refused. */
+  readonly isFull: boolean;
+}
+
+/** For how long requests of one session keep one viewer busy, in milliseconds: blocking and plain ones. */
+export interface SessionBusy {
+  readonly blockingMs: number;
+  readonly plainMs: number;
+}
+
+/** What sessions are told apart by, without keeping addresses: a hash with a salt that nobody else knows. */
+export function sessionKey({ address, userAgent }: PlaylistRequest, salt: bigint): bigint {
+  return Bun.hash.wyhash(`${address}\n${userAgent}`, salt);
+}
+
+/** A salt for {@link sessionKey}. */
+export function randomSalt(): bigint {
+  return crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n;
+}
+
+/** Counts viewers by what this process hears of them. */
+export class CountedViewers implements Viewers {
   ts = 0;
   events = 0;
-  readonly #salt = crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n;
-  readonly #sessions = new Map<bigint | number, Session>();
+  readonly #salt = randomSalt();
+  readonly #sessions = new Map<bigint, Session>();
   /** Viewers of all sessions by kind, kept up to date: they are asked for with each request. */
   readonly #counts: Record<SessionKind, number> = { llhls: 0, hls: 0 };
   readonly #clock: Clock;
@@ -56,28 +88,35 @@ export class Viewers {
     this.#windowStartMs = options.clock.monotonicMs();
   }
 
-  /** Counts a playlist request. False when it comes from a new session and the edge is full. */
-  note({ address, userAgent, isBlocking, busyMs }: PlaylistRequest): boolean {
-    const key = Bun.hash(`${address}\n${userAgent}`, this.#salt);
+  note(request: PlaylistRequest): boolean {
+    const key = sessionKey(request, this.#salt);
+    if (this.isFull && !this.#sessions.has(key)) return false;
+    const { isBlocking, busyMs } = request;
+    this.add(key, { blockingMs: isBlocking ? busyMs : 0, plainMs: isBlocking ? 0 : busyMs });
+    return true;
+  }
+
+  /** Counts requests of a session, full or not. */
+  add(key: bigint, { blockingMs, plainMs }: SessionBusy): void {
     let session = this.#sessions.get(key);
     if (session === undefined) {
-      if (this.isFull) return false;
-      if (this.#sessions.size >= SESSIONS_MAX) return true;
+      if (this.#sessions.size >= SESSIONS_MAX) return;
       session = { blockingMs: 0, plainMs: 0, idleWindows: 0, kind: "hls", viewers: 0 };
       this.#sessions.set(key, session);
       this.#become(session, "hls", 1);
     }
     session.idleWindows = 0;
-    if (isBlocking) {
-      session.blockingMs += busyMs;
-      if (session.kind !== "llhls") this.#become(session, "llhls", session.viewers);
-    } else {
-      session.plainMs += busyMs;
-    }
-    return true;
+    session.blockingMs += blockingMs;
+    session.plainMs += plainMs;
+    if (blockingMs > 0 && session.kind !== "llhls") this.#become(session, "llhls", session.viewers);
   }
 
-  /** To be called about once a second: closes windows that are over. */
+  /** Keys of the sessions that are counted now. */
+  get sessionKeys(): BigUint64Array {
+    return BigUint64Array.from(this.#sessions.keys());
+  }
+
+  /** Closes windows that are over. */
   rotate(): void {
     const nowMs = this.#clock.monotonicMs();
     const windowMs = nowMs - this.#windowStartMs;
@@ -93,17 +132,14 @@ export class Viewers {
     }
   }
 
-  /** Viewers of each kind. */
   get byKind(): Record<ViewerKind, number> {
     return { ...this.#counts, ts: this.ts, events: this.events };
   }
 
-  /** Viewers of video. Event connections belong to pages that play as well. */
   get total(): number {
     return this.#counts.llhls + this.#counts.hls + this.ts;
   }
 
-  /** True when new viewers are to be refused. */
   get isFull(): boolean {
     return this.#viewersMax > 0 && this.total >= this.#viewersMax;
   }

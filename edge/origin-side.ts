@@ -1,0 +1,94 @@
+/**
+ * The side of an edge that origins see: whether the upstream can be used, and the leases by which origins send viewers
+ * here. There is one of it however many processes serve the viewers.
+ */
+import type { Clock } from "#common/clock.ts";
+import { LEASE_VERSION, type EdgeState, type LeaseHello, type LeaseLoad } from "#common/formats/lease.ts";
+import type { Lifecycle } from "#common/lifecycle.ts";
+import type { Log } from "#common/log.ts";
+import type { EdgeConfig } from "./config.ts";
+import type { EgressRate } from "./counters.ts";
+import { LeaseClient } from "./lease.ts";
+import { UpstreamProbe } from "./readiness.ts";
+import type { Upstream } from "./upstream.ts";
+import type { Viewers } from "./viewers.ts";
+
+const BITS_PER_MEGABIT = 1_000_000;
+
+export interface OriginSideOptions {
+  readonly config: EdgeConfig;
+  readonly upstream: Upstream;
+  /** Of the whole edge. */
+  readonly viewers: Viewers;
+  readonly lifecycle: Lifecycle;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called when the edge becomes able or unable to serve. Default: origins alone are told. */
+  readonly onChange?: () => void;
+}
+
+/** Where viewers reach the edge. */
+export type EdgeAddress = Pick<LeaseHello, "scheme" | "port">;
+
+/** Upstream probe and leases. */
+export class OriginSide {
+  /** Those of {@link takeLeases}. */
+  readonly leases: LeaseClient[] = [];
+  readonly #options: OriginSideOptions;
+  readonly #probe: UpstreamProbe;
+
+  /** Begins to probe. */
+  constructor(options: OriginSideOptions) {
+    this.#options = options;
+    const { upstream, clock, log, lifecycle } = options;
+    const onChange = (): void => {
+      options.onChange?.();
+      for (const lease of this.leases) lease.report();
+    };
+    this.#probe = new UpstreamProbe({ upstream, clock, log, onChange });
+    lifecycle.onClose("upstream probe", () => this.#probe.close());
+  }
+
+  /** Why the edge cannot serve, or `undefined`. */
+  readonly readiness = (): string | undefined => {
+    const { lifecycle, viewers } = this.#options;
+    if (lifecycle.isStopping) return "draining";
+    return this.#probe.reason ?? (viewers.isFull ? "full" : undefined);
+  };
+
+  /** Takes out a lease at each upstream: from now on origins send viewers to `address`. */
+  takeLeases(address: EdgeAddress, egress: Pick<EgressRate, "bitsPerSecond">): void {
+    const { config, viewers, lifecycle, clock, log } = this.#options;
+    const load = (): Omit<LeaseLoad, "type"> => ({
+      state: this.#state(),
+      viewers: viewers.total,
+      egressBitsPerSecond: egress.bitsPerSecond,
+    });
+    const { clusterSecret } = config;
+    const hello = createHello(config, address);
+    for (const upstreamUrl of config.upstream) {
+      const lease = { upstreamUrl, hello, load, clusterSecret, clock, log, random: Math.random };
+      this.leases.push(new LeaseClient(lease));
+    }
+    lifecycle.onClose("leases", () => this.leases.forEach((lease) => lease.close()));
+  }
+
+  #state(): EdgeState {
+    const { lifecycle, viewers, config } = this.#options;
+    if (lifecycle.isStopping) return "draining";
+    if (this.#probe.reason !== undefined) return "waiting";
+    const isOverLimit = config.viewerLimit > 0 && viewers.total >= config.viewerLimit;
+    return isOverLimit || viewers.isFull ? "full" : "ready";
+  }
+}
+
+function createHello(config: EdgeConfig, address: EdgeAddress): LeaseHello {
+  return {
+    type: "hello",
+    version: LEASE_VERSION,
+    publicUrl: config.publicUrl,
+    ...address,
+    region: config.region,
+    capacityBitsPerSecond: config.capacityMbit * BITS_PER_MEGABIT,
+  };
+}

@@ -1,0 +1,58 @@
+/** The side of an edge that viewers connect to: the page, the socket and what is counted once a second. */
+import { every, type Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import { HttpServer } from "#common/listen.ts";
+import { failureResponse, type MetricsPage, type Readiness } from "#common/node-http.ts";
+import type { RoleContext } from "#common/role.ts";
+import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
+import type { EdgeConfig } from "./config.ts";
+import type { EgressRate } from "./counters.ts";
+import { createEdgeFetch } from "./http.ts";
+import type { EdgeAddress } from "./origin-side.ts";
+import type { EdgeParts } from "./parts.ts";
+
+export interface ViewerSideOptions {
+  readonly context: RoleContext<EdgeConfig>;
+  readonly parts: EdgeParts;
+  readonly clock: Clock;
+  readonly registry: MetricsPage;
+  readonly readiness: Readiness;
+  /** What the whole edge sends. */
+  readonly egress: Pick<EgressRate, "bitsPerSecond">;
+  /** True where other processes listen on the same port. */
+  readonly reusePort: boolean;
+}
+
+/** Builds the page and listens. */
+export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAddress> {
+  const { context, parts, clock, registry, readiness, egress, reusePort } = options;
+  const { config, lifecycle, log, tls } = context;
+  const { counters, streams, viewers } = parts;
+  const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
+  const { viewerLimit, viewerMax } = config;
+  const onError = (error: unknown): void => {
+    counters.requests.error++;
+    log.error(`A request failed by our own mistake: ${describeError(error)}`);
+  };
+  const server = new HttpServer({
+    option: "edge-port",
+    port: config.edgePort,
+    hostname: config.edgeBind,
+    reusePort,
+    tls,
+    fetch: createEdgeFetch({ ...parts, egress, registry, readiness, page, viewerLimit, viewerMax, onError }),
+    error(error) {
+      onError(error);
+      return failureResponse();
+    },
+  });
+  lifecycle.onClose("edge socket", () => server.close(clock, () => streams.close()));
+  const stopSampling = every(clock, MILLISECONDS_PER_SECOND, () => {
+    parts.egress.sample();
+    viewers.rotate();
+  });
+  lifecycle.onClose("edge timer", stopSampling);
+  const { port, scheme } = server;
+  return { port, scheme };
+}

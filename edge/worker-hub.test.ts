@@ -1,0 +1,169 @@
+/** The hub of an edge and workers that the test plays, in one process and on a clock moved by hand. */
+import { expect, test } from "bun:test";
+import { Registry } from "prom-client";
+import { FakeClock } from "#common/clock.ts";
+import { observedCounter } from "#common/metrics.ts";
+import type { Listening, RoleCopy } from "#common/role.ts";
+import { CountedViewers } from "./viewers.ts";
+import { WorkerHub } from "./worker-hub.ts";
+import { isEdgeTotals, isHubQuestion, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
+import { declareWorkerMetrics } from "./worker-metrics.ts";
+
+const FREE_PORT = 4_242;
+
+/** A worker whose process is this test. */
+class FakeWorker {
+  ports: Listening["ports"] = {};
+  isStarted = false;
+  isClosed = false;
+  /** False: it hears questions and says nothing. */
+  isAnswering = true;
+  hits = 0;
+  totals: EdgeTotals | undefined;
+  readonly signals: string[] = [];
+  readonly #copy: RoleCopy;
+
+  constructor(copy: RoleCopy) {
+    this.#copy = copy;
+  }
+
+  async start(): Promise<void> {
+    this.isStarted = true;
+    this.ports = { "edge-port": this.ports["edge-port"] ?? FREE_PORT };
+  }
+
+  pin(ports: Listening["ports"]): void {
+    this.ports = ports;
+  }
+
+  send(message: object): void {
+    if (isEdgeTotals(message)) this.totals = message;
+    if (isHubQuestion(message) && this.isAnswering) void this.report({ askId: message.askId });
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.signals.push(signal);
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+
+  die(): void {
+    this.hits = 0;
+    this.#copy.onExit();
+  }
+
+  async report(changes: Partial<WorkerReport> = {}): Promise<void> {
+    const registry = new Registry();
+    observedCounter({
+      registry,
+      name: "spillway_edge_requests_total",
+      help: "For a test.",
+      label: "result",
+      read: () => ({ hit: this.hits }),
+    });
+    const sessions = { keys: new BigUint64Array(), busyMs: new Float64Array() };
+    const metrics = await registry.getMetricsAsJSON();
+    const report = { askId: 0, ts: 0, events: 0, egressBitsPerSecond: 0, sessions, metrics };
+    this.#copy.onMessage({ type: "report", ...report, ...changes });
+  }
+}
+
+async function startHub(count: number) {
+  const clock = new FakeClock();
+  const viewers = new CountedViewers({ clock, viewersMax: 0 });
+  const workers: FakeWorker[] = [];
+  const registry = new Registry();
+  const state: { reason: string | undefined } = { reason: undefined };
+  const hub = new WorkerHub({
+    count,
+    task: { socketPath: "/nowhere", salt: 1n },
+    supervise(copy) {
+      const worker = new FakeWorker(copy);
+      workers.push(worker);
+      return worker;
+    },
+    stopMsMax: 1_000,
+    viewers,
+    registry,
+    readiness: () => state.reason,
+    clock,
+  });
+  declareWorkerMetrics(registry, hub);
+  const ports = await hub.start();
+  return { hub, workers, viewers, clock, state, ports };
+}
+
+function worker(workers: readonly FakeWorker[], index: number): FakeWorker {
+  const found = workers[index];
+  if (found === undefined) throw new Error(`no worker ${index}`);
+  return found;
+}
+
+test("WorkerHub: the first worker finds a port, the others get the same, and close() ends all", async () => {
+  const { hub, workers, ports } = await startHub(3);
+  expect(ports).toEqual({ "edge-port": FREE_PORT });
+  expect(workers.map(({ ports: own, isStarted }) => [own["edge-port"], isStarted])).toEqual([
+    [FREE_PORT, true],
+    [FREE_PORT, true],
+    [FREE_PORT, true],
+  ]);
+  await hub.close();
+  expect(workers.every(({ isClosed }) => isClosed)).toBe(true);
+});
+
+test("WorkerHub adds up what workers report, says it to who reports, and forgets connections of one that dies", async () => {
+  const { hub, workers, viewers } = await startHub(2);
+  await worker(workers, 0).report({ ts: 3, events: 5, egressBitsPerSecond: 1_000 });
+  const sessions = { keys: BigUint64Array.of(9n), busyMs: Float64Array.of(0, 800) };
+  await worker(workers, 1).report({ ts: 4, events: 1, egressBitsPerSecond: 200, sessions });
+  expect(worker(workers, 1).totals).toEqual({
+    type: "totals",
+    reason: "",
+    viewers: { llhls: 0, hls: 1, ts: 7, events: 6 },
+    egressBitsPerSecond: 1_200,
+    sessionKeys: undefined,
+  });
+  worker(workers, 0).die();
+  expect([viewers.ts, viewers.events, hub.bitsPerSecond, hub.running]).toEqual([4, 1, 200, 1]);
+});
+
+test("WorkerHub tells all workers at once that the edge cannot serve", async () => {
+  const { hub, workers, state } = await startHub(2);
+  state.reason = "waiting for upstream";
+  hub.publish();
+  expect(workers.map(({ totals }) => totals?.reason)).toEqual([
+    "waiting for upstream",
+    "waiting for upstream",
+  ]);
+});
+
+test("WorkerHub shows the counts of this moment, those of dead workers among them", async () => {
+  const { hub, workers } = await startHub(2);
+  await Promise.all(workers.map((each) => each.report()));
+  worker(workers, 0).hits = 10;
+  worker(workers, 1).hits = 5;
+  expect(await hub.metrics()).toContain('spillway_edge_requests_total{result="hit"} 15');
+  worker(workers, 0).die();
+  const page = await hub.metrics();
+  expect(page).toContain('spillway_edge_requests_total{result="hit"} 15');
+  expect(page).toContain("spillway_edge_workers 1");
+  expect(page).toContain("spillway_edge_worker_ends_total 1");
+  worker(workers, 0).hits = 2;
+  await worker(workers, 0).report();
+  expect(await hub.metrics()).toContain('spillway_edge_requests_total{result="hit"} 17');
+});
+
+test("WorkerHub waits a second for a worker that says nothing and shows what it said last", async () => {
+  const { hub, workers, clock } = await startHub(2);
+  await Promise.all(workers.map((each) => each.report()));
+  worker(workers, 0).hits = 3;
+  await worker(workers, 0).report();
+  worker(workers, 0).isAnswering = false;
+  worker(workers, 0).hits = 30;
+  worker(workers, 1).hits = 4;
+  const page = hub.metrics();
+  clock.advance(1_000);
+  expect(await page).toContain('spillway_edge_requests_total{result="hit"} 7');
+});

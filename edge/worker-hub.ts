@@ -1,0 +1,176 @@
+/**
+ * The processes of an edge with several workers, seen from the one that they share: it starts them on one port, keeps
+ * them running, adds up what they report, and tells each how the whole edge is.
+ */
+import { Registry } from "prom-client";
+import type { Clock } from "#common/clock.ts";
+import type { MetricsPage } from "#common/node-http.ts";
+import type { Listening, RoleChild, RoleCopy } from "#common/role.ts";
+import type { CountedViewers } from "./viewers.ts";
+import {
+  encodeWorkerTask,
+  isWorkerReport,
+  type EdgeTotals,
+  type HubQuestion,
+  type MetricSeries,
+  type WorkerReport,
+  type WorkerTask,
+} from "./worker-messages.ts";
+import { addCounts, renderEdgeSeries, type WorkerFigures } from "./worker-metrics.ts";
+
+/** A worker that has not answered by then counts as it was when it last reported. */
+const ANSWER_MS_MAX = 1_000;
+
+export interface WorkerHubOptions {
+  /** How many workers. */
+  readonly count: number;
+  readonly task: WorkerTask;
+  readonly supervise: (copy: RoleCopy) => RoleChild;
+  /** How long a worker that is asked to end may take. */
+  readonly stopMsMax: number;
+  /** Filled by what the workers report. */
+  readonly viewers: CountedViewers;
+  /** Of this process. */
+  readonly registry: Registry;
+  /** Why the edge cannot serve, if so. */
+  readonly readiness: () => string | undefined;
+  readonly clock: Clock;
+}
+
+interface Worker {
+  readonly child: RoleChild;
+  /** The newest; `undefined` before the first of each process. */
+  report: WorkerReport | undefined;
+}
+
+/** All workers of an edge. */
+export class WorkerHub implements MetricsPage, WorkerFigures {
+  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+  readonly #options: WorkerHubOptions;
+  readonly #workers: readonly Worker[];
+  /** Whom a question's answer goes to. */
+  readonly #questions = new Map<number, () => void>();
+  #lastAskId = 0;
+  #ended = 0;
+  /** Counts of workers that have ended. */
+  #past: Promise<readonly MetricSeries[]> = Promise.resolve([]);
+
+  constructor(options: WorkerHubOptions) {
+    this.#options = options;
+    this.#workers = Array.from({ length: options.count }, (_, index) => this.#create(index + 1));
+  }
+
+  /** Starts all workers and resolves with their port: the first finds it where it is free to choose. */
+  async start(): Promise<Listening["ports"]> {
+    const [first, ...others] = this.#workers;
+    if (first === undefined) return {};
+    await first.child.start();
+    const { ports } = first.child;
+    for (const { child } of others) child.pin(ports);
+    await Promise.all(others.map(({ child }) => child.start()));
+    return ports;
+  }
+
+  get running(): number {
+    return this.#sum(() => 1);
+  }
+
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** What all workers together send. */
+  get bitsPerSecond(): number {
+    return this.#sum((report) => report.egressBitsPerSecond);
+  }
+
+  /** Tells every worker how the edge is: after a change that must not wait for the next report. */
+  publish(): void {
+    const totals = this.#totals();
+    for (const { child } of this.#workers) child.send(totals);
+  }
+
+  /** The series of the whole edge, as of now. */
+  async metrics(): Promise<string> {
+    await Promise.all(this.#workers.map((worker) => this.#ask(worker)));
+    const [hub, past] = await Promise.all([this.#options.registry.getMetricsAsJSON(), this.#past]);
+    const workers = this.#workers.map(({ report }) => report?.metrics ?? []);
+    return renderEdgeSeries({ hub, workers, past });
+  }
+
+  /** Asks all workers to end, and waits for them. */
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(({ child }) => child.close()));
+  }
+
+  #create(number: number): Worker {
+    const { supervise, task, stopMsMax } = this.#options;
+    const child = supervise({
+      name: `worker ${number}`,
+      task: encodeWorkerTask(task),
+      stopMsMax,
+      onMessage: (message) => {
+        if (isWorkerReport(message)) this.#adopt(worker, message);
+      },
+      onExit: () => this.#forget(worker),
+    });
+    const worker: Worker = { child, report: undefined };
+    return worker;
+  }
+
+  #adopt(worker: Worker, report: WorkerReport): void {
+    const { viewers } = this.#options;
+    worker.report = report;
+    const { keys, busyMs } = report.sessions;
+    for (const [index, key] of keys.entries()) {
+      viewers.add(key, { blockingMs: busyMs[2 * index] ?? 0, plainMs: busyMs[2 * index + 1] ?? 0 });
+    }
+    this.#countConnections();
+    this.#questions.get(report.askId)?.();
+    worker.child.send(this.#totals());
+  }
+
+  /** Its viewers are gone; what it counted stays counted. */
+  #forget(worker: Worker): void {
+    const ended = worker.report?.metrics ?? [];
+    worker.report = undefined;
+    this.#ended++;
+    this.#past = this.#past.then((past) => addCounts(past, ended));
+    this.#countConnections();
+  }
+
+  #countConnections(): void {
+    const { viewers } = this.#options;
+    viewers.ts = this.#sum((report) => report.ts);
+    viewers.events = this.#sum((report) => report.events);
+  }
+
+  #sum(figure: (report: WorkerReport) => number): number {
+    return this.#workers.reduce((sum, { report }) => sum + (report === undefined ? 0 : figure(report)), 0);
+  }
+
+  #totals(): EdgeTotals {
+    const { viewers, readiness } = this.#options;
+    return {
+      type: "totals",
+      reason: readiness() ?? "",
+      viewers: viewers.byKind,
+      egressBitsPerSecond: this.bitsPerSecond,
+      sessionKeys: viewers.isFull ? viewers.sessionKeys : undefined,
+    };
+  }
+
+  /** Resolves when the worker has said how it is, or is not there to. */
+  async #ask({ child, report }: Worker): Promise<void> {
+    if (report === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const askId = ++this.#lastAskId;
+    const cancel = this.#options.clock.after(ANSWER_MS_MAX, resolve);
+    this.#questions.set(askId, resolve);
+    const question: HubQuestion = { type: "question", askId };
+    child.send(question);
+    await promise;
+    this.#questions.delete(askId);
+    cancel();
+  }
+}

@@ -116,18 +116,7 @@ export const HELD_REQUESTS_MAX = 20_000;
 /** Viewers of the endless `.ts`, and readers of `events`, at once; past it 503 with Retry-After. */
 export const TS_VIEWERS_MAX = 4_000;
 export const EVENT_READERS_MAX = 4_000;
-/**
- * Bytes that may wait for one slow viewer of the endless `.ts`, or two groups of pictures where those are more; past it
- * whole groups are dropped.
- */
-export const TS_QUEUE_BYTES_MIN = 4 * MEBIBYTE;
-/** A group of pictures longer than this is not kept for viewers who come: they wait for the next key frame. */
-export const TS_GROUP_BYTES_MAX = 32 * MEBIBYTE;
-/** Bytes that may wait for all viewers together, each counted once; past it who is behind loses all that waits. */
-export const TS_QUEUES_BYTES_MAX = 256 * MEBIBYTE;
-/** A viewer of the endless `.ts` that takes nothing for this long is dropped. */
-export const TS_BLOCKED_MS_MAX = 30_000;
-/** The same for a reader of `events`, which misses events meanwhile. */
+/** A reader of `events` that takes nothing for this long is dropped; it misses events meanwhile. */
 export const EVENTS_BLOCKED_MS_MAX = 30_000;
 
 /** Edges with a lease at once; past it 503. */

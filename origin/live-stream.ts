@@ -8,12 +8,12 @@ import type { RenditionReport } from "#common/formats/playlist.ts";
 import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
+import { FanOutTotals } from "#common/ts-fan-out.ts";
 import { secondsToMs } from "#common/units.ts";
 import { CatchUp } from "./catch-up.ts";
 import { CMAF_SEGMENT_SECONDS, fitsWindow, WINDOW_SECONDS } from "./config.ts";
 import { CutTimes } from "./cut-times.ts";
 import { type Format, Multivariants } from "./multivariant.ts";
-import type { RelayTotals } from "./relay.ts";
 import type { RenderedText } from "./rendered-text.ts";
 import { RenditionStream } from "./rendition.ts";
 import type { SourceHandlers } from "./source.ts";
@@ -49,13 +49,8 @@ export class LiveStream implements SourceHandlers {
   readonly #multivariants = new Multivariants(() => this.#inOrder());
   /** Of renditions that are no more. */
   readonly #past = { evictedEarly: 0, restarts: 0 };
-  readonly relayTotals: RelayTotals = {
-    viewers: 0,
-    sentBytes: 0,
-    queuedBytes: 0,
-    skips: 0,
-    droppedViewers: 0,
-  };
+  readonly relayTotals = new FanOutTotals();
+  readonly relayCounters = { sentBytes: 0 };
   readonly cutTimes: CutTimes;
   /** Totals for metrics: frames of all renditions, without repeated ones. */
   frames = 0;
@@ -223,6 +218,7 @@ export class LiveStream implements SourceHandlers {
       clock,
       budget,
       relayTotals: this.relayTotals,
+      relayCounters: this.relayCounters,
       cutTimes: this.cutTimes,
       reports: () => this.#reportsFor(name),
       stage: (change) => this.#staging.add({ ...change, order: this.#orderOf(name) }),

@@ -77,13 +77,13 @@ function declareClients(registry: Registry, parts: OriginParts): void {
     name: "spillway_origin_sent_bytes_total",
     help: "Bytes of bodies handed to clients, by kind of request; events are other, errors and the node's own pages do not count.",
     label: "kind",
-    read: () => ({ ...parts.sent, ts: stream.relayTotals.sentBytes, other: events.sentBytes }),
+    read: () => ({ ...parts.sent, ts: stream.relayCounters.sentBytes, other: events.sentBytes }),
   });
   gauge("spillway_origin_ts_viewers", "Viewers of the endless MPEG-TS.", () => stream.relayTotals.viewers);
   gauge(
     "spillway_origin_ts_queued_bytes",
-    "Bytes that wait for slow viewers of the endless MPEG-TS, as they lie in memory.",
-    () => stream.relayTotals.queuedBytes,
+    "Bytes kept for new and slow viewers of the endless MPEG-TS, as they lie in memory.",
+    () => stream.relayTotals.loggedBytes,
   );
   counter(
     "spillway_origin_ts_skips_total",

@@ -10,6 +10,7 @@ import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { createTsMuxer, type TsFrameTimes, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
+import type { FanOutTotals } from "#common/ts-fan-out.ts";
 import { secondsToMs, TICKS_PER_SECOND, unitsToMs } from "#common/units.ts";
 import {
   CMAF_SEGMENT_SECONDS,
@@ -24,7 +25,7 @@ import type { Format } from "./multivariant.ts";
 import { partFramesOf, partUnitsOf } from "./part-frames.ts";
 import { PeakRate } from "./peak-rate.ts";
 import { type PlacedFrame, PlacedSegmenter } from "./placed-segmenter.ts";
-import { type RelayTotals, TsRelay } from "./relay.ts";
+import { TsRelay } from "./relay.ts";
 import { type CutPart, Segmenter } from "./segmenter.ts";
 import type { StagedChange } from "./staging.ts";
 import { type Asker, type MediaOutcome, Track, type TrackGrid } from "./track.ts";
@@ -46,7 +47,8 @@ export interface RenditionOptions {
   readonly targetDurationSeconds?: number;
   readonly clock: Clock;
   readonly budget: HeldBudget;
-  readonly relayTotals: RelayTotals;
+  readonly relayTotals: FanOutTotals;
+  readonly relayCounters: { sentBytes: number };
   readonly cutTimes: CutTimes;
   /** Where the other renditions stand, seen from this one's playlist. */
   readonly reports: () => readonly RenditionReport[];
@@ -106,7 +108,7 @@ export class RenditionStream {
       names: TS_NAMES,
       targetDurationSeconds: other ?? TS_SEGMENT_SECONDS,
     });
-    this.relay = new TsRelay({ clock, totals: options.relayTotals });
+    this.relay = new TsRelay({ clock, totals: options.relayTotals, counters: options.relayCounters });
   }
 
   /** Bytes of all windows. */
@@ -141,7 +143,7 @@ export class RenditionStream {
   end(): void {
     this.cmaf.end();
     this.ts.end();
-    this.relay.close();
+    this.relay.end();
   }
 
   /** Frames after this belong to `run`. To be called once what {@link endRun} has staged is applied. */

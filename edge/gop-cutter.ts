@@ -4,6 +4,7 @@
  * comes next.
  */
 // ISO/IEC 13818-1 2.4.3
+import { TICKS_WRAP } from "#common/units.ts";
 import {
   isPat,
   isRandomAccess,
@@ -28,6 +29,8 @@ export interface Block {
   readonly tables: Uint8Array;
   /** PTS of its first picture, in ticks, where it is a start that has one. */
   readonly startPts: number | undefined;
+  /** Greatest PTS of the pictures that begin in it, in ticks; `undefined` where none does. */
+  readonly lastPts: number | undefined;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -36,14 +39,13 @@ const NO_BYTES = new Uint8Array(0);
 export class GopCutter {
   /** Bytes skipped in search of a packet's beginning. */
   skippedBytes = 0;
-  /** Newest PTS of the video, in ticks. */
-  lastPts: number | undefined;
   readonly #onBlock: (block: Block) => void;
   #rest = NO_BYTES;
   #pending = new Uint8Array(64 * PACKET_BYTES);
   #pendingBytes = 0;
   /** Where the tables begin that stand at the end of what is pending; -1 when something else stands there. */
   #tablesAt = -1;
+  #lastPts: number | undefined;
   #start: { readonly tables: Uint8Array; readonly pts: number | undefined } | undefined;
   #pat: Uint8Array | undefined;
   #pmt: Uint8Array | undefined;
@@ -113,11 +115,12 @@ export class GopCutter {
 
   #picture(bytes: Uint8Array, at: number): void {
     const pts = readPts(bytes, at);
-    if (pts !== undefined) this.lastPts = pts;
-    if (!isRandomAccess(bytes, at) || this.#pat === undefined || this.#pmt === undefined) return;
-    const hasTables = this.#tablesAt !== -1;
-    this.#emit(hasTables ? this.#tablesAt : this.#pendingBytes);
-    this.#start = { tables: hasTables ? NO_BYTES : joinTwo(this.#pat, this.#pmt), pts };
+    if (isRandomAccess(bytes, at) && this.#pat !== undefined && this.#pmt !== undefined) {
+      const hasTables = this.#tablesAt !== -1;
+      this.#emit(hasTables ? this.#tablesAt : this.#pendingBytes);
+      this.#start = { tables: hasTables ? NO_BYTES : joinTwo(this.#pat, this.#pmt), pts };
+    }
+    if (pts !== undefined && isAhead(pts, this.#lastPts)) this.#lastPts = pts;
   }
 
   #append(bytes: Uint8Array, at: number): void {
@@ -139,12 +142,19 @@ export class GopCutter {
       isGopStart: start !== undefined,
       tables: start?.tables ?? NO_BYTES,
       startPts: start?.pts,
+      lastPts: this.#lastPts,
     };
+    this.#lastPts = undefined;
     this.#pending.copyWithin(0, size, this.#pendingBytes);
     this.#pendingBytes -= size;
     if (this.#tablesAt !== -1) this.#tablesAt -= size;
     this.#onBlock(block);
   }
+}
+
+/** Pictures come in the order of decoding: one may be shown before another that came before it. */
+function isAhead(pts: number, last: number | undefined): boolean {
+  return last === undefined || (pts - last + TICKS_WRAP) % TICKS_WRAP < TICKS_WRAP / 2;
 }
 
 /** A sync byte here, and where the next packet is already there, at its beginning too. */

@@ -83,12 +83,17 @@ function counterSeries({ counters, upstream, store, relayCounters }: MetricSourc
     {
       name: "spillway_edge_relay_gops_lost_total",
       help: "Times that a slow viewer of stream.ts lost everything up to the next key frame.",
-      read: () => relayCounters.gopsLost,
+      read: () => relayCounters.fanOut.skips,
+    },
+    {
+      name: "spillway_edge_relay_lost_bytes_total",
+      help: "Bytes of stream.ts that slow viewers lost by that.",
+      read: () => relayCounters.fanOut.lostBytes,
     },
     {
       name: "spillway_edge_relay_viewers_dropped_total",
       help: "Viewers of stream.ts let go because they took nothing for too long.",
-      read: () => relayCounters.viewersDropped,
+      read: () => relayCounters.fanOut.droppedViewers,
     },
     {
       name: "spillway_edge_relay_upstream_losses_total",
@@ -100,11 +105,16 @@ function counterSeries({ counters, upstream, store, relayCounters }: MetricSourc
       help: "Bytes of stream.ts from upstream that belonged to no packet.",
       read: () => relayCounters.skippedBytes,
     },
+    {
+      name: "spillway_edge_relay_shifts_total",
+      help: "Times that time stamps of stream.ts jumped upstream and were shifted to go on.",
+      read: () => relayCounters.shifts,
+    },
   ];
 }
 
 function gaugeSeries(sources: MetricSources): readonly Series[] {
-  const { store, fills, upstream, streams, leases, egress, readiness } = sources;
+  const { store, fills, upstream, streams, leases, egress, readiness, relayCounters } = sources;
   return [
     {
       name: "spillway_edge_egress_bits_per_second",
@@ -122,6 +132,16 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       name: "spillway_edge_in_flight_bytes",
       help: "Bytes received of answers that are not complete.",
       read: () => upstream.inFlightBytes,
+    },
+    {
+      name: "spillway_edge_relay_queued_bytes",
+      help: "Bytes kept for new and slow viewers of stream.ts, each counted once.",
+      read: () => relayCounters.fanOut.loggedBytes,
+    },
+    {
+      name: "spillway_edge_relay_unsent_bytes",
+      help: "Most that the runtime keeps for viewers of stream.ts whose sockets are full.",
+      read: () => relayCounters.fanOut.unsentBytes,
     },
     { name: "spillway_edge_relayed_paths", help: "Endless streams relayed now.", read: () => streams.paths },
     {

@@ -1,33 +1,33 @@
 /**
  * `stream.ts`: one upstream connection for each path however many watch. A viewer begins with the newest group of
  * pictures, at once; one who falls behind loses whole groups; when the upstream fails all stay and go on with the
- * next key frame.
+ * next key frame, its time stamps behind those that they have; when the stream is over they get what waits and the end.
  */
 // ISO/IEC 13818-1 2.4.3.5 (discontinuity_indicator)
 import type { Clock } from "#common/clock.ts";
 import type { Log } from "#common/log.ts";
+import { FanOutTotals, TsFanOut } from "#common/ts-fan-out.ts";
+import type { TsBatch } from "#common/ts-log.ts";
 import { TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 import type { Counters } from "./counters.ts";
 import { GopCutter, type Block } from "./gop-cutter.ts";
-import { RelayViewer } from "./relay-viewer.ts";
 import { SharedStream } from "./shared-stream.ts";
-import { isRepeat, NULL_PACKET } from "./ts-packets.ts";
+import { discontinuityPackets, isRepeat, NULL_PACKET } from "./ts-packets.ts";
+import { TsTimeline } from "./ts-timeline.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Packets are collected this long before they are sent: each write to each viewer costs the same, however small. */
 const BATCH_MS = 100;
+/** Sooner where the upstream has stopped for this long: it sends in batches itself. */
+const BATCH_PAUSE_MS = 10;
 /** How long a relay goes on without viewers. */
 const LINGER_MS = 5_000;
 /** How long the first viewer waits for a picture before 503. */
 const START_MS_MAX = 5_000;
 /** An upstream that sends nothing for this long has failed. */
 const SILENCE_MS_MAX = 5_000;
-/** A group of pictures longer than this is not kept for newcomers. */
-const GOP_BYTES_MAX = 32 * 1024 * 1024;
-/** What may wait for one viewer, at least: over 5 s of 6 Mbit/s. Blocks are shared, so a crowd costs no more. */
-const QUEUE_BYTES_MIN = 4 * 1024 * 1024;
-/** A viewer whose socket took nothing for this long is let go. */
-const STALLED_MS_MAX = 15_000;
+/** How long viewers may take what waits for them when the edge ends: less than a server gives its last answers. */
+const CLOSE_MS_MAX = 400;
 
 /** Viewers get a null packet this often while there is no upstream. */
 const FILLER_MS = 10_000;
@@ -38,14 +38,14 @@ const GOP_TICKS_MAX = 30 * TICKS_PER_SECOND;
 
 /** What relays count, all together. */
 export class RelayCounters {
-  /** Times that a viewer lost the rest of a group of pictures. */
-  gopsLost = 0;
-  /** Viewers let go because they took nothing. */
-  viewersDropped = 0;
+  /** Viewers, what waits for them and what they lose. */
+  readonly fanOut = new FanOutTotals();
   /** Upstream connections that ended or could not be made. */
   upstreamLosses = 0;
   /** Bytes from upstream that were no packets. */
   skippedBytes = 0;
+  /** Times that time stamps jumped upstream and were shifted to go on. */
+  shifts = 0;
 }
 
 export interface RelayOptions {
@@ -55,28 +55,29 @@ export interface RelayOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly relayCounters: RelayCounters;
-  /** Called when the relay has been without viewers for long enough and is over. */
-  readonly onIdle: () => void;
+  /** Called when the relay is over: the stream is, or it has been without viewers for long enough. */
+  readonly onOver: () => void;
 }
 
 /** One relayed path. */
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #viewers = new Set<RelayViewer>();
+  readonly #fanOut: TsFanOut;
   readonly #stream: SharedStream;
+  readonly #timeline = new TsTimeline();
   #cutter: GopCutter;
-  /** The newest group of pictures so far; empty while there is none to begin with. */
-  #gop: Block[] = [];
-  #gopBytes = 0;
-  #gopBytesMost = 0;
-  /** PTS of the last picture that viewers got, in ticks. */
+  /** Viewers for whom {@link add} was called and `onClose` was not. */
+  #viewers = 0;
+  /** PTS of the last picture that viewers got, in the upstream's ticks. */
   #sentPts: number | undefined;
   /** Longest time between two starts, at least a second, in ticks. */
   #gopTicksMost = TICKS_PER_SECOND;
   #lastStartPts: number | undefined;
   /** How far behind {@link #sentPts} a start counts as shown already, from a new connection to its first news; else 0. */
   #resumingTicksMax = 0;
-  #isBatchDue = false;
+  #cancelBatch: (() => void) | undefined;
+  /** By when the batch must be sent, on the monotonic clock. */
+  #batchDueMs = 0;
   #cancelLinger: (() => void) | undefined;
   #starting = Promise.withResolvers<number>();
   #cancelFiller: (() => void) | undefined;
@@ -84,6 +85,8 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
+    const { clock, counters, relayCounters } = options;
+    this.#fanOut = new TsFanOut({ clock, counters, totals: relayCounters.fanOut, markDiscontinuity });
     this.#cutter = new GopCutter((block) => this.#onBlock(block));
     this.#stream = new SharedStream({
       ...options,
@@ -102,39 +105,27 @@ export class Relay {
 
   /** Resolves with 200 when a newcomer can begin at once, or else with the status that tells why not. */
   async ready(): Promise<number> {
-    if (this.#gop.length > 0) return 200;
+    if (this.#fanOut.canBegin) return 200;
     const cancel = this.#options.clock.after(START_MS_MAX, () => this.#starting.resolve(503));
     const status = await this.#starting.promise;
     cancel();
     return status;
   }
 
-  /** Adds a viewer, unless it {@link isOver}. A viewer gets the newest group of pictures at once. */
-  add(signal: AbortSignal, onClose: () => void): RelayViewer {
+  /** Adds a viewer, unless it {@link isOver}, and returns the body of its response: from the newest key frame on. */
+  add(signal: AbortSignal, onClose: () => void): ReadableStream<Uint8Array> {
     this.#cancelLinger?.();
-    const viewer = new RelayViewer({
-      signal,
-      counters: this.#options.counters,
-      onGopLost: () => void this.#options.relayCounters.gopsLost++,
-      onClose: () => {
-        this.#viewers.delete(viewer);
-        this.#lingerIfEmpty();
-        onClose();
-      },
+    this.#viewers++;
+    return this.#fanOut.open(signal, () => {
+      this.#viewers--;
+      this.#lingerIfEmpty();
+      onClose();
     });
-    this.#viewers.add(viewer);
-    viewer.begin(this.#gop);
-    return viewer;
   }
 
-  /** Ends the upstream connection and all viewers. */
+  /** Ends the upstream connection and all viewers, who may take what waits for them in a moment. */
   close(): void {
-    this.#isOver = true;
-    this.#stream.stop();
-    this.#cancelLinger?.();
-    this.#cancelFiller?.();
-    this.#starting.resolve(503);
-    for (const viewer of this.#viewers) viewer.close();
+    this.#end(CLOSE_MS_MAX);
   }
 
   #onOpen(): void {
@@ -151,15 +142,18 @@ export class Relay {
     const before = this.#cutter.skippedBytes;
     this.#cutter.push(chunk);
     relayCounters.skippedBytes += this.#cutter.skippedBytes - before;
-    if (this.#isBatchDue) return;
-    this.#isBatchDue = true;
-    clock.after(BATCH_MS, () => {
-      this.#isBatchDue = false;
+    const nowMs = clock.monotonicMs();
+    if (this.#cancelBatch === undefined) this.#batchDueMs = nowMs + BATCH_MS;
+    this.#cancelBatch?.();
+    const waitMs = Math.max(0, Math.min(BATCH_PAUSE_MS, this.#batchDueMs - nowMs));
+    this.#cancelBatch = clock.after(waitMs, () => {
+      this.#cancelBatch = undefined;
       this.#cutter.flush();
     });
   }
 
   #onBlock(block: Block): void {
+    const { clock, relayCounters } = this.#options;
     if (block.isGopStart && block.startPts !== undefined) {
       this.#measure(block.startPts);
       this.#lastStartPts = block.startPts;
@@ -168,19 +162,12 @@ export class Relay {
     this.#resumingTicksMax = 0;
     this.#cancelFiller?.();
     this.#cancelFiller = undefined;
-    this.#sentPts = this.#cutter.lastPts ?? this.#sentPts;
-    this.#remember(block);
-    const nowMs = this.#options.clock.monotonicMs();
-    // A newcomer's first group of pictures must fit, and some more.
-    const queueBytesMax = Math.max(QUEUE_BYTES_MIN, 2 * this.#gopBytesMost);
-    for (const viewer of this.#viewers) {
-      if (viewer.stalledMs(nowMs) > STALLED_MS_MAX) {
-        this.#options.relayCounters.viewersDropped++;
-        viewer.close();
-      } else {
-        viewer.offer(block, { nowMs, queueBytesMax });
-      }
-    }
+    this.#sentPts = block.lastPts ?? this.#sentPts;
+    const shifts = this.#timeline.shifts;
+    this.#timeline.shift(block, clock.monotonicMs());
+    relayCounters.shifts += this.#timeline.shifts - shifts;
+    this.#fanOut.push({ bytes: block.bytes, isKey: block.isGopStart, opening: block.tables });
+    if (this.#fanOut.canBegin) this.#starting.resolve(200);
   }
 
   /** Takes the time from the last start to `pts` for the length of a group. */
@@ -201,51 +188,54 @@ export class Relay {
     return isRepeat(startPts, this.#sentPts, this.#resumingTicksMax);
   }
 
-  #remember(block: Block): void {
-    if (block.isGopStart) {
-      this.#gop = [];
-      this.#gopBytes = 0;
-    } else if (this.#gop.length === 0) {
-      return;
-    }
-    this.#gop.push(block);
-    this.#gopBytes += block.bytes.length;
-    this.#gopBytesMost = Math.min(GOP_BYTES_MAX, Math.max(this.#gopBytesMost, this.#gopBytes));
-    if (this.#gopBytes > GOP_BYTES_MAX) this.#gop = [];
-    else this.#starting.resolve(200);
-  }
-
   #onEnd(status: number): void {
     const { relayCounters, log, path } = this.#options;
-    if (this.#gop.length > 0) log.info(`Relay of ${path} lost its upstream: viewers wait`);
+    if (this.#fanOut.canBegin) log.info(`Relay of ${path} lost its upstream: viewers wait`);
     // Before the flush: what it brings is no beginning for anyone any more.
     this.#starting.resolve(status);
     this.#cutter.flush();
-    this.#gop = [];
+    this.#fanOut.breakOff();
+    this.#timeline.breakOff();
     relayCounters.upstreamLosses++;
     this.#starting = Promise.withResolvers();
-    for (const viewer of this.#viewers) viewer.skipToKey();
-    if (this.#viewers.size === 0) this.#end();
+    if (isGone(status) || this.#viewers === 0) this.#end();
     else if (this.#cancelFiller === undefined) this.#fillSilence();
   }
 
   /** Keeps idle timeouts on the way to the viewers from ending what has nothing to say. */
   #fillSilence(): void {
     this.#cancelFiller = this.#options.clock.after(FILLER_MS, () => {
-      for (const viewer of this.#viewers) viewer.fill(NULL_PACKET);
+      this.#fanOut.fill(NULL_PACKET);
       this.#fillSilence();
     });
   }
 
   #lingerIfEmpty(): void {
-    if (this.#viewers.size > 0 || this.#isOver) return;
+    if (this.#viewers > 0 || this.#isOver) return;
     this.#cancelLinger?.();
     this.#cancelLinger = this.#options.clock.after(LINGER_MS + START_MS_MAX, () => this.#end());
   }
 
-  #end(): void {
-    if (this.#viewers.size > 0 || this.#isOver) return;
-    this.close();
-    this.#options.onIdle();
+  #end(drainMsMax?: number): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stream.stop();
+    this.#cancelBatch?.();
+    this.#cancelLinger?.();
+    this.#cancelFiller?.();
+    this.#starting.resolve(503);
+    this.#fanOut.end(drainMsMax);
+    this.#options.onOver();
   }
+}
+
+/** The upstream knows the path no more: a stream that has an end, and it is reached. */
+function isGone(status: number): boolean {
+  return status === 404 || status === 410;
+}
+
+/** For those who missed what came before: the marks, tables where the block has none, and the block. */
+function markDiscontinuity({ bytes, opening = new Uint8Array(0) }: TsBatch): Uint8Array {
+  const whole = Buffer.concat([opening, bytes]);
+  return Buffer.concat([discontinuityPackets(whole), whole]);
 }

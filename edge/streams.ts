@@ -51,8 +51,10 @@ export class Streams {
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
     viewers.ts++;
-    const viewer = relay.add(request.signal, () => void viewers.ts--);
-    return new Response(viewer.body, { headers });
+    return new Response(
+      relay.add(request.signal, () => void viewers.ts--),
+      { headers },
+    );
   }
 
   /** Server-sent events, the latest of each kind at once. */
@@ -86,7 +88,11 @@ export class Streams {
 
   #beginRelay(path: string): Relay | undefined {
     if (this.#relays.size >= PATHS_MAX) return undefined;
-    const relay = new Relay({ ...this.#options, path, onIdle: () => void this.#relays.delete(path) });
+    const relay = new Relay({
+      ...this.#options,
+      path,
+      onOver: () => void this.#relays.delete(path),
+    });
     this.#relays.set(path, relay);
     return relay;
   }

@@ -16,6 +16,9 @@ NULL_PACKET.set([SYNC_BYTE, NULL_PID >> 8, NULL_PID & 0xff, 0x10]);
 const VIDEO_STREAM_TYPES: ReadonlySet<number> = new Set([0x1b, 0x24, 0x02]);
 const ADAPTATION_DISCONTINUITY = 0x80;
 const ADAPTATION_RANDOM_ACCESS = 0x40;
+const ADAPTATION_PCR = 0x10;
+/** Up to the length of the optional fields (table 2-21). */
+const PES_HEADER_BYTES_MIN = 9;
 
 /** The 13-bit packet identifier of the packet at `offset`. */
 export function pidAt(bytes: Uint8Array, offset: number): number {
@@ -71,10 +74,35 @@ export function readPts(bytes: Uint8Array, offset: number): number | undefined {
     return undefined;
   }
   if ((byteAt(bytes, at + 7) & 0x80) === 0) return undefined;
-  const high = (byteAt(bytes, at + 9) >> 1) & 0x07;
-  const middle = (byteAt(bytes, at + 10) << 7) | (byteAt(bytes, at + 11) >> 1);
-  const low = (byteAt(bytes, at + 12) << 7) | (byteAt(bytes, at + 13) >> 1);
-  return high * 2 ** 30 + middle * 2 ** 15 + low;
+  return stampAt(bytes, at + 9);
+}
+
+/**
+ * Adds `ticks` to the clock reference, the presentation and the decoding time that the packet at `offset` carries, in
+ * place. Payload that is scrambled or of a kind without times stays as it is.
+ */
+export function shiftTimes(bytes: Uint8Array, offset: number, ticks: number): void {
+  const control = byteAt(bytes, offset + 3);
+  const fieldBytes = (control & 0x20) === 0 ? 0 : byteAt(bytes, offset + 4);
+  // Flags and six bytes of the reference.
+  if (fieldBytes >= 7 && (byteAt(bytes, offset + 5) & ADAPTATION_PCR) !== 0) {
+    shiftReference(bytes, offset + 6, ticks);
+  }
+  const hasPayload = (control & 0x10) !== 0 && (control & 0xc0) === 0;
+  if (!hasPayload || !startsUnit(bytes, offset)) return;
+  const at = payloadStart(bytes, offset);
+  const end = offset + PACKET_BYTES;
+  const isPes =
+    at + PES_HEADER_BYTES_MIN <= end &&
+    byteAt(bytes, at) === 0 &&
+    byteAt(bytes, at + 1) === 0 &&
+    byteAt(bytes, at + 2) === 1 &&
+    // Marker bits that only a header with optional fields has (table 2-21).
+    (byteAt(bytes, at + 6) & 0xc0) === 0x80;
+  if (!isPes) return;
+  const flags = byteAt(bytes, at + 7);
+  if ((flags & 0x80) !== 0 && at + 14 <= end) shiftStamp(bytes, at + 9, ticks);
+  if ((flags & 0xc0) === 0xc0 && at + 19 <= end) shiftStamp(bytes, at + 14, ticks);
 }
 
 /** True when `pts` is `last` or before it, by `ticksMax` at most: the same pictures once more. Both wrap at 33 bits. */
@@ -107,6 +135,32 @@ export function discontinuityPackets(bytes: Uint8Array): Uint8Array {
 
 export function isPat(bytes: Uint8Array, offset: number): boolean {
   return pidAt(bytes, offset) === PAT_PID;
+}
+
+/** 33 bits in 3, 15 and 15, each group closed by a marker bit, behind four bits that say what it is. */
+function stampAt(bytes: Uint8Array, at: number): number {
+  const high = (byteAt(bytes, at) >> 1) & 0x07;
+  const middle = (byteAt(bytes, at + 1) << 7) | (byteAt(bytes, at + 2) >> 1);
+  const low = (byteAt(bytes, at + 3) << 7) | (byteAt(bytes, at + 4) >> 1);
+  return high * 2 ** 30 + middle * 2 ** 15 + low;
+}
+
+function shiftStamp(bytes: Uint8Array, at: number, ticks: number): void {
+  const stamp = (stampAt(bytes, at) + ticks) % TICKS_WRAP;
+  bytes[at] = (byteAt(bytes, at) & 0xf1) | (Math.floor(stamp / 2 ** 30) << 1);
+  bytes[at + 1] = (stamp >> 22) & 0xff;
+  bytes[at + 2] = ((stamp >> 14) & 0xfe) | 1;
+  bytes[at + 3] = (stamp >> 7) & 0xff;
+  bytes[at + 4] = ((stamp << 1) & 0xfe) | 1;
+}
+
+/** 33 bits of base, six reserved ones and nine of extension, which stays as it is. */
+function shiftReference(bytes: Uint8Array, at: number, ticks: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, 6);
+  const base = view.getUint32(0) * 2 + (byteAt(bytes, at + 4) >> 7);
+  const shifted = (base + ticks) % TICKS_WRAP;
+  view.setUint32(0, Math.floor(shifted / 2));
+  bytes[at + 4] = (byteAt(bytes, at + 4) & 0x7f) | ((shifted % 2) << 7);
 }
 
 function payloadStart(bytes: Uint8Array, offset: number): number {

@@ -1,0 +1,39 @@
+/** How the cache came by an answer, in the words of the standard: behind what the caches before this one have said. */
+// RFC 9211 (Cache-Status)
+
+const CACHE_NAME = "spillway";
+
+/** One member of `Cache-Status`. */
+export interface CacheStatus {
+  /** Answered from what was stored. */
+  readonly isHit?: boolean;
+  /** Why the upstream was asked. */
+  readonly forward?:
+    "uri-miss" | "vary-miss" | "miss" | "stale" | "method" | "request" | "partial" | "bypass";
+  /** What the upstream answered with, where that is not what the client gets. */
+  readonly forwardStatus?: number;
+  readonly isStored?: boolean;
+  /** Answered from a request that somebody else had begun. */
+  readonly isCollapsed?: boolean;
+  /** Seconds of freshness left; below 0 for what is stale. */
+  readonly ttlSeconds?: number;
+  readonly detail?: string;
+}
+
+/**
+ * The header's value.
+ *
+ * @param before what the upstream's own caches said, if anything
+ */
+export function cacheStatusOf(status: CacheStatus, before: string | null = null): string {
+  const parameters = [CACHE_NAME];
+  if (status.isHit === true) parameters.push("hit");
+  if (status.forward !== undefined) parameters.push(`fwd=${status.forward}`);
+  if (status.forwardStatus !== undefined) parameters.push(`fwd-status=${status.forwardStatus}`);
+  if (status.isStored === true) parameters.push("stored");
+  if (status.isCollapsed === true) parameters.push("collapsed");
+  if (status.ttlSeconds !== undefined) parameters.push(`ttl=${status.ttlSeconds}`);
+  if (status.detail !== undefined) parameters.push(`detail=${status.detail}`);
+  const own = parameters.join("; ");
+  return before === null ? own : `${before}, ${own}`;
+}

@@ -1,0 +1,46 @@
+/**
+ * The head of an upstream's answer, as everything that decides about it reads it: status, headers, and the clock
+ * readings that ages are computed from. Made by `upstream.ts`.
+ */
+// RFC 9110 7.6.1 (hop-by-hop fields), RFC 9111 4.2.3 (age)
+
+/** What came before the body. */
+export interface ResponseHead {
+  readonly status: number;
+  /** End-to-end headers as received; hop-by-hop ones and those that Connection lists are left out. */
+  readonly headers: Headers;
+  /** When the request was sent, monotonic clock, ms. */
+  readonly requestedMs: number;
+  /** When the header arrived, monotonic clock, ms. */
+  readonly receivedMs: number;
+  /** The same on the wall clock, ms since the epoch. */
+  readonly receivedWallMs: number;
+}
+
+/** Fields that are about one connection, and never stored or passed on. */
+const HOP_BY_HOP = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/** Takes out what is about the connection alone: the fields known to be, and those that `Connection` names. */
+export function removeHopByHop(headers: Headers): void {
+  const listed = (headers.get("connection") ?? "").split(",");
+  for (const name of [...HOP_BY_HOP, ...listed.map((name) => name.trim())]) {
+    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) headers.delete(name);
+  }
+}
+
+/** Total of the body in bytes where the head says it. */
+export function lengthOf({ headers }: ResponseHead): number | undefined {
+  const text = headers.get("content-length") ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}

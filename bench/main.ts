@@ -9,6 +9,7 @@ import { EXIT_STATUS, OptionError, StartError } from "#common/errors.ts";
 import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
+import { cacheTestsOptions } from "./cache-tests-config.ts";
 import { compareOptions } from "./compare-config.ts";
 import { encodeOptions } from "./encode-config.ts";
 import {
@@ -81,6 +82,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Has ffmpeg, ffplay, GStreamer and, in Chromium, hls.js, Shaka and the browser itself play both playlists of a stream, and tells who plays, how evenly, and what each complains of.",
     load: async () => (await import("./players.ts")).runPlayers,
+  }),
+  "cache-tests": tool(cacheTestsOptions, {
+    summary:
+      "Runs the tests for HTTP caches of a checkout of http-tests/cache-tests against an edge of its own or any other cache, and tells how many of the required and of the optimal ones pass.",
+    load: async () => (await import("./cache-tests.ts")).runCacheTests,
   }),
   encode: tool(encodeOptions, {
     summary:

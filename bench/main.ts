@@ -10,6 +10,7 @@ import { renderHelp, wrap } from "#common/option-docs.ts";
 import type { ConfigOf, OptionSet } from "#common/options.ts";
 import type { BenchContext } from "./context.ts";
 import { cacheTestsOptions } from "./cache-tests-config.ts";
+import { cacheOptions } from "./cache-config.ts";
 import { compareOptions } from "./compare-config.ts";
 import { encodeOptions } from "./encode-config.ts";
 import {
@@ -57,6 +58,11 @@ export const tools: Readonly<Record<string, Tool>> = {
     summary:
       "Has many players wait for the next part of a Low-Latency HLS playlist and ask again at once, as players do: how long after its publication each has it, whether it missed any, and what that costs the server. Linux.",
     load: async () => (await import("./held.ts")).runHeld,
+  }),
+  cache: tool(cacheOptions, {
+    summary:
+      "Measures a cache before an origin of its own: one origin request for many readers, readers who join, leave and stall, an origin that fails and dies, held playlists; and hits for a second of the cache's processor time, also against another cache.",
+    load: async () => (await import("./cache.ts")).runCache,
   }),
   check: tool(checkOptions, {
     summary:

@@ -48,8 +48,8 @@ export const cacheOptions = {
   }),
   measure: choice({
     table: "top",
-    description: "The probes, the rates, or one after the other.",
-    choices: ["all", "probes", "rates"],
+    description: "The probes, the rates, one after the other, or the players of --players alone.",
+    choices: ["all", "probes", "rates", "players"],
     default: "all",
   }),
   probes: commaList<ProbeName>({
@@ -101,7 +101,15 @@ export const cacheOptions = {
     min: 1,
     max: 1_000,
   }),
-  seconds: seconds("Length of a window.", 2),
+  seconds: seconds("Length of a window, and how long the players are measured.", 2),
+  players: integer({
+    table: "top",
+    description:
+      "Low-latency players at once that wait for each part of a live stream of 6 Mbit/s and fetch it. Linux, plain HTTP. 0: none.",
+    default: 0,
+    min: 0,
+    max: CLIENTS_MAX,
+  }),
   pid: integer({
     table: "top",
     description:

@@ -14,6 +14,7 @@ export const OBJECT_KINDS = [
   "private",
   "large",
   "segment",
+  "part",
 ] as const;
 export type ObjectKind = (typeof OBJECT_KINDS)[number];
 
@@ -29,6 +30,8 @@ export const CHUNKS_BEFORE_DEATH = 3;
 export const OBJECT_BYTES = CHUNK_BYTES * CHUNKS;
 /** A segment of 0.5 s at 6 Mbit/s. */
 export const SEGMENT_BYTES = 375_000;
+/** A part of 0.2 s at 6 Mbit/s. */
+export const PART_BYTES = 150_000;
 /** Time to the first byte and time of a hold, in chunks. */
 export const FIRST_BYTE_CHUNKS = 3;
 export const HOLD_CHUNKS = 15;
@@ -45,14 +48,12 @@ export function objectPath(paths: Paths, kind: ObjectKind, run: number): string 
   return `${PREFIXES[paths]}video/${kind}${run}-1.m4s`;
 }
 
-/** The path of a low-latency playlist of its own, each as long as it is asked for. */
-export function playlistPath(paths: Paths, run: number): string {
-  return `${PREFIXES[paths]}held${run}/index.m3u8`;
-}
+/** A playlist that holds requests of the probes, one that players play, and one of 2 kB that nobody waits for. */
+export type PlaylistKind = "held" | "live" | "plain";
 
-/** The path of the playlist of 2 kB, which no directives are asked of. */
-export function plainPlaylistPath(paths: Paths, run: number): string {
-  return `${PREFIXES[paths]}plain${run}/index.m3u8`;
+/** The path of a playlist of its own. */
+export function playlistPath(paths: Paths, kind: PlaylistKind, run: number): string {
+  return `${PREFIXES[paths]}${kind}${run}/index.m3u8`;
 }
 
 /** The first `length` bytes of every object. */

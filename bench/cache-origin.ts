@@ -15,10 +15,12 @@ import {
   OBJECT_BYTES,
   OBJECT_KINDS,
   objectBytes,
+  PART_BYTES,
   SEGMENT_BYTES,
   type ObjectKind,
 } from "./cache-objects.ts";
 import { FIRST_HELD, HeldList, plainPlaylist } from "./cache-playlists.ts";
+import type { Position } from "./playlist-position.ts";
 
 const HOST = "127.0.0.1";
 const FOR_EVER = "public, max-age=3600, immutable";
@@ -42,9 +44,12 @@ export class CacheOrigin implements AsyncDisposable {
   readonly #server: Server;
   readonly #options: CacheOriginOptions;
   readonly #hits = new Map<string, number>();
-  readonly #held = new Map<string, HeldList>();
+  readonly #lists = new Map<string, HeldList>();
+  /** The list of the players' stream, by its run. */
+  readonly #live = new Map<number, HeldList>();
   readonly #large: Buffer;
   readonly #segment = objectBytes(SEGMENT_BYTES);
+  readonly #part = objectBytes(PART_BYTES);
   readonly #plainPlaylist = plainPlaylist();
 
   private constructor(options: CacheOriginOptions, server: Server, port: number) {
@@ -98,6 +103,7 @@ export class CacheOrigin implements AsyncDisposable {
     const hit = this.#count(path);
     if (kind === "ready") return end(response, 200, { "cache-control": FOR_EVER }, "ready\n");
     if (kind === "segment") return end(response, 200, { "cache-control": FOR_EVER }, this.#segment);
+    if (kind === "part") return this.#answerPart(response, path);
     if (kind === "large") return this.#sendLarge(response);
     await this.#pause(FIRST_BYTE_CHUNKS);
     if (kind === "private") return end(response, 200, { "cache-control": "no-store" }, `answer ${hit}\n`);
@@ -123,17 +129,15 @@ export class CacheOrigin implements AsyncDisposable {
     { path, query }: { readonly path: string; readonly query: string },
   ): Promise<void> {
     const type = { "content-type": "application/vnd.apple.mpegurl" };
-    const [, name = "", run = ""] = /\/(held|plain)(\d+)\/index\.m3u8$/.exec(path) ?? [];
-    if (name === "") return end(response, 404, {}, "No such playlist\n");
-    if (name === "plain") {
+    const [, kind, run = ""] = /\/(held|live|plain)(\d+)\/index\.m3u8$/.exec(path) ?? [];
+    if (kind === undefined) return end(response, 404, {}, "No such playlist\n");
+    if (kind === "plain") {
       this.#count(path);
       return end(response, 200, { ...type, "cache-control": PLAIN_PLAYLIST }, this.#plainPlaylist);
     }
     if (query === FIRST_HELD) this.#count(path);
-    const { clock, chunkMs } = this.#options;
-    const list =
-      this.#held.get(path) ?? new HeldList({ run: Number(run), holdMs: HOLD_CHUNKS * chunkMs, clock });
-    this.#held.set(path, list);
+    const list = this.#lists.get(path) ?? this.#createList(kind, Number(run));
+    this.#lists.set(path, list);
     const text = await list.answer(query);
     if (text === undefined) return end(response, 400, {}, "Bad directives\n");
     const etag = `"${Bun.hash(text).toString(16)}"`;
@@ -143,6 +147,26 @@ export class CacheOrigin implements AsyncDisposable {
       { ...type, "cache-control": query === "" ? PLAIN_PLAYLIST : HELD_PLAYLIST, etag },
       text,
     );
+  }
+
+  #createList(kind: string, run: number): HeldList {
+    const { clock, chunkMs } = this.#options;
+    if (kind === "held") return new HeldList({ media: "ready", run, clock, holdMs: HOLD_CHUNKS * chunkMs });
+    const list = new HeldList({ media: "part", run, clock });
+    this.#live.set(run, list);
+    return list;
+  }
+
+  /** When a part of the players' stream was published. On the monotonic clock, milliseconds. */
+  publishedMs(run: number, at: Position): number | undefined {
+    return this.#live.get(run)?.publishedMs(at);
+  }
+
+  /** A part ahead of its time is held, as preload hints have it. */
+  async #answerPart(response: ServerResponse, path: string): Promise<void> {
+    const [, run, msn, part] = /part(\d+)-(\d+)\.(\d+)\.m4s$/.exec(path) ?? [];
+    await this.#live.get(Number(run))?.untilListed({ msn: Number(msn), part: Number(part) });
+    end(response, 200, { "cache-control": FOR_EVER }, this.#part);
   }
 
   /** The object in its ten chunks; one that dies ends after a few, with its length announced (`isDying`) or not. */

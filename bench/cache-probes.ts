@@ -236,7 +236,7 @@ async function probeStalled(context: ProbeContext): Promise<ProbeResult> {
 
 async function probeHeld(context: ProbeContext): Promise<ProbeResult> {
   const { clients, origin, chunkMs, paths } = context;
-  const path = playlistPath(paths, context.nextRun());
+  const path = playlistPath(paths, "held", context.nextRun());
   // Players have the playlist when they begin to wait.
   await clients.fetch(path);
   const got = await clients.fetchAll(HELD_CLIENTS, `${path}?${FIRST_HELD}`);

@@ -117,6 +117,28 @@ describe("bench cache, probes", () => {
   });
 });
 
+describe.if(process.platform === "linux")("bench cache, players", () => {
+  test("wait for each part of a live stream and fetch it", async () => {
+    const port = freePort();
+    const url = serve(async (path) => {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+      return new Response(await answer.bytes(), { status: answer.status });
+    });
+    const { values } = await bench({
+      measure: "players",
+      players: 3,
+      seconds: 0.5,
+      url,
+      "origin-port": port,
+      pid: process.pid,
+    });
+    expect(values).toMatchObject({ "players.waiters": 3, "players.errors": "none" });
+    expect(Number(values["players.seenMedian"])).toBeGreaterThan(0);
+    expect(Number(values["players.partMax"])).toBeGreaterThanOrEqual(Number(values["players.waitP50"]));
+    expect(Number(values["players.playersPerCore"])).toBeGreaterThan(0);
+  });
+});
+
 describe("bench cache, rates", () => {
   test("alternates two caches and relates one to the other", async () => {
     const port = freePort();

@@ -8,13 +8,22 @@ import { StartError } from "#common/errors.ts";
 import { MEBIBYTE, secondsToMs } from "#common/units.ts";
 import { CacheClients, type Fetched } from "./cache-clients.ts";
 import type { CacheConfig } from "./cache-config.ts";
-import { objectPath, OBJECT_BYTES, plainPlaylistPath } from "./cache-objects.ts";
+import { objectPath, OBJECT_BYTES, playlistPath } from "./cache-objects.ts";
+import { PART_MS } from "./cache-playlists.ts";
 import { CacheOrigin } from "./cache-origin.ts";
 import { runProbe, type ProbeResult } from "./cache-probes.ts";
 import { addRates, notesOnRates, renderRates, runRates, type RateCell } from "./cache-rates.ts";
+import type { HeldConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
+import { runHeld } from "./held.ts";
 import { HttpFailure } from "./http-connection.ts";
-import { collectMeasurements, renderColumns, type AddMeasurement, type Findings } from "./report.ts";
+import {
+  collectMeasurements,
+  renderColumns,
+  renderMeasurements,
+  type AddMeasurement,
+  type Findings,
+} from "./report.ts";
 
 /** Time between two looks whether the cache reaches the origin. Milliseconds. */
 const LOOK_MS = 250;
@@ -49,15 +58,38 @@ export async function runCache(context: BenchContext<CacheConfig>): Promise<Find
     });
   }
   const clients = clientsOf(config.url);
+  const isProbed = config.measure === "probes" || config.measure === "all";
   const probes: ProbeResult[] = [];
-  for (const name of config.measure === "rates" ? [] : config.probes.flat()) {
+  for (const name of isProbed ? config.probes.flat() : []) {
     if (signal.aborted) break;
     const probe = await runProbe(name, { clients, origin, clock, paths, chunkMs, largeBytes, nextRun });
     probes.push(probe);
     output.progress(`${probe.isOk ? "ok    " : "not ok"} ${probe.label}: ${probe.measured}`);
   }
-  const rates = config.measure === "probes" ? [] : await measureRates(context, { clientsOf, nextRun });
-  return describe(probes, rates);
+  const isRated = config.measure === "rates" || config.measure === "all";
+  const rates = isRated ? await measureRates(context, { clientsOf, nextRun }) : [];
+  const players =
+    config.players > 0 && !signal.aborted ? await measurePlayers(context, origin, nextRun()) : undefined;
+  return describe({ probes, rates, players });
+}
+
+/** Players that wait for each part of a stream of the origin's and fetch it. */
+function measurePlayers(
+  context: BenchContext<CacheConfig>,
+  origin: CacheOrigin,
+  run: number,
+): Promise<Findings> {
+  const { config } = context;
+  const held: HeldConfig = {
+    url: new URL(playlistPath(config.paths, "live", run), config.url).href,
+    waiters: config.players,
+    rounds: Math.ceil(secondsToMs(config.seconds) / PART_MS),
+    parts: true,
+    feed: "",
+    pid: config.pid,
+    json: "",
+  };
+  return runHeld({ ...context, config: held }, (at) => origin.publishedMs(run, at));
 }
 
 interface Rated {
@@ -72,7 +104,7 @@ async function measureRates(
   const { config } = context;
   const { paths } = config;
   const run = nextRun();
-  const objects = { playlist: plainPlaylistPath(paths, run), segment: objectPath(paths, "segment", run) };
+  const objects = { playlist: playlistPath(paths, "plain", run), segment: objectPath(paths, "segment", run) };
   for (const url of config.against === "" ? [config.url] : [config.url, config.against]) {
     for (const load of config.loads.flat()) await clientsOf(url).fetch(objects[load]);
   }
@@ -117,10 +149,19 @@ function pause(clock: Clock): Promise<void> {
   return new Promise((resolve) => void clock.after(LOOK_MS, resolve));
 }
 
-function describe(probes: readonly ProbeResult[], rates: readonly RateCell[]): Findings {
+interface Outcome {
+  readonly probes: readonly ProbeResult[];
+  readonly rates: readonly RateCell[];
+  readonly players: Findings | undefined;
+}
+
+function describe({ probes, rates, players }: Outcome): Findings {
   const { measurements, add } = collectMeasurements();
   addProbes(add, probes);
   addRates(add, rates);
+  for (const { name, label, value, unit } of players?.measurements ?? []) {
+    add(`players.${name}`, label, value, unit);
+  }
   const tables: string[] = [];
   if (probes.length > 0) {
     const rows = probes.map(({ label, measured, wanted, isOk }) => [
@@ -132,8 +173,9 @@ function describe(probes: readonly ProbeResult[], rates: readonly RateCell[]): F
     tables.push(renderColumns([["probe", "measured", "must be", ""], ...rows], WORD_COLUMNS));
   }
   if (rates.length > 0) tables.push(renderRates(rates));
+  if (players !== undefined) tables.push(renderMeasurements(players.measurements));
   const text = tables.length === 0 ? "  nothing was measured" : tables.join("\n\n");
-  return { measurements, text, notes: notesOnRates(rates) };
+  return { measurements, text, notes: [...notesOnRates(rates), ...(players?.notes ?? [])] };
 }
 
 function addProbes(add: AddMeasurement, probes: readonly ProbeResult[]): void {

@@ -236,6 +236,10 @@ export const heldOptions = {
     min: 1,
     max: CLIENTS_MAX,
   }),
+  parts: flag({
+    table: "top",
+    description: "Each player also fetches every part, as soon as it is listed.",
+  }),
   rounds: integer({
     table: "top",
     description: "Parts to measure once all have joined.",

@@ -33,6 +33,30 @@ function warmUp(play: (part: number, delaysMs: readonly number[], areAllThere?: 
 }
 
 describe("HeldRounds", () => {
+  test("counts parts from their publication, and those that come when the next is due", () => {
+    const { held, play } = open(2, (part) => (part === 7 ? 1_000 + PART_MS * part : undefined));
+    warmUp(play);
+    for (const part of [6, 7]) {
+      play(part, [10, 10, 10]);
+      for (const delayMs of [20, 30, PART_MS + 10]) {
+        held.receivePart({ msn: 7, part }, 1_000 + PART_MS * part + delayMs);
+      }
+    }
+    held.receivePart({ msn: 6, part: 0 }, 9_999);
+    // Part 6 counts from its first recipient, 10 ms late: its last one is just in time.
+    expect({
+      count: held.parts.count,
+      min: held.parts.min,
+      max: held.parts.max,
+      late: held.lateParts,
+    }).toEqual({
+      count: 6,
+      min: 10,
+      max: PART_MS + 10,
+      late: 1,
+    });
+  });
+
   test("counts from the first recipient where nothing else tells of a publication", () => {
     const { held, play } = open(2);
     warmUp(play);

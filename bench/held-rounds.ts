@@ -53,6 +53,10 @@ export class HeldRounds {
   /** From publication to a waiter's last byte; from the first waiter's last byte to the others'. Milliseconds. */
   readonly waits = new Distribution();
   readonly spreads = new Distribution();
+  /** From publication to the last byte of the part itself, where waiters fetch it. Milliseconds. */
+  readonly parts = new Distribution();
+  /** Parts that came later than another one was due. */
+  lateParts = 0;
 
   constructor(options: HeldRoundsOptions) {
     this.#options = options;
@@ -95,6 +99,16 @@ export class HeldRounds {
     this.#seen[waiter] = (this.#seen[waiter] ?? 0) + 1;
     version.lastMs = nowMs;
     if (version.count < version.receiptsMs.length) version.receiptsMs[version.count++] = nowMs;
+  }
+
+  /** A waiter has got the newest part of the version that ends with it, whole. */
+  receivePart(at: Position, nowMs: number): void {
+    const { publishedMs, partTargetMs } = this.#options;
+    const version = this.#versions.findLast((open) => open.at.msn === at.msn && open.at.part === at.part);
+    if (version === undefined || !this.#isMeasured(version)) return;
+    const waitMs = Math.max(0, nowMs - (publishedMs(at) ?? version.firstMs));
+    this.parts.add(waitMs);
+    if (waitMs > partTargetMs) this.lateParts++;
   }
 
   /** Takes what is still open into the figures. */

@@ -10,7 +10,8 @@ import { gunzipSync } from "node:zlib";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { AnswerError, AnswerReader, type HeldAnswer } from "./held-answer.ts";
-import { parsePlaylist, type MediaPlaylist } from "./hls-playlist.ts";
+import { PartReader } from "./held-part.ts";
+import { parsePlaylist, partAt, type MediaPlaylist } from "./hls-playlist.ts";
 import { nextListing, type Position } from "./playlist-position.ts";
 import { addressOf, LATER, READABLE, WRITABLE, RawSocketError, type RawSockets } from "./raw-sockets.ts";
 import type { Tally } from "./statistics.ts";
@@ -34,6 +35,8 @@ export interface SeenVersion {
   readonly at: Position;
   readonly playlist: MediaPlaylist;
   readonly next: SharedRequest;
+  /** For its newest part. */
+  readonly part: SharedRequest;
 }
 
 /** What the waiters tell, in the order in which it happens. */
@@ -42,6 +45,8 @@ export interface HeldHandlers {
   onVersion(version: SeenVersion, nowMs: number): void;
   /** One waiter has an answer whole. */
   onReceipt(waiter: number, version: SeenVersion, nowMs: number): void;
+  /** One waiter has the newest part of a version whole, where parts are fetched. */
+  onPart(version: SeenVersion, nowMs: number): void;
 }
 
 export interface HeldWaitersOptions {
@@ -54,6 +59,8 @@ export interface HeldWaitersOptions {
   readonly url: URL;
   /** What the playlist lists when the first waiter joins. */
   readonly playlist: MediaPlaylist;
+  /** True to fetch the newest part with each version, before the next is asked for. */
+  readonly takesParts: boolean;
   readonly errors: Tally;
   readonly handlers: HeldHandlers;
 }
@@ -61,7 +68,10 @@ export interface HeldWaitersOptions {
 interface Waiter {
   readonly socket: number;
   readonly reader: AnswerReader;
-  state: "connecting" | "waiting" | "refused" | "gone";
+  readonly part: PartReader;
+  state: "connecting" | "waiting" | "fetching" | "refused" | "gone";
+  /** Whose part is fetched. */
+  version: SeenVersion | undefined;
 }
 
 /** All waiters of a run. Closing them is the caller's to do. */
@@ -121,7 +131,13 @@ export class HeldWaiters implements Disposable {
         cause: error,
       });
     }
-    this.#waiters.push({ socket, reader: new AnswerReader(), state: "connecting" });
+    this.#waiters.push({
+      socket,
+      reader: new AnswerReader(),
+      part: new PartReader(),
+      state: "connecting",
+      version: undefined,
+    });
     this.#connecting++;
     sockets.watch(socket, index, WRITABLE);
   }
@@ -132,6 +148,7 @@ export class HeldWaiters implements Disposable {
     if (waiter === undefined || waiter.state === "gone") return;
     try {
       if (waiter.state === "connecting") this.#open(waiter, index);
+      else if (waiter.state === "fetching") this.#receivePart(waiter);
       else this.#receive(waiter, index);
     } catch (error) {
       this.#drop(waiter, error);
@@ -165,7 +182,7 @@ export class HeldWaiters implements Disposable {
     const same = isBegin && this.#latestBytes.equals(bytes) ? this.#latest : undefined;
     if (same !== undefined) {
       handlers.onReceipt(index, same, clock.monotonicMs());
-      this.#ask(waiter, same.next);
+      this.#goOn(waiter, same);
       return;
     }
     const answer = waiter.reader.push(bytes);
@@ -181,6 +198,23 @@ export class HeldWaiters implements Disposable {
     const version = this.#versionOf(answer, nowMs);
     if (isBegin) [this.#latestBytes, this.#latest] = [Buffer.from(bytes), version];
     handlers.onReceipt(index, version, nowMs);
+    this.#goOn(waiter, version);
+  }
+
+  /** What a player asks for when it has a version. */
+  #goOn(waiter: Waiter, version: SeenVersion): void {
+    if (!this.#options.takesParts) return this.#ask(waiter, version.next);
+    waiter.state = "fetching";
+    waiter.version = version;
+    this.#ask(waiter, version.part);
+  }
+
+  #receivePart(waiter: Waiter): void {
+    const { sockets, clock, handlers } = this.#options;
+    const { version } = waiter;
+    if (version === undefined || !waiter.part.read(sockets, waiter.socket)) return;
+    waiter.state = "waiting";
+    handlers.onPart(version, clock.monotonicMs());
     this.#ask(waiter, version.next);
   }
 
@@ -193,7 +227,9 @@ export class HeldWaiters implements Disposable {
     const playlist = parsePlaylist(text, url.href);
     if (playlist?.type !== "media") throw new AnswerError("not a media playlist");
     const next = writeRequest(url, nextListing(playlist));
-    const version = { at: newestPart(playlist), playlist, next };
+    const at = newestPart(playlist);
+    const part = writeGet(partAt(playlist, at.msn, at.part)?.uri ?? url.href);
+    const version = { at, playlist, next, part };
     this.#versions.set(key, version);
     this.#next = next;
     const [oldest] = this.#versions.keys();
@@ -232,18 +268,24 @@ function newestPart({ open, segments }: MediaPlaylist): Position {
   return { msn: open.msn - 1, part: (segments.at(-1)?.parts.length ?? 1) - 1 };
 }
 
-/** The request of a browser's player, its headers as Chromium sends them. */
+/** The request for the version that lists a position. */
 function writeRequest(url: URL, { msn, part }: Position): SharedRequest {
   const asked = new URL(url);
   asked.searchParams.set("_HLS_msn", String(msn));
   asked.searchParams.set("_HLS_part", String(part));
+  return writeGet(asked.href);
+}
+
+/** The request of a browser's player, its headers as Chromium sends them. */
+function writeGet(address: string): SharedRequest {
+  const { pathname, search, host, origin } = new URL(address);
   const text = [
-    `GET ${asked.pathname}${asked.search} HTTP/1.1`,
-    `Host: ${url.host}`,
+    `GET ${pathname}${search} HTTP/1.1`,
+    `Host: ${host}`,
     "Connection: keep-alive",
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
     "Accept: */*",
-    `Referer: ${url.origin}/`,
+    `Referer: ${origin}/`,
     "Accept-Encoding: gzip, deflate, br, zstd",
     "Accept-Language: en-US,en;q=0.9",
     "\r\n",

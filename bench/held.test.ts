@@ -13,9 +13,9 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-async function held(url: string, waiters: number) {
+async function held(url: string, waiters: number, parts = false) {
   const { measurements } = await runHeld({
-    config: { url, waiters, rounds: 5, feed: "", pid: process.pid, json: "" },
+    config: { url, waiters, rounds: 5, parts, feed: "", pid: process.pid, json: "" },
     signal: new AbortController().signal,
     clock: systemClock,
     output: { progress() {}, table() {} },
@@ -36,6 +36,23 @@ describe.if(process.platform === "linux")("bench held", () => {
     expect(Number(figures["waitMax"])).toBeGreaterThanOrEqual(Number(figures["waitP50"]));
     expect(Number(figures["behindCadence"])).toBeGreaterThan(0);
     expect(Number(figures["answerMicroseconds"])).toBeGreaterThanOrEqual(0);
+  });
+
+  test("fetches each part with --parts, and tells when it was there", async () => {
+    const origin = new FakeHlsOrigin(100);
+    closers.push(() => origin.close());
+    const figures = await held(`${origin.url}/index.m3u8`, 20, true);
+    expect(figures).toMatchObject({ waiters: 20, errors: "none" });
+    expect(Number(figures["partMax"])).toBeGreaterThanOrEqual(Number(figures["waitP50"]));
+    expect(Number(figures["lateParts"])).toBeGreaterThanOrEqual(0);
+    // A playlist and a part for each player and round, and a little more.
+    expect(origin.requests).toBeGreaterThan(20 * 2 * Number(figures["seenMedian"]));
+  });
+
+  test("says that a part is missing", async () => {
+    const origin = new FakeHlsOrigin(100, { losesMedia: true });
+    closers.push(() => origin.close());
+    await expect(held(`${origin.url}/index.m3u8`, 1, true)).rejects.toThrow("status 404 of a part");
   });
 
   test.each([

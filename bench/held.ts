@@ -9,12 +9,18 @@ import { msToSeconds } from "#common/units.ts";
 import type { HeldConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
 import { HeldFeed } from "./held-feed.ts";
-import { HeldRounds } from "./held-rounds.ts";
+import { HeldRounds, type HeldRoundsOptions } from "./held-rounds.ts";
 import { HeldWaiters } from "./held-waiters.ts";
 import { endWallMs, parsePlaylist, type MediaPlaylist } from "./hls-playlist.ts";
 import { cpuSeconds, residentBytes } from "./process-cpu.ts";
 import { RawSockets } from "./raw-sockets.ts";
-import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
+import {
+  collectMeasurements,
+  formatValue,
+  startProgress,
+  type AddMeasurement,
+  type Findings,
+} from "./report.ts";
 import { SelfCheck } from "./self-check.ts";
 import { Tally } from "./statistics.ts";
 
@@ -38,8 +44,15 @@ interface Usage {
   endMs?: number;
 }
 
-/** Waits until the rounds are over. Throws StartError where there is nothing to wait for. */
-export async function runHeld(context: BenchContext<HeldConfig>): Promise<Findings> {
+/**
+ * Waits until the rounds are over. Throws StartError where there is nothing to wait for.
+ *
+ * @param publishedMs when a part was published, where the caller knows better than any feed
+ */
+export async function runHeld(
+  context: BenchContext<HeldConfig>,
+  publishedMs?: HeldRoundsOptions["publishedMs"],
+): Promise<Findings> {
   const { config, clock } = context;
   const start = await readStart(config.url);
   const sockets = RawSockets.open();
@@ -51,7 +64,11 @@ export async function runHeld(context: BenchContext<HeldConfig>): Promise<Findin
       ? undefined
       : await HeldFeed.open({ url: config.feed, playlistPath: url.pathname, partTargetMs, clock });
   const errors = new Tally();
-  const rounds = new HeldRounds({ ...config, partTargetMs, publishedMs: (at) => feed?.arrivedMs(at) });
+  const rounds = new HeldRounds({
+    ...config,
+    partTargetMs,
+    publishedMs: publishedMs ?? ((at) => feed?.arrivedMs(at)),
+  });
   const usage: Usage = { bytesBefore: readBytes(config.pid) };
   const selfCheck = new SelfCheck(clock);
   try {
@@ -88,6 +105,7 @@ async function wait({ context, start, sockets, rounds, errors, usage }: Run): Pr
     address,
     url,
     playlist,
+    takesParts: config.parts,
     errors,
     handlers: {
       onVersion(version, nowMs) {
@@ -98,6 +116,7 @@ async function wait({ context, start, sockets, rounds, errors, usage }: Run): Pr
         usage.startMs = nowMs;
       },
       onReceipt: (waiter, { at }, nowMs) => rounds.receive(waiter, at, nowMs),
+      onPart: ({ at }, nowMs) => rounds.receivePart(at, nowMs),
     },
   });
   const stopProgress = startProgress({
@@ -181,6 +200,7 @@ function describe({ config, rounds, errors, usage, selfCheck }: Outcome): Findin
   add("seenMedian", "parts that a player got, median", seen[seen.length >> 1] ?? 0, "parts");
   const got = seen.reduce((sum, parts) => sum + parts, 0);
   add("missed", "parts that players missed, all", config.waiters * partsPublished - got, "parts");
+  if (config.parts) addParts(add, rounds);
   addUsage(add, { config, rounds, usage });
   add("errors", "failed requests", errors.toString());
   selfCheck.add(add);
@@ -192,8 +212,20 @@ function describe({ config, rounds, errors, usage, selfCheck }: Outcome): Findin
   return { measurements, notes: [from, ...selfCheck.notes] };
 }
 
+function addParts(add: AddMeasurement, { parts, lateParts }: HeldRounds): void {
+  for (const [name, share] of Object.entries({ P50: 0.5, P99: 0.99, Max: 1 })) {
+    add(
+      `part${name}`,
+      `from publication to the part's last byte, ${name.toLowerCase()}`,
+      parts.percentile(share),
+      "ms",
+    );
+  }
+  add("lateParts", "parts later than the next one was due", lateParts, `of ${parts.count}`);
+}
+
 function addUsage(
-  add: ReturnType<typeof collectMeasurements>["add"],
+  add: AddMeasurement,
   { config, rounds, usage }: Pick<Outcome, "config" | "rounds" | "usage">,
 ): void {
   const { bytesBefore, bytesWaiting, startSeconds, endSeconds, startMs, endMs } = usage;
@@ -204,7 +236,9 @@ function addUsage(
   if (startSeconds === undefined || endSeconds === undefined) return;
   if (startMs === undefined || endMs === undefined || rounds.answers === 0) return;
   const seconds = endSeconds - startSeconds;
-  add("serverCores", "its processor time", seconds / msToSeconds(endMs - startMs), "cores");
+  const cores = seconds / msToSeconds(endMs - startMs);
+  add("serverCores", "its processor time", cores, "cores");
+  add("playersPerCore", "players for a core of it", config.waiters / cores, "players");
   const answers = rounds.answers * (rounds.versions / Math.max(1, Math.min(rounds.versions, config.rounds)));
   add("answerMicroseconds", "its processor time for an answer", (seconds * 1e6) / answers, "us");
 }

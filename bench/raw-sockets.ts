@@ -15,6 +15,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const MSG_NOSIGNAL = 0x4000;
+const MSG_TRUNC = 0x20;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_MOD = 3;
@@ -183,9 +184,21 @@ export class RawSockets {
     return taken >= 0 ? taken : this.#later("send");
   }
 
-  /** Reads what came. Returns how many bytes ({@link receivedBytes} views them), 0 at the end, or {@link LATER}. */
-  receive(socket: number): number {
-    const taken = Number(this.#library.recv(socket, this.#receivedAddress, RECEIVE_BYTES, 0));
+  /**
+   * Reads what came, at most `bytesMax`. Returns how many bytes ({@link receivedBytes} views them), 0 at the end, or
+   * {@link LATER}.
+   */
+  receive(socket: number, bytesMax = RECEIVE_BYTES): number {
+    const taken = Number(
+      this.#library.recv(socket, this.#receivedAddress, Math.min(bytesMax, RECEIVE_BYTES), 0),
+    );
+    return taken >= 0 ? taken : this.#later("recv");
+  }
+
+  /** Takes at most `bytesMax` of what came without copying them. Returns what {@link receive} does. */
+  discard(socket: number, bytesMax: number): number {
+    // tcp(7): with MSG_TRUNC nothing is written to the buffer.
+    const taken = Number(this.#library.recv(socket, this.#receivedAddress, bytesMax, MSG_TRUNC));
     return taken >= 0 ? taken : this.#later("recv");
   }
 

@@ -60,6 +60,14 @@ export function collectMeasurements(): {
 
 /** The table for people. */
 export function renderTable({ tool, isCutShort, measurements, text, notes }: Result): string {
+  const title = `bench ${tool}${isCutShort ? " (ended early)" : ""}`;
+  return [title, text ?? renderMeasurements(measurements), ...notes.map((note) => `  Note: ${note}`)].join(
+    "\n",
+  );
+}
+
+/** A line for each figure. */
+export function renderMeasurements(measurements: readonly Measurement[]): string {
   const rows = measurements.map(({ label, value, unit }) => [label, formatValue(value), unit] as const);
   const labelWidth = Math.max(0, ...rows.map(([label]) => label.length));
   const numberWidth = Math.max(
@@ -70,10 +78,7 @@ export function renderTable({ tool, isCutShort, measurements, text, notes }: Res
     const figure = unit === "" ? value : `${value.padStart(numberWidth)} ${unit}`;
     return `  ${label.padEnd(labelWidth)}  ${figure}`.trimEnd();
   });
-  const title = `bench ${tool}${isCutShort ? " (ended early)" : ""}`;
-  return [title, ...(text === undefined ? lines : [text]), ...notes.map((note) => `  Note: ${note}`)].join(
-    "\n",
-  );
+  return lines.join("\n");
 }
 
 /** A table of several columns for people; those of words begin at the left, those of numbers end at the right. */

@@ -24,6 +24,7 @@ function serve(onDrain: (stream: DirectStream) => void = () => {}): Served {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
+    development: false,
     fetch(request) {
       const stream: DirectStream = new DirectStream({
         counters,
@@ -64,6 +65,20 @@ describe("DirectStream", () => {
     expect(await (await fetch(served.url)).text()).toBe("ä1 2 3");
     expect(served.counters.sentBytes).toBe(7);
     expect(served.calls).toEqual({ drain: 1, close: 1 });
+  });
+
+  test("that is broken off is not taken for whole, and its peer has what came before", async () => {
+    const served = serve((stream) => {
+      stream.write("some");
+      setTimeout(() => stream.abort(new Error("the rest is missing")), 20);
+    });
+    const { body } = await fetch(served.url);
+    const read: string[] = [];
+    const reading = (async () => {
+      for await (const chunk of body ?? []) read.push(new TextDecoder().decode(chunk));
+    })();
+    expect(await reading.catch((error: unknown) => error)).toBeInstanceOf(Error);
+    expect([read, served.calls.close]).toEqual([["some"], 1]);
   });
 
   test("cannot be written to while the socket is full, says when it can again", async () => {

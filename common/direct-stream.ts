@@ -23,6 +23,8 @@ export class DirectStream {
   #controller: ReadableStreamDirectController | undefined;
   #isWaiting = true;
   #isClosed = false;
+  /** What it was broken off for. */
+  #error: Error | undefined;
 
   constructor(options: DirectStreamOptions) {
     this.#options = options;
@@ -69,17 +71,27 @@ export class DirectStream {
 
   /** Ends the response. */
   close(): void {
+    this.#end(undefined);
+  }
+
+  /** Breaks the response off, so that the peer knows that it is not whole: a reset of the connection or HTTP/2 stream. */
+  abort(error: Error): void {
+    this.#end(error);
+  }
+
+  #end(error: Error | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#error = error;
     const controller = this.#controller;
     this.#controller = undefined;
-    endQuietly(controller);
+    endQuietly(controller, error);
     this.#options.onClose();
   }
 
   #open(controller: ReadableStreamDirectController): void {
     if (this.#isClosed) {
-      endQuietly(controller);
+      endQuietly(controller, this.#error);
       return;
     }
     this.#controller = controller;
@@ -99,9 +111,9 @@ export class DirectStream {
   }
 }
 
-function endQuietly(controller: ReadableStreamDirectController | undefined): void {
+function endQuietly(controller: ReadableStreamDirectController | undefined, error: Error | undefined): void {
   try {
-    controller?.close();
+    controller?.close(error);
   } catch {
     // Already ended by the peer.
   }

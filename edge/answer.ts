@@ -3,11 +3,11 @@
  * each with its age and with how the cache came by it. The last step of every cached request.
  */
 // RFC 9110 13 (conditional requests), 14 (ranges); RFC 9111 5.1 (Age); RFC 9211
-import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts";
+import { acceptsGzip, matchesEtag, readRange, type ByteRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
 import type { Counters, RequestResult } from "./counters.ts";
-import { ageMsOf, gzipOf, type Stored } from "./stored.ts";
+import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
 
 /** How the request met the cache, for `Cache-Status` and the counts. */
 export interface AnswerOptions {
@@ -41,6 +41,47 @@ export function answerFrom(options: AnswerOptions): Response {
     return answerRange(options, { headers, range });
   }
   return send(options, { status, headers, body: isGzip ? gzipOf(stored, text) : stored.body });
+}
+
+/** An answer whose body is still on its way. */
+export interface ComingAnswer {
+  readonly request: Request;
+  readonly stored: StoredHead;
+  /** Of the whole body, where the upstream said it. */
+  readonly length: number | undefined;
+  readonly result: RequestResult;
+  readonly counters: Counters;
+  /** On the monotonic clock. */
+  readonly nowMs: number;
+  /** The body from and up to these bytes, as it comes. */
+  readonly stream: (range?: ByteRange) => ReadableStream<Uint8Array>;
+}
+
+/**
+ * Makes the response to one viewer from what is under way. Bun sends streams without their length; a range needs it,
+ * so that where it is not known the whole is sent (RFC 9110 14.2).
+ */
+export function answerComing(options: ComingAnswer): Response {
+  const { request, stored, length, result, counters, nowMs, stream } = options;
+  counters.requests[result]++;
+  const { status, cacheControl } = stored;
+  const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
+  const headers = new Headers(
+    wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip: false, length }),
+  );
+  if (status === 200 && matchesEtag(request.headers.get("if-none-match"), stored.etag)) {
+    return notModified(headers);
+  }
+  if (request.method === "HEAD") return new Response(null, { status, headers });
+  if (length === undefined || status !== 200 || !mayRange(request, stored)) {
+    return new Response(stream(), { status, headers });
+  }
+  const range = readRange(request.headers.get("range"), length);
+  if (range === undefined) return new Response(stream(), { status, headers });
+  if (range === "unsatisfiable") return unsatisfiable(headers, length);
+  headers.set("content-range", `bytes ${range.start}-${range.end - 1}/${length}`);
+  headers.set("content-length", String(range.end - range.start));
+  return new Response(stream(range), { status: 206, headers });
 }
 
 /** An answer that no stored body stands behind: a refusal or a failure of ours. Never cached. */
@@ -78,15 +119,18 @@ function answerRange(
   const { body } = options.stored;
   const read = readRange(range, body.size);
   if (read === undefined) return send(options, { status: 200, headers: whole, body });
+  if (read === "unsatisfiable") return unsatisfiable(whole, body.size);
   const headers = new Headers(whole);
-  if (read === "unsatisfiable") {
-    headers.set("content-range", `bytes */${body.size}`);
-    headers.delete("content-length");
-    return new Response(null, { status: 416, headers });
-  }
   headers.set("content-range", `bytes ${read.start}-${read.end - 1}/${body.size}`);
   headers.set("content-length", String(read.end - read.start));
   return send(options, { status: 206, headers, body: body.slice(read.start, read.end) });
+}
+
+function unsatisfiable(whole: Headers, length: number): Response {
+  const headers = new Headers(whole);
+  headers.set("content-range", `bytes */${length}`);
+  headers.delete("content-length");
+  return new Response(null, { status: 416, headers });
 }
 
 function send(
@@ -106,7 +150,9 @@ function readyHeaders(options: AnswerOptions, isGzip: boolean): Headers {
   const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
   const known = stored.ready.get(key);
   if (known !== undefined && known.ageSeconds === ageSeconds) return known.headers;
-  const headers = new Headers(wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip }));
+  const body = isGzip && stored.text !== undefined ? gzipOf(stored, stored.text) : stored.body;
+  const { size: length } = body;
+  const headers = new Headers(wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip, length }));
   stored.ready.set(key, { ageSeconds, headers });
   return headers;
 }
@@ -116,21 +162,22 @@ interface WholeOptions {
   readonly cacheControl: string;
   readonly ageSeconds: number;
   readonly isGzip: boolean;
+  /** Bytes of the body as sent; `undefined` where they are not known yet. */
+  readonly length: number | undefined;
 }
 
 function wholeHeaders(
-  stored: Stored,
-  { result, cacheControl, ageSeconds, isGzip }: WholeOptions,
+  stored: StoredHead,
+  { result, cacheControl, ageSeconds, isGzip, length }: WholeOptions,
 ): HeaderRecord {
-  const body = isGzip && stored.text !== undefined ? gzipOf(stored, stored.text) : stored.body;
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
     date: stored.date,
     age: String(ageSeconds),
     "cache-status": cacheStatus(result, Math.floor(msToSeconds(stored.freshMs)) - ageSeconds - 1),
     "content-type": stored.contentType,
-    "content-length": String(body.size),
   };
+  if (length !== undefined) headers["content-length"] = String(length);
   if (cacheControl !== "") headers["cache-control"] = cacheControl;
   if (stored.status !== 200) {
     if (stored.retryAfter !== "") headers["retry-after"] = stored.retryAfter;
@@ -139,7 +186,7 @@ function wholeHeaders(
   const etag = isGzip ? gzipTag(stored.etag) : stored.etag;
   if (etag !== "") headers["etag"] = etag;
   if (isGzip) headers["content-encoding"] = "gzip";
-  if (stored.text === undefined) headers["accept-ranges"] = "bytes";
+  if (!stored.isText) headers["accept-ranges"] = "bytes";
   else headers["vary"] = "Accept-Encoding";
   return headers;
 }
@@ -156,7 +203,7 @@ function gzipTag(etag: string): string {
 }
 
 /** `If-Range` must name this very representation; dates are not compared, so they mean the whole. */
-function mayRange(request: Request, stored: Stored): boolean {
+function mayRange(request: Request, stored: StoredHead): boolean {
   const condition = request.headers.get("if-range");
   return condition === null || (stored.etag !== "" && condition.trim() === stored.etag);
 }

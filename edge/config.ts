@@ -53,7 +53,7 @@ export const edgeOptions = {
   "cache-mib": integer({
     table: "edge",
     description:
-      "Memory for cached media and playlists, in MiB. Past it, what was used longest ago goes first.",
+      "Memory for what is cached and what is on its way, in MiB. An object over a quarter of it is not kept.",
     default: 256,
     min: CACHE_MIB_MIN,
     max: 1_048_576,

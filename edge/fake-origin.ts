@@ -2,7 +2,7 @@
  * For the tests of this folder: an origin whose answers a test scripts, a live playlist that moves when told, and an
  * edge in front of it on ports of their own. Nothing of it runs in production.
  */
-import { systemClock } from "#common/clock.ts";
+import { systemClock, type Clock } from "#common/clock.ts";
 import { silentLog } from "#common/log.ts";
 import { createRegistry } from "#common/metrics.ts";
 import { createEdgeFetch } from "./http.ts";
@@ -161,13 +161,15 @@ export interface TestEdgeLimits {
   readonly cacheMib?: number;
   readonly viewerMax?: number;
   readonly idleTimeoutSeconds?: number;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /** Starts an edge in front of `upstream`. */
 export function startTestEdge(upstream: string | readonly string[], limits: TestEdgeLimits = {}): TestEdge {
-  const { cacheMib = 32, viewerMax = 0, idleTimeoutSeconds = 60 } = limits;
+  const { cacheMib = 32, viewerMax = 0, idleTimeoutSeconds = 60, clock = systemClock } = limits;
   const config = { upstream: [upstream].flat(), cacheMib, viewerMax };
-  const parts = createParts({ config, clock: systemClock, log: silentLog });
+  const parts = createParts({ config, clock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,
     registry: createRegistry(),
@@ -179,7 +181,13 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
       throw error;
     },
   });
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: idleTimeoutSeconds, fetch });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: idleTimeoutSeconds,
+    development: false,
+    fetch,
+  });
   return {
     ...parts,
     url: `http://127.0.0.1:${server.port}`,

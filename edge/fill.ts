@@ -1,135 +1,350 @@
 /**
- * One upstream request for one thing, however many viewers ask for it meanwhile. A fill belongs to none of them:
- * it runs to its end whoever leaves, so the first viewer's disconnect is invisible to the others, and what it
- * brings is in the store for the next. Nothing incomplete is ever stored.
+ * One upstream request for one thing, however many ask for it meanwhile. A fill belongs to none of them: it runs at the
+ * upstream's speed, whoever leaves, and each asker reads along at its own. Its life is that of the lock in other
+ * caches: done, failed once and asked anew, given up for all but who began it, or abandoned. Nothing incomplete is
+ * stored, and nobody is told that it was complete.
  */
-import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
-import { FAILURE_MS, readStored, type Stored } from "./stored.ts";
-import type { Store } from "./store.ts";
-import { UpstreamError, type Upstream, type UpstreamAnswer } from "./upstream.ts";
+import { FillBody } from "./fill-body.ts";
+import { FillReader, type FillReaderOptions } from "./fill-reader.ts";
+import { lengthOf, type ResponseHead } from "./response-head.ts";
+import type { ByteBudget } from "./store.ts";
+import type { Stored, WholeAnswer } from "./stored.ts";
+import { retryOnce, serverError } from "./upstream-retry.ts";
+import { UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
 
-/** Fills under way at once. Past it, requests for things not stored are refused with 503. */
-const FILLS_MAX = 384;
-/** Failures remembered; past it the one used longest ago is asked for anew. */
-const FAILURES_MAX = 1_024;
-/** How long a fill waits for an upstream that cannot be reached, before its second and last try. */
-export const UNREACHABLE_MS_MAX = 2_000;
-/** Pause before a second try at an upstream that answered with a 5xx. */
-const RETRY_PAUSE_MS = 100;
-/** A failure that took longer than this was a held request's: asking again would double the wait. */
-const RETRY_HELD_MS_MAX = 1_000;
 /** Longest wait for an answer to begin: the longest hold of a part (3 target durations of 6 s) and some. */
 const HOLD_MS_MAX = 20_000;
+/**
+ * A body that is whole so soon after its head is sent with its length and from one buffer for all; any other is
+ * streamed from here on.
+ */
+const STREAM_AFTER_MS = 5;
+/** How long a request whose answer has not begun goes on for nobody: the next one is likely to ask for it. */
+const UNHEARD_MS_MAX = 2_000;
+/** What may be left of a body that is fetched to its end for the store alone, or half of it; and for how long. */
+const FINISH_BYTES_MAX = 1024 * 1024;
+const FINISH_MS_MAX = 30_000;
 
 /** One thing that can be had from upstream. */
 export interface Wanted {
+  /** What the same thing is called by all who ask for it. */
+  readonly key: string;
+  /** With its query. */
   readonly path: string;
-  /** Keep a 200 at least this long, in milliseconds. */
-  readonly freshMsMin: number;
-  /** Host name that the viewer used, where the answer depends on it: passed on, and part of the key. */
+  /** Host name that the viewer used, where the answer depends on it. */
   readonly host?: string | undefined;
+  /** Default: GET. */
+  readonly method?: RequestOptions["method"];
+  /** Sent upstream beside our own headers, which they replace. Those of whoever asks first are sent for all. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Longest time until the answer begins, in milliseconds. Default: that of a held part. */
+  readonly holdMsMax?: number | undefined;
+  /**
+   * Whether a 5xx, or no answer, is asked for once more where nobody else waits. Default: true. With false a lone
+   * asker hears what the upstream said, and nothing is asked twice for it.
+   */
+  readonly retriesAlone?: boolean | undefined;
+  /** Called once, with the head of the answer that will be given. May throw {@link UpstreamError} to have none. */
+  readonly judge: (head: ResponseHead) => Verdict;
 }
 
-/** The key of a thing in the store: its path, which is what the hot path looks up, and the host where it matters. */
-export function keyOf({ path, host }: Wanted): string {
-  return host === undefined ? path : `${path} ${host}`;
+/** What may be done with an answer. */
+export interface Verdict {
+  /** False: only who began the fill gets it; the others ask for themselves, at once. */
+  readonly isShared: boolean;
+  /** Whether the whole is put into the store. What breaks off or is too large to be kept never is. */
+  readonly isStored: boolean;
+  /** What is made of the whole. */
+  readonly toStored: (whole: WholeAnswer) => Stored;
 }
 
-/** How a request met its fill. */
-export type FillPart = "miss" | "collapsed";
+/** Who reads a body along, and which part of it. */
+export type StreamOptions = Pick<FillReaderOptions, "counters" | "signal" | "range">;
 
-/** A fill under way, as one asker sees it. */
-export interface FillShare {
-  readonly part: FillPart;
-  /** Settles for all askers at once. Rejects with {@link UpstreamError}. */
-  readonly stored: Promise<Stored>;
+/** How fills ended, as `spillway_edge_fills_total` counts them. */
+export const FILL_ENDS = ["done", "given_up", "abandoned", "timed_out", "broken_off", "failed"] as const;
+export type FillEnd = (typeof FILL_ENDS)[number];
+
+/** Counts since start, of all fills together. */
+export class FillCounters {
+  readonly ends: Record<FillEnd, number> = {
+    done: 0,
+    given_up: 0,
+    abandoned: 0,
+    timed_out: 0,
+    broken_off: 0,
+    failed: 0,
+  };
+  /** Second tries. */
+  retries = 0;
+  /** Readers let go because they were too slow. */
+  laggards = 0;
 }
 
 export interface FillOptions {
   readonly upstream: Upstream;
-  readonly store: Store;
+  readonly budget: ByteBudget;
   readonly clock: Clock;
+  readonly counters: FillCounters;
+  readonly wanted: Wanted;
+  /** Puts what is whole into the store. */
+  readonly store: (stored: Stored) => void;
+  /** Called once, when nobody can join any more: it is over, or not for everyone. */
+  readonly onClosed: (fill: Fill) => void;
+  /** Called once, when nothing more comes. */
+  readonly onOver: (fill: Fill) => void;
+  /** Called once, when it is over and nobody reads it any more. */
+  readonly onFree: (fill: Fill) => void;
 }
 
-interface Failure {
-  readonly stored: Promise<Stored>;
-  readonly untilMs: number;
-}
-
-/** All fills under way, by key. */
-export class Fills {
+/** A fill under way, or just over. */
+export class Fill {
+  readonly wanted: Wanted;
+  /** Resolves with the head: from then on {@link isShared} says whether others may have it. */
+  readonly decided: Promise<void>;
+  /** Resolves when there is something to answer with: all of it, or a body that is streamed from now on. */
+  readonly ready: Promise<void>;
+  /** Resolves when the body is whole. */
+  readonly finished: Promise<void>;
   readonly #options: FillOptions;
-  readonly #running = new Map<string, Promise<Stored>>();
-  /** Fills that brought a 5xx or nothing, a moment ago. Not in the store: a good answer there outlives them. */
-  readonly #failures = new LRUCache<string, Failure>({ max: FAILURES_MAX });
+  readonly #decided = Promise.withResolvers<void>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #finished = Promise.withResolvers<void>();
+  readonly #abort = new AbortController();
+  #answer: { readonly head: ResponseHead; readonly verdict: Verdict; readonly body: FillBody } | undefined;
+  #stored: Stored | undefined;
+  #isReady = false;
+  #isOver = false;
+  #isClosed = false;
+  #isFree = false;
+  /** Askers that wait, and readers. */
+  #interested = 0;
+  /** For the store, whoever leaves. */
+  #isWantedAnyway = false;
+  #cancelPatience: (() => void) | undefined;
 
+  /** Begins at once. */
   constructor(options: FillOptions) {
     this.#options = options;
+    this.wanted = options.wanted;
+    this.decided = this.#decided.promise;
+    this.ready = this.#ready.promise;
+    this.finished = this.#finished.promise;
+    // Askers handle the rejections; a fill that all of them left must not end the process.
+    for (const promise of [this.decided, this.ready, this.finished]) promise.catch(() => {});
+    // Every failure inside is told to the askers.
+    void this.#run();
   }
 
-  get running(): number {
-    return this.#running.size;
+  /** What came before the body. There once {@link decided}. */
+  get head(): ResponseHead {
+    if (this.#answer === undefined) throw new Error("The head of a fill was read before it came");
+    return this.#answer.head;
   }
 
-  /** Joins the fill of a thing or begins it. `undefined` when too many are under way. */
-  share(wanted: Wanted): FillShare | undefined {
-    const key = keyOf(wanted);
-    const running = this.#running.get(key);
-    if (running !== undefined) return { part: "collapsed", stored: running };
-    const failure = this.#failures.get(key);
-    if (failure !== undefined && this.#options.clock.monotonicMs() < failure.untilMs) {
-      return { part: "collapsed", stored: failure.stored };
+  /** The answer, once it is whole. Stored or not; `undefined` for good where it was too large to be kept. */
+  get stored(): Stored | undefined {
+    return this.#stored;
+  }
+
+  /** Bytes of the whole body, where they are known. */
+  get length(): number | undefined {
+    return this.#stored?.body.size ?? (this.#answer === undefined ? undefined : lengthOf(this.#answer.head));
+  }
+
+  /** Whether others than who began it may have the answer. Known once {@link decided}, and may be over later. */
+  get isShared(): boolean {
+    return this.#answer?.verdict.isShared === true && !this.#answer.body.isWindow;
+  }
+
+  /** True when nothing more comes; there may still be readers. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** True for an answer that is not shared. */
+  get isGivenUp(): boolean {
+    return this.#answer !== undefined && !this.isShared;
+  }
+
+  /** True once it is over without an answer that anybody wanted: a 5xx, or none that began. */
+  get isFailure(): boolean {
+    return (
+      this.#isOver && (this.#answer === undefined ? !this.#abort.signal.aborted : this.head.status >= 500)
+    );
+  }
+
+  /** Counts somebody in who needs it. */
+  retain(): void {
+    this.#interested++;
+    this.#cancelPatience?.();
+    this.#cancelPatience = undefined;
+  }
+
+  /** Counts somebody out. When nobody is left it ends, unless it is worth more to the next one than it costs. */
+  release(): void {
+    this.#interested--;
+    if (this.#interested > 0 || this.#isWantedAnyway) return;
+    if (this.#isOver) this.#free();
+    else if (!this.#isWorthFinishing) this.abandon();
+    else this.#cancelPatience = this.#options.clock.after(this.#patienceMs, () => this.abandon());
+  }
+
+  /** Runs it to its end for the store, whoever leaves. */
+  keepGoing(): void {
+    this.#isWantedAnyway = true;
+  }
+
+  /** A response body that gets what has come so far at once, and the rest as it comes. */
+  stream(options: StreamOptions): ReadableStream<Uint8Array> {
+    if (this.#answer === undefined) throw new Error("The body of a fill was read before it began");
+    const { clock, counters } = this.#options;
+    this.retain();
+    const reader = new FillReader({
+      ...options,
+      body: this.#answer.body,
+      clock,
+      onClose: (isLaggard) => {
+        if (isLaggard) counters.laggards++;
+        this.release();
+      },
+    });
+    return reader.stream;
+  }
+
+  /** Lets go whoever still reads what has come long ago: their memory is needed. */
+  dropReaders(): void {
+    for (const reader of this.#answer?.body.readers ?? []) reader.drop();
+  }
+
+  /** Ends it without an answer. Whoever still waits or reads hears of it. */
+  abandon(): void {
+    const error = new UpstreamError("Nobody waits any more", { status: 503, isReached: true });
+    this.#answer?.body.fail(error);
+    this.#fail(error, "abandoned");
+    this.#abort.abort();
+  }
+
+  async #run(): Promise<void> {
+    const { upstream, clock, counters, wanted } = this.#options;
+    const othersWait = (): boolean => this.#interested > 1 || wanted.retriesAlone !== false;
+    try {
+      await retryOnce((isFinal) => this.#attempt(isFinal), {
+        upstream,
+        clock,
+        mayRetry: () => !this.#isReady && !this.#isOver && othersWait(),
+        onRetry: () => void counters.retries++,
+      });
+    } catch (error) {
+      this.#fail(error, endOf(error, this.#answer !== undefined));
     }
-    if (this.#running.size >= FILLS_MAX) return undefined;
-    const stored = this.#fill(wanted);
-    this.#running.set(key, stored);
-    const remember = (): void => {
-      const untilMs = this.#options.clock.monotonicMs() + FAILURE_MS;
-      this.#failures.set(key, { stored, untilMs });
-    };
-    stored
-      .then(({ status }) => void (status >= 500 && remember()), remember)
-      // Askers handle the rejection; a fill that all of them left must not end the process.
-      .finally(() => this.#running.delete(key));
-    return { part: "miss", stored };
   }
 
-  /** Begins the fill of media that viewers will ask for, so that it is there or on its way when they do. */
-  prefetch(path: string): void {
-    const { store, clock } = this.#options;
-    if (store.getFresh(path, clock.monotonicMs()) === undefined) this.share({ path, freshMsMin: 0 });
+  async #attempt(isFinal: () => boolean): Promise<void> {
+    const { upstream, wanted } = this.#options;
+    const { path, holdMsMax = HOLD_MS_MAX } = wanted;
+    const { signal } = this.#abort;
+    const response = await upstream.request(path, { ...wanted, holdMsMax, signal });
+    try {
+      const { head } = response;
+      if (head.status >= 500 && !isFinal()) throw serverError(path, head.status);
+      const body = this.#begin(head);
+      for await (const bytes of response.chunks) {
+        await body.append(bytes);
+        if (!body.isWindow) continue;
+        this.#close();
+        // Too large to be kept, and nobody reads it: it leads nowhere.
+        if (this.#interested === 0) this.abandon();
+      }
+      this.#complete(head, body);
+    } catch (error) {
+      response.discard();
+      this.#answer?.body.fail(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
   }
 
-  async #fill(wanted: Wanted): Promise<Stored> {
-    const { upstream, store, clock } = this.#options;
-    const { path, host, freshMsMin } = wanted;
-    const answer = await fetchWithRetry({ upstream, clock, path, host, holdMsMax: HOLD_MS_MAX });
-    const stored = readStored(answer, freshMsMin);
-    if (stored.freshMs > 0 && stored.status < 500) store.set(keyOf(wanted), stored);
-    return stored;
+  /** Takes over the head of the answer that will be given. */
+  #begin(head: ResponseHead): FillBody {
+    const { budget, clock, wanted } = this.#options;
+    const hasBody = wanted.method !== "HEAD" && head.status !== 304;
+    const verdict = wanted.judge(head);
+    this.#answer?.body.release();
+    const body = new FillBody(budget, hasBody ? lengthOf(head) : 0);
+    this.#answer = { head, verdict, body };
+    if (!this.isShared) this.#close();
+    this.#decided.resolve();
+    clock.after(STREAM_AFTER_MS, () => this.#becomeReady(body));
+    return body;
+  }
+
+  /** A body that broke off meanwhile is not what anybody should begin with. */
+  #becomeReady(body: FillBody): void {
+    if (this.#isOver || this.#answer?.body !== body || body.error !== undefined) return;
+    this.#isReady = true;
+    this.#ready.resolve();
+  }
+
+  #complete(head: ResponseHead, body: FillBody): void {
+    if (this.#isOver) return;
+    const verdict = this.#answer?.verdict;
+    if (!body.isWindow && verdict !== undefined) {
+      this.#stored = verdict.toStored({ head, body: body.toBlob(), bytes: () => body.toBytes() });
+      if (verdict.isStored) this.#options.store(this.#stored);
+    }
+    this.#becomeReady(body);
+    this.#finished.resolve();
+    this.#finish(this.isShared ? "done" : "given_up");
+    // Last: readers that have all leave, and must not be taken for the last ones of a fill that goes on.
+    body.complete();
+  }
+
+  /** Tells everybody, once. What was read so far stays as it is, and its readers are cut off. */
+  #fail(error: unknown, end: FillEnd): void {
+    if (this.#isOver) return;
+    for (const { reject } of [this.#decided, this.#ready, this.#finished]) reject(error);
+    this.#finish(end);
+  }
+
+  #finish(end: FillEnd): void {
+    this.#isOver = true;
+    this.#isWantedAnyway = false;
+    this.#cancelPatience?.();
+    this.#options.counters.ends[end]++;
+    this.#close();
+    this.#options.onOver(this);
+    if (this.#interested === 0) this.#free();
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#options.onClosed(this);
+  }
+
+  #free(): void {
+    if (this.#isFree) return;
+    this.#isFree = true;
+    this.#answer?.body.release();
+    this.#options.onFree(this);
+  }
+
+  get #patienceMs(): number {
+    return this.#answer === undefined ? UNHEARD_MS_MAX : FINISH_MS_MAX;
+  }
+
+  /** Before the head anything can be; then it must be storable, and what is left small. */
+  get #isWorthFinishing(): boolean {
+    if (this.#answer === undefined) return true;
+    const { head, verdict, body } = this.#answer;
+    if (!verdict.isStored || body.isWindow) return false;
+    const length = lengthOf(head) ?? body.size;
+    return length - body.size <= Math.max(FINISH_BYTES_MAX, length / 2);
   }
 }
 
-/** Asks once, and once more where the first failure was quick: not reached, broken off, or a 5xx. */
-export async function fetchWithRetry(options: {
-  readonly upstream: Upstream;
-  readonly clock: Clock;
-  readonly path: string;
-  readonly holdMsMax: number;
-  readonly host?: string | undefined;
-}): Promise<UpstreamAnswer> {
-  const { upstream, clock, path } = options;
-  const startMs = clock.monotonicMs();
-  const isQuick = (): boolean => clock.monotonicMs() - startMs < RETRY_HELD_MS_MAX;
-  try {
-    const answer = await upstream.fetch(path, options);
-    if (answer.status < 500 || !isQuick()) return answer;
-    await new Promise<void>((resolve) => clock.after(RETRY_PAUSE_MS, resolve));
-  } catch (error) {
-    if (!(error instanceof UpstreamError) || upstream.isClosed) throw error;
-    if (error.isReached && !isQuick()) throw error;
-    if (!error.isReached) await upstream.untilReachable(UNREACHABLE_MS_MAX);
-  }
-  return upstream.fetch(path, options);
+function endOf(error: unknown, hasBegun: boolean): FillEnd {
+  if (hasBegun) return "broken_off";
+  return error instanceof UpstreamError && error.status === 504 ? "timed_out" : "failed";
 }

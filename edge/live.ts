@@ -7,20 +7,20 @@ import type { Clock } from "#common/clock.ts";
 import { readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { answerFrom, answerStatus } from "./answer.ts";
+import { answerComing, answerFrom, answerStatus } from "./answer.ts";
 import type { Counters } from "./counters.ts";
-import { keyOf, type Fills, type Wanted } from "./fill.ts";
+import type { Fill } from "./fill.ts";
+import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
+import { wantedOf, type LiveThing } from "./live-wanted.ts";
 import type { TailAnswer } from "./playlist-tail.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
-import { isFresh, type Stored } from "./stored.ts";
+import { isFresh, readHead, type Stored } from "./stored.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
-/** Multivariant playlists and API answers are shared this long at least: an upstream writes them per request. */
-const SHARED_FRESH_MS_MIN = 1_000;
-/** How old one may be given out while the upstream is away. */
+/** How old an answer may be given out while the upstream is away. */
 const STALE_MS_MAX = 30_000;
 const RETRY_AFTER_SECONDS = 1;
 
@@ -61,9 +61,7 @@ export class LiveCache {
   /** Answers a request for a cached target from memory, at once where it can, or from upstream. */
   answer(request: Request, { target, query, addressOf }: LiveRequest): Response | Promise<Response> {
     const { kind, path } = target;
-    if (kind !== "playlist") {
-      return this.#shared(request, { path, freshMsMin: kind === "media" ? 0 : SHARED_FRESH_MS_MIN });
-    }
+    if (kind === "media" || kind === "multivariant") return this.#shared(request, { path, kind });
     const directives = readDirectives(query);
     if (directives === "malformed") return this.#refuse(400, "Bad delivery directives");
     const { playlists, viewers } = this.#options;
@@ -86,24 +84,25 @@ export class LiveCache {
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used. */
   async answerApi(request: Request, path: string): Promise<Response> {
     const host = readHostName(request.headers.get("host"));
-    return this.#shared(request, { path, host, freshMsMin: SHARED_FRESH_MS_MIN });
+    return this.#shared(request, { path, host, kind: "api" });
   }
 
   /** Answers from the store or by a fill that all who ask share. */
-  async #shared(request: Request, wanted: Wanted): Promise<Response> {
+  async #shared(request: Request, thing: LiveThing): Promise<Response> {
     const { store, fills, clock, log } = this.#options;
-    const key = keyOf(wanted);
-    const fresh = store.getFresh(key, clock.monotonicMs());
+    const wanted = wantedOf(thing);
+    const fresh = store.getFresh(wanted.key, clock.monotonicMs());
     if (fresh !== undefined) return this.#send(request, { stored: fresh, result: "hit" });
-    const share = fills.share(wanted);
-    if (share === undefined) return this.#refuse(503, "Too many requests are under way");
-    const old = store.getAny(key);
+    const old = store.getAny(wanted.key);
     try {
-      const stored = await share.stored;
-      const stale = stored.status >= 500 ? this.#usableStale(old) : undefined;
-      return this.#send(request, { stored: stale ?? stored, result: stale ? "stale" : share.part });
+      return await fills.share(wanted, {
+        signal: request.signal,
+        answer: (fill, part) => this.#answerFill(request, { fill, part, old }),
+      });
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
+      if (request.signal.aborted) return unheard();
+      if (error instanceof FillRefusedError) return this.#refuse(503, error.message);
       const stale = this.#usableStale(old);
       if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
       log.debug(`No answer for a viewer: ${describeError(error)}`);
@@ -115,6 +114,30 @@ export class LiveCache {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
+  }
+
+  /** From what a fill has: all of it, or what is still coming. Texts are waited for, since they are compressed whole. */
+  async #answerFill(
+    request: Request,
+    { fill, part, old }: { readonly fill: Fill; readonly part: FillPart; readonly old: Stored | undefined },
+  ): Promise<Response> {
+    const head = readHead(fill.head);
+    const stale = head.status >= 500 ? this.#usableStale(old) : undefined;
+    if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
+    if (head.isText && request.method !== "HEAD") await fill.finished;
+    const { stored, length } = fill;
+    if (stored !== undefined) return this.#send(request, { stored, result: part });
+    const { counters, clock } = this.#options;
+    const { signal } = request;
+    return answerComing({
+      request,
+      stored: head,
+      length,
+      result: head.status >= 400 ? "error" : part,
+      counters,
+      nowMs: clock.monotonicMs(),
+      stream: (range) => fill.stream({ range, signal, counters }),
+    });
   }
 
   #refuse(status: number, reason: string): Response {

@@ -4,7 +4,7 @@ import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
 import type { Counters, EgressRate } from "./counters.ts";
-import type { Fills } from "./fill.ts";
+import type { Fills } from "./fills.ts";
 import type { LeaseClient } from "./lease.ts";
 import type { RelayCounters } from "./relay.ts";
 import type { Store } from "./store.ts";
@@ -52,13 +52,26 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
     label: "kind",
     read: () => viewers.byKind,
   });
+  observedCounter({
+    registry,
+    name: "spillway_edge_fills_total",
+    help: "Upstream requests for whole objects, by how they ended.",
+    label: "end",
+    read: () => sources.fills.counters.ends,
+  });
   declareHeldMetrics(registry, { node: "edge", budget: sources.budget });
   for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
   for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
   return registry;
 }
 
-function counterSeries({ counters, upstream, store, relayCounters }: MetricSources): readonly Series[] {
+function counterSeries({
+  counters,
+  upstream,
+  store,
+  fills,
+  relayCounters,
+}: MetricSources): readonly Series[] {
   return [
     {
       name: "spillway_edge_sent_bytes_total",
@@ -74,6 +87,16 @@ function counterSeries({ counters, upstream, store, relayCounters }: MetricSourc
       name: "spillway_edge_upstream_failures_total",
       help: "Requests sent upstream that brought no whole answer.",
       read: () => upstream.failures,
+    },
+    {
+      name: "spillway_edge_fill_retries_total",
+      help: "Fills that failed at first and were asked for once more.",
+      read: () => fills.counters.retries,
+    },
+    {
+      name: "spillway_edge_fill_readers_dropped_total",
+      help: "Viewers of an object under way cut off because they were too slow.",
+      read: () => fills.counters.laggards,
     },
     {
       name: "spillway_edge_store_evictions_total",
@@ -114,7 +137,7 @@ function counterSeries({ counters, upstream, store, relayCounters }: MetricSourc
 }
 
 function gaugeSeries(sources: MetricSources): readonly Series[] {
-  const { store, fills, upstream, streams, leases, egress, readiness, relayCounters } = sources;
+  const { store, fills, streams, leases, egress, readiness, relayCounters } = sources;
   return [
     {
       name: "spillway_edge_egress_bits_per_second",
@@ -130,8 +153,8 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
     },
     {
       name: "spillway_edge_in_flight_bytes",
-      help: "Bytes received of answers that are not complete.",
-      read: () => upstream.inFlightBytes,
+      help: "Memory of answers that are not complete, or still being read.",
+      read: () => store.reservedBytes,
     },
     {
       name: "spillway_edge_relay_queued_bytes",

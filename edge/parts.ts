@@ -9,17 +9,15 @@ import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { type EdgeConfig, HELD_REQUESTS_MAX } from "./config.ts";
 import { Counters, EgressRate } from "./counters.ts";
-import { Fills } from "./fill.ts";
+import { Fills } from "./fills.ts";
 import { LiveCache } from "./live.ts";
+import { wantedOf } from "./live-wanted.ts";
 import { Playlists } from "./playlists.ts";
 import { RelayCounters } from "./relay.ts";
 import { Store } from "./store.ts";
 import { Streams } from "./streams.ts";
 import { Upstream } from "./upstream.ts";
 import { CountedViewers, type Viewers } from "./viewers.ts";
-
-/** What of `--cache-mib` is for answers that are still on their way; the rest is for those that are complete. */
-const IN_FLIGHT_SHARE = 0.25;
 
 export interface EdgeParts {
   readonly counters: Counters;
@@ -46,16 +44,18 @@ export interface EdgePartsOptions {
 
 /** Makes all parts. `upstream` and `streams` are open and want closing. */
 export function createParts({ config, clock, log, ...given }: EdgePartsOptions): EdgeParts {
-  const bytesMax = config.cacheMib * MEBIBYTE;
-  const inFlightBytesMax = bytesMax * IN_FLIGHT_SHARE;
   const counters = new Counters();
   const relayCounters = new RelayCounters();
-  const upstream = new Upstream({ urls: config.upstream, clock, log, inFlightBytesMax });
-  const store = new Store(bytesMax - inFlightBytesMax);
+  const store = new Store(config.cacheMib * MEBIBYTE);
+  const upstream = new Upstream({ urls: config.upstream, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
-  const playlists = new Playlists({ upstream, clock, budget, onHint: (path) => fills.prefetch(path) });
+  const onHint = (path: string): void => {
+    if (store.getFresh(path, clock.monotonicMs()) === undefined)
+      fills.refresh(wantedOf({ path, kind: "media" }));
+  };
+  const playlists = new Playlists({ upstream, clock, budget, onHint });
   const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,

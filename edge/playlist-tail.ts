@@ -9,11 +9,11 @@ import { HeldPlaylist, HOLD_TARGET_DURATIONS, type PlaylistVersion } from "#comm
 import type { HeldBudget, HeldOutcome, HoldOptions } from "#common/held-requests.ts";
 import { standingOf, wantedPosition } from "#common/playlist-reach.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
-import { fetchWithRetry } from "./fill.ts";
 import { compareReach, nextQuery, readPlaylistFacts, type PlaylistFacts } from "./playlist-facts.ts";
 import { ageMsOf, FAILURE_MS, freshMsOf, readStored, type Stored } from "./stored.ts";
 import type { RequestResult } from "./counters.ts";
 import { readTarget } from "./targets.ts";
+import { fetchWithRetry } from "./upstream-retry.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
 
 /** Lifetimes in target durations: B.1. */

@@ -31,6 +31,23 @@ const HOP_BY_HOP = [
   "upgrade",
 ];
 
+/** Total of the body in bytes where the head says it. */
+export function lengthOf({ headers }: ResponseHead): number | undefined {
+  const text = headers.get("content-length") ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Reads headers as undici has them: a text, or several for a field that was repeated. Hop-by-hop ones are left out. */
+export function readHeaders(fields: Readonly<Record<string, string | string[] | undefined>>): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    for (const line of Array.isArray(value) ? value : [value]) appendField(headers, name, line);
+  }
+  removeHopByHop(headers);
+  return headers;
+}
+
 /** Takes out what is about the connection alone: the fields known to be, and those that `Connection` names. */
 export function removeHopByHop(headers: Headers): void {
   const listed = (headers.get("connection") ?? "").split(",");
@@ -39,8 +56,11 @@ export function removeHopByHop(headers: Headers): void {
   }
 }
 
-/** Total of the body in bytes where the head says it. */
-export function lengthOf({ headers }: ResponseHead): number | undefined {
-  const text = headers.get("content-length") ?? "";
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+/** A field that is none by RFC 9110 5.5 is left out. */
+function appendField(headers: Headers, name: string, line: string): void {
+  try {
+    headers.append(name, line);
+  } catch {
+    // The upstream's bad bytes: nobody could be sent them either.
+  }
 }

@@ -1,16 +1,30 @@
 /**
- * The edge's memory: finished answers by their path, least recently used out first, bounded by bytes. Fills put
- * them in; a hit on the hot path is one `get`.
+ * The edge's memory: finished answers by their key, least recently used out first. One bound of bytes holds for them
+ * and for answers that are still on their way, which {@link Store.reserve} counts in. Fills put answers in; a hit on
+ * the hot path is one `get`.
  */
 import { LRUCache } from "lru-cache";
 import { isFresh, sizeOf, type Stored } from "./stored.ts";
 
+/** Room for bytes on their way. */
+export interface ByteBudget {
+  /** All that there is room for, in bytes. */
+  readonly bytesMax: number;
+  /** Takes room for so many bytes more, for which stored answers go; false and nothing taken if there is none. */
+  reserve(bytes: number): boolean;
+  /** Gives room back. */
+  release(bytes: number): void;
+}
+
 /** Stored answers by key. An object larger than the whole store is passed on and not kept. */
-export class Store {
+export class Store implements ByteBudget {
   evictions = 0;
+  readonly bytesMax: number;
+  #reservedBytes = 0;
   readonly #entries: LRUCache<string, Stored>;
 
   constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
     this.#entries = new LRUCache<string, Stored>({
       maxSize: bytesMax,
       sizeCalculation: sizeOf,
@@ -28,6 +42,11 @@ export class Store {
     return this.#entries.size;
   }
 
+  /** Room taken by what is still on its way. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
   /** The entry if it may be given out without asking. */
   getFresh(key: string, nowMs: number): Stored | undefined {
     const stored = this.#entries.get(key);
@@ -41,5 +60,25 @@ export class Store {
 
   set(key: string, stored: Stored): void {
     this.#entries.set(key, stored);
+    this.#evict();
+  }
+
+  delete(key: string): void {
+    this.#entries.delete(key);
+  }
+
+  reserve(bytes: number): boolean {
+    if (this.#reservedBytes + bytes > this.bytesMax) return false;
+    this.#reservedBytes += bytes;
+    this.#evict();
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#reservedBytes -= bytes;
+  }
+
+  #evict(): void {
+    while (this.bytes + this.#reservedBytes > this.bytesMax && this.items > 0) this.#entries.pop();
   }
 }

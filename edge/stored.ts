@@ -5,6 +5,7 @@
 // RFC 9111 4.2 (freshness), RFC 8246 (immutable)
 import { gzipSync } from "node:zlib";
 import { secondsToMs } from "#common/units.ts";
+import type { ResponseHead } from "./response-head.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Failures and refusals are kept this long: what is missing now may be published in the next instant. */
@@ -15,10 +16,11 @@ const OVERHEAD_BYTES = 1_024;
 const TEXT_FACTOR = 2.5;
 const TEXT_TYPE = /^(?:text\/|application\/(?:json|vnd\.apple\.))/;
 
-/** A stored answer. Bodies are shared by all who send them: Bun sends a Blob's bytes without copying them first. */
-export interface Stored {
+/** What the edge makes of an answer's head. */
+export interface StoredHead {
   readonly status: number;
-  readonly body: Blob;
+  /** All that came before the body. */
+  readonly head: ResponseHead;
   readonly contentType: string;
   readonly cacheControl: string;
   /** Strong entity tag of the plain body, in its quotes; empty without one. */
@@ -32,7 +34,14 @@ export interface Stored {
   readonly ageAtArrivalMs: number;
   /** How long after its birth it may be given out unasked. */
   readonly freshMs: number;
-  /** The body once more where it is text, which is offered compressed; `undefined` for media. */
+  /** True for what is offered compressed. */
+  readonly isText: boolean;
+}
+
+/** A stored answer. Bodies are shared by all who send them: Bun sends a Blob's bytes without copying them first. */
+export interface Stored extends StoredHead {
+  readonly body: Blob;
+  /** The body once more where it is text; `undefined` for media. */
   readonly text: Uint8Array | undefined;
   /** The compressed body, made when first asked for. */
   gzip: Blob | undefined;
@@ -46,40 +55,57 @@ export interface ReadyHeaders {
   readonly headers: Headers;
 }
 
+/** An upstream's whole answer. */
+export interface WholeAnswer {
+  readonly head: ResponseHead;
+  readonly body: Blob;
+  /** The body's bytes once more; called for texts only. */
+  readonly bytes: () => Uint8Array;
+}
+
 /**
- * Takes over an upstream's answer. `Set-Cookie` and every header not named here stay behind.
+ * Reads a head. `Set-Cookie` and every header not named here stay behind.
  *
  * @param freshMsMin keeps a 200 at least this long whatever its header says
  */
-export function readStored(answer: UpstreamAnswer, freshMsMin = 0): Stored {
-  const { headers, status, body, receivedMs } = answer;
+export function readHead(head: ResponseHead, freshMsMin = 0): StoredHead {
+  const { headers, status, receivedMs } = head;
   const contentType = headers.get("content-type") ?? "application/octet-stream";
   const cacheControl = headers.get("cache-control") ?? "";
-  const isOk = status === 200;
   return {
     status,
-    // Never shared memory: it comes from the network.
-    body: new Blob([body as Uint8Array<ArrayBuffer>]),
+    head,
     contentType,
     cacheControl,
     etag: headers.get("etag") ?? "",
-    date: headers.get("date") ?? new Date().toUTCString(),
+    date: headers.get("date") ?? new Date(head.receivedWallMs).toUTCString(),
     retryAfter: headers.get("retry-after") ?? "",
     receivedMs,
     ageAtArrivalMs: secondsToMs(readSeconds(headers.get("age") ?? "")),
-    freshMs: isOk ? Math.max(freshMsMin, freshMsOf(cacheControl)) : FAILURE_MS,
-    text: TEXT_TYPE.test(contentType) ? body : undefined,
-    gzip: undefined,
-    ready: new Map(),
+    freshMs: status === 200 ? Math.max(freshMsMin, freshMsOf(cacheControl)) : FAILURE_MS,
+    isText: TEXT_TYPE.test(contentType),
   };
 }
 
+/** Takes over an upstream's answer; see {@link readHead}. */
+export function storedOf({ head, body, bytes }: WholeAnswer, freshMsMin = 0): Stored {
+  const read = readHead(head, freshMsMin);
+  return { ...read, body, text: read.isText ? bytes() : undefined, gzip: undefined, ready: new Map() };
+}
+
+/** The same of an answer that was fetched whole. */
+export function readStored(answer: UpstreamAnswer, freshMsMin = 0): Stored {
+  // Never shared memory: it comes from the network.
+  const body = new Blob([answer.body as Uint8Array<ArrayBuffer>]);
+  return storedOf({ head: answer, body, bytes: () => answer.body }, freshMsMin);
+}
+
 /** Age on the monotonic clock, in milliseconds. */
-export function ageMsOf(stored: Stored, nowMs: number): number {
+export function ageMsOf(stored: StoredHead, nowMs: number): number {
   return Math.max(0, nowMs - stored.receivedMs) + stored.ageAtArrivalMs;
 }
 
-export function isFresh(stored: Stored, nowMs: number): boolean {
+export function isFresh(stored: StoredHead, nowMs: number): boolean {
   return ageMsOf(stored, nowMs) < stored.freshMs;
 }
 

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { silentLog } from "#common/log.ts";
 import { FakeOrigin, until } from "./fake-origin.ts";
+import { Store } from "./store.ts";
 import { Upstream, UpstreamError } from "./upstream.ts";
 
 const closers: (() => Promise<void>)[] = [];
@@ -18,7 +19,7 @@ function startOrigin(name: string): FakeOrigin {
 }
 
 function startUpstream(urls: readonly string[], clock: Clock = new FakeClock()): Upstream {
-  const upstream = new Upstream({ urls, clock, log: silentLog, inFlightBytesMax: 1_000_000 });
+  const upstream = new Upstream({ urls, clock, log: silentLog, budget: new Store(1_000_000) });
   closers.push(() => upstream.close());
   return upstream;
 }

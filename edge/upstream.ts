@@ -8,6 +8,9 @@ import { Pool, type Dispatcher } from "undici/index.js";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
+import { joinBytes } from "./join-bytes.ts";
+import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
+import type { ByteBudget } from "./store.ts";
 
 /**
  * Connections to one upstream: all fills at once, and a held request for each playlist that is watched. Requests past
@@ -23,8 +26,10 @@ const KEEP_ALIVE_MS = 30_000;
 const LEFT_ALONE_MS_MIN = 10_000;
 const LEFT_ALONE_MS_MAX = 30_000;
 const PROBE_ANSWER_MS_MAX = 2_000;
-/** Larger objects are not ours: a segment of 6 s at 100 Mbit/s is 75 MB. */
-const OBJECT_BYTES_MAX = 96 * 1024 * 1024;
+/** Playlists and the like are far smaller. */
+const TEXT_BYTES_MAX = 4 * 1024 * 1024;
+/** Of a body that nobody wants so much is read off, which keeps the connection. */
+const DISCARD_BYTES_MAX = 16 * 1024;
 const REACHABLE_POLL_MS = 100;
 const REACHABLE_ANSWER_MS_MAX = 1_000;
 
@@ -55,12 +60,17 @@ export class UpstreamError extends SpillwayError {
 }
 
 /** A whole answer. */
-export interface UpstreamAnswer {
-  readonly status: number;
-  readonly headers: ReadonlyMap<string, string>;
+export interface UpstreamAnswer extends ResponseHead {
   readonly body: Uint8Array;
-  /** When its header arrived, on the monotonic clock: the moment its age counts from. */
-  readonly receivedMs: number;
+}
+
+/** An answer that has begun. Either all `chunks` are read or {@link UpstreamResponse.discard} is called. */
+export interface UpstreamResponse {
+  readonly head: ResponseHead;
+  /** The body as it comes; throws {@link UpstreamError} where it breaks off. What is not asked for waits upstream. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Ends the request without the rest of its body. */
+  readonly discard: () => void;
 }
 
 /** An answer without end: `.ts` or events. `chunks` are for status 200 only. */
@@ -76,19 +86,24 @@ export interface FetchOptions {
   readonly host?: string | undefined;
 }
 
-interface SendOptions {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly holdMsMax: number;
+export interface RequestOptions extends FetchOptions {
+  /** Default: GET. */
+  readonly method?: "GET" | "HEAD" | undefined;
+  /** Sent beside our own, in lower case; `accept-encoding` replaces ours, which asks for plain bytes. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface SendOptions extends RequestOptions {
   readonly bodyTimeout: number;
-  readonly signal?: AbortSignal;
 }
 
 export interface UpstreamOptions {
   readonly urls: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
-  /** Bytes that all answers still on their way may hold together. Past it a new one fails with 503. */
-  readonly inFlightBytesMax: number;
+  /** Counts what is on its way in. Where there is no room an answer fails with 503. */
+  readonly budget: ByteBudget;
 }
 
 interface Peer {
@@ -105,21 +120,19 @@ export class Upstream {
   requests = 0;
   /** Requests that brought no answer. */
   failures = 0;
-  /** Bytes received of answers that are not complete yet. */
-  inFlightBytes = 0;
   readonly #peers: readonly Peer[];
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #inFlightBytesMax: number;
+  readonly #budget: ByteBudget;
   #isClosed = false;
   /** The poll that all who wait for an upstream share, and how many they are. */
   #reachable: Promise<void> | undefined;
   #waitingForReachable = 0;
 
-  constructor({ urls, clock, log, inFlightBytesMax }: UpstreamOptions) {
+  constructor({ urls, clock, log, budget }: UpstreamOptions) {
     this.#clock = clock;
     this.#log = log;
-    this.#inFlightBytesMax = inFlightBytesMax;
+    this.#budget = budget;
     this.#peers = urls.map((url) => createPeer(url));
   }
 
@@ -132,21 +145,56 @@ export class Upstream {
     return this.#isClosed;
   }
 
-  /** Fetches `path` whole, from the first upstream that answers. */
-  async fetch(path: string, { holdMsMax, host }: FetchOptions): Promise<UpstreamAnswer> {
-    const headers = host === undefined ? REQUEST_HEADERS : { ...REQUEST_HEADERS, host };
-    const { response } = await this.#send(path, { headers, holdMsMax, bodyTimeout: BODY_SILENCE_MS_MAX });
-    const receivedMs = this.#clock.monotonicMs();
+  /** Asks for `path` and resolves once the answer has begun, from the first upstream that answers. */
+  async request(path: string, options: RequestOptions): Promise<UpstreamResponse> {
+    const requestedMs = this.#clock.monotonicMs();
+    const { statusCode, headers, body } = await this.#send(path, {
+      ...options,
+      bodyTimeout: BODY_SILENCE_MS_MAX,
+    });
+    return {
+      head: {
+        status: statusCode,
+        headers: readHeaders(headers),
+        requestedMs,
+        receivedMs: this.#clock.monotonicMs(),
+        receivedWallMs: this.#clock.wallMs(),
+      },
+      chunks: this.#readChunks(path, body),
+      // Nobody is interested in how it ends any more.
+      discard: () => void body.dump({ limit: DISCARD_BYTES_MAX }).catch(() => {}),
+    };
+  }
+
+  /** Fetches `path` whole: a text of moderate size. */
+  async fetch(path: string, options: FetchOptions): Promise<UpstreamAnswer> {
+    const { head, chunks, discard } = await this.request(path, options);
+    if (head.status !== 200 && head.status < 400) {
+      discard();
+      throw unexpectedStatus(path, head.status);
+    }
+    const parts: Uint8Array[] = [];
+    let size = 0;
     try {
-      const body = await this.#readBody(response);
-      const isAnswer = response.statusCode === 200 || response.statusCode >= 400;
-      if (!isAnswer) {
-        const message = `Upstream answered ${path} with unexpected status ${response.statusCode}`;
-        throw new UpstreamError(message, { status: 502, isReached: true });
+      for await (const chunk of chunks) {
+        if (Math.max(size + chunk.length, lengthOf(head) ?? 0) > TEXT_BYTES_MAX) {
+          throw new UpstreamError("Upstream's answer is too large", { status: 502, isReached: true });
+        }
+        if (!this.#budget.reserve(chunk.length)) throw noRoom();
+        parts.push(chunk);
+        size += chunk.length;
       }
-      return { status: response.statusCode, headers: readHeaders(response.headers), body, receivedMs };
+      return { ...head, body: joinBytes(parts, size) };
+    } finally {
+      this.#budget.release(size);
+    }
+  }
+
+  async *#readChunks(path: string, body: Dispatcher.ResponseData["body"]): AsyncGenerator<Uint8Array> {
+    try {
+      // undici hands out Buffers, its stream type says any.
+      for await (const chunk of body) yield chunk as Uint8Array;
     } catch (error) {
-      if (error instanceof UpstreamError) throw error;
       this.failures++;
       throw new UpstreamError(`Upstream broke off ${path}`, { status: 502, isReached: true, cause: error });
     }
@@ -157,15 +205,14 @@ export class Upstream {
     path: string,
     options: { readonly signal: AbortSignal; readonly silenceMsMax: number },
   ): Promise<UpstreamStream> {
-    const { response } = await this.#send(path, {
-      headers: REQUEST_HEADERS,
+    const { statusCode, body } = await this.#send(path, {
       holdMsMax: options.silenceMsMax,
       bodyTimeout: options.silenceMsMax,
       signal: options.signal,
     });
     // An error's text is of no use to anyone; reading it off keeps the connection.
-    if (response.statusCode !== 200) await response.body.dump();
-    return { status: response.statusCode, chunks: response.body };
+    if (statusCode !== 200) await body.dump();
+    return { status: statusCode, chunks: body };
   }
 
   /** Resolves once some upstream accepts connections, or after `waitMs`. One poll serves all who wait. */
@@ -198,24 +245,25 @@ export class Upstream {
     await Promise.all(this.#peers.map((peer) => peer.pool.destroy()));
   }
 
-  async #send(path: string, options: SendOptions): Promise<{ readonly response: Dispatcher.ResponseData }> {
+  async #send(path: string, options: SendOptions): Promise<Dispatcher.ResponseData> {
+    const { method = "GET", host, signal } = options;
+    const headers = { ...REQUEST_HEADERS, ...options.headers, ...(host !== undefined && { host }) };
     let failure: unknown;
     for (const peer of this.#inOrder()) {
       this.requests++;
       try {
-        const response = await peer.pool.request({
-          method: "GET",
+        return await peer.pool.request({
+          method,
           path: `${peer.basePath}${path}`,
-          headers: options.headers,
+          headers,
           headersTimeout: options.holdMsMax,
           bodyTimeout: options.bodyTimeout,
-          ...(options.signal === undefined ? {} : { signal: options.signal }),
+          ...(signal !== undefined && { signal }),
         });
-        return { response };
       } catch (error) {
         failure = error;
         this.failures++;
-        if (this.#isClosed || options.signal?.aborted === true) break;
+        if (this.#isClosed || signal?.aborted === true) break;
         this.#log.debug(`Upstream ${peer.url} failed: ${describeError(error)}`);
         this.#leaveAlone(peer, LEFT_ALONE_MS_MIN);
         // Who waited that long is not made to wait once more.
@@ -267,44 +315,17 @@ export class Upstream {
       return false;
     }
   }
-
-  async #readBody({ headers, body }: Dispatcher.ResponseData): Promise<Uint8Array> {
-    const length = Number(headers["content-length"] ?? Number.NaN);
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    try {
-      for await (const chunk of body) {
-        // undici hands out Buffers, its stream type says any.
-        const bytes = chunk as Uint8Array;
-        chunks.push(bytes);
-        size += bytes.length;
-        this.inFlightBytes += bytes.length;
-        if (size > OBJECT_BYTES_MAX || length > OBJECT_BYTES_MAX) {
-          throw new UpstreamError("Upstream's answer is too large", { status: 502, isReached: true });
-        }
-        if (this.inFlightBytes > this.#inFlightBytesMax) {
-          throw new UpstreamError("Too much is on its way from upstream", { status: 503, isReached: true });
-        }
-      }
-    } finally {
-      this.inFlightBytes -= size;
-    }
-    return join(chunks, size);
-  }
 }
 
-/** One array out of several; a single one is taken as it is. */
-export function join(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const [first] = chunks;
-  if (chunks.length === 1 && first !== undefined && first.byteLength === first.buffer.byteLength)
-    return first;
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
+/** For an answer that nobody here can make anything of. */
+export function unexpectedStatus(path: string, status: number): UpstreamError {
+  const message = `Upstream answered ${path} with unexpected status ${status}`;
+  return new UpstreamError(message, { status: 502, isReached: true });
+}
+
+/** For an answer that the memory has no room for. */
+export function noRoom(): UpstreamError {
+  return new UpstreamError("Too much is on its way from upstream", { status: 503, isReached: true });
 }
 
 function createPeer(url: string): Peer {
@@ -345,12 +366,4 @@ export function isReadyStatus(status: number): boolean {
 function isTimeout(error: unknown): boolean {
   const code = errorCode(error);
   return code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT";
-}
-
-function readHeaders(headers: Dispatcher.ResponseData["headers"]): ReadonlyMap<string, string> {
-  const read = new Map<string, string>();
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) read.set(name, Array.isArray(value) ? value.join(", ") : value);
-  }
-  return read;
 }

@@ -1,0 +1,157 @@
+/** What slow readers and large objects cost an edge, over real sockets: nobody else's time, and bounded memory. */
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Socket } from "node:net";
+import { FakeClock, systemClock } from "#common/clock.ts";
+import { MEBIBYTE } from "#common/units.ts";
+import { startTestEdge, until, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
+import { Download, PacedOrigin, startStalled } from "./paced-origin.ts";
+
+const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
+const BODY = new Uint8Array(640 * 1024).fill(7);
+const CACHEABLE = { "content-type": "video/mp4", "cache-control": "public, max-age=3600" };
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+async function start(
+  limits: TestEdgeLimits = {},
+): Promise<{ readonly origin: PacedOrigin; readonly edge: TestEdge }> {
+  const origin = await PacedOrigin.listen();
+  const edge = startTestEdge(origin.url, limits);
+  closers.push(
+    () => edge.close(),
+    () => origin.close(),
+  );
+  return { origin, edge };
+}
+
+function stall(url: string): Socket {
+  const socket = startStalled(url);
+  closers.push(() => socket.destroy());
+  return socket;
+}
+
+describe("slow readers", () => {
+  const LARGE = 32 * MEBIBYTE;
+
+  test("one that stalls on 32 MB does not hold up the next", async () => {
+    const { origin, edge } = await start({ cacheMib: 256 });
+    origin.onRequest = (request) =>
+      request
+        .begin(200, { ...CACHEABLE, "content-length": String(LARGE) })
+        .send(new Uint8Array(LARGE))
+        .end();
+    stall(edge.url + MEDIA);
+    await until(() => edge.store.items === 1 || edge.fills.running === 1);
+    const second = new Download(edge.url + MEDIA);
+    await until(() => second.outcome === "whole");
+    expect([second.bytes, origin.requests.length]).toEqual([LARGE, 1]);
+  });
+
+  test("one that takes nothing is let go after a while, and its memory is free again", async () => {
+    const clock = new FakeClock(systemClock.wallMs());
+    const { origin, edge } = await start({ cacheMib: 256, clock });
+    const socket = stall(edge.url + MEDIA);
+    await until(() => origin.requests.length === 1);
+    origin.at(0).begin(200, CACHEABLE).send(new Uint8Array(MEBIBYTE));
+    // The head has been there for a while: from now on it is streamed.
+    while (edge.counters.sentBytes === 0) {
+      clock.advance(1);
+      await Bun.sleep(1);
+    }
+    origin.at(0).send(new Uint8Array(LARGE)).end();
+    await until(() => edge.store.items === 1);
+    expect(edge.store.reservedBytes).toBeGreaterThan(LARGE);
+    clock.advance(29_000);
+    expect(edge.fills.counters.laggards).toBe(0);
+    clock.advance(2_000);
+    expect([edge.fills.counters.laggards, edge.store.reservedBytes]).toEqual([1, 0]);
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    socket.resume();
+    await closed;
+  });
+
+  test("readers of what is long finished go before anything new is refused", async () => {
+    const { origin, edge } = await start({ cacheMib: 64 });
+    stall(edge.url + MEDIA);
+    await until(() => origin.requests.length === 1);
+    const size = 15 * MEBIBYTE;
+    origin.at(0).begin(200, CACHEABLE).send(new Uint8Array(MEBIBYTE));
+    await until(() => edge.counters.sentBytes > 0);
+    origin
+      .at(0)
+      .send(new Uint8Array(size - MEBIBYTE))
+      .end();
+    await until(() => edge.store.items === 1);
+    const before = edge.store.reservedBytes;
+    expect(before).toBeGreaterThanOrEqual(size);
+    origin.onRequest = (request) =>
+      request.begin(200, { ...CACHEABLE, "content-length": String(size) }).send(new Uint8Array(MEBIBYTE));
+    const others = [1, 2, 3, 4].map(
+      (msn) => new Download(`${edge.url}/live/canvas/720p/aabbccdd-${msn}.m4s`),
+    );
+    await until(() => others.every(({ bytes }) => bytes > 0));
+    expect(edge.fills.counters.laggards).toBe(1);
+    expect(edge.store.reservedBytes + edge.store.bytes).toBeLessThanOrEqual(64 * MEBIBYTE);
+  });
+});
+
+describe("objects too large to be kept", () => {
+  test("stream through: each reader has its own, drawn at its own speed, and memory stays small", async () => {
+    const { origin, edge } = await start({ cacheMib: 16 });
+    const size = 24 * MEBIBYTE;
+    origin.onRequest = (request) =>
+      request
+        .begin(200, { ...CACHEABLE, "content-length": String(size) })
+        .send(new Uint8Array(size))
+        .end();
+    const socket = stall(edge.url + MEDIA);
+    await until(() => edge.counters.sentBytes > 0);
+    const second = new Download(edge.url + MEDIA);
+    await until(() => second.outcome === "whole");
+    expect([second.bytes, origin.requests.length]).toEqual([size, 2]);
+    // The origin waits for the reader that stalls.
+    expect([origin.at(0).isClosed, edge.fills.running]).toEqual([false, 1]);
+    expect(edge.store.reservedBytes).toBeLessThanOrEqual(MEBIBYTE);
+    let received = 0;
+    socket.on("data", (bytes: Buffer) => (received += bytes.length));
+    socket.resume();
+    await until(() => received > size);
+    await until(() => edge.fills.running === 0);
+    expect([edge.store.items, edge.store.reservedBytes]).toEqual([0, 0]);
+  });
+
+  test("that do not say so become a window: who is near its front reads on, who is far behind is cut off", async () => {
+    const { origin, edge } = await start({ cacheMib: 16 });
+    const slow = stall(edge.url + MEDIA);
+    const closed = new Promise<void>((resolve) => slow.once("close", () => resolve()));
+    await until(() => origin.requests.length === 1);
+    const fast = new Download(edge.url + MEDIA);
+    const { requests } = origin;
+    origin.at(0).begin(200, CACHEABLE);
+    const size = 24 * MEBIBYTE;
+    for (let sent = 0; sent < size; sent += MEBIBYTE) {
+      origin.at(0).send(new Uint8Array(MEBIBYTE));
+      await until(() => fast.bytes === sent + MEBIBYTE);
+    }
+    origin.at(0).end();
+    await until(() => fast.outcome === "whole");
+    slow.resume();
+    await closed;
+    expect([fast.bytes, edge.fills.counters.laggards, requests.length]).toEqual([size, 1, 1]);
+    await until(() => edge.store.reservedBytes === 0);
+    expect([edge.store.items, edge.fills.counters.ends.given_up]).toEqual([0, 1]);
+  });
+
+  test("are refused with 503 where not even a window has room", async () => {
+    const { origin, edge } = await start({ cacheMib: 16 });
+    expect(edge.store.reserve(edge.store.bytesMax)).toBe(true);
+    origin.onRequest = (request) => request.begin(200, CACHEABLE).send(BODY).end();
+    const answer = await fetch(edge.url + MEDIA);
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+    edge.store.release(edge.store.bytesMax);
+  });
+});

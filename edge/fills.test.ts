@@ -1,0 +1,243 @@
+/** One fill and many readers, over real sockets, against an origin that is driven byte by byte. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { MEBIBYTE } from "#common/units.ts";
+import { startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { Download, PacedOrigin } from "./paced-origin.ts";
+
+const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
+const CHUNK = 64 * 1024;
+const CHUNKS = 10;
+const WHOLE = Uint8Array.from({ length: CHUNK * CHUNKS }, (_, index) => (index * 7 + (index >> 8)) % 251);
+const CACHEABLE = { "content-type": "video/mp4", "cache-control": "public, max-age=3600" };
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+async function start(): Promise<{ readonly origin: PacedOrigin; readonly edge: TestEdge }> {
+  const origin = await PacedOrigin.listen();
+  const edge = startTestEdge(origin.url);
+  closers.push(
+    () => edge.close(),
+    () => origin.close(),
+  );
+  return { origin, edge };
+}
+
+/** Chunk `index` of the object. */
+function chunk(index: number): Uint8Array {
+  return WHOLE.subarray(index * CHUNK, (index + 1) * CHUNK);
+}
+
+describe("one fill and many readers", () => {
+  test("E1: 50 cold clients are one request, and all have its first bytes while the rest is still to come", async () => {
+    const { origin, edge } = await start();
+    const downloads = Array.from({ length: 50 }, () => new Download(edge.url + MEDIA));
+    await until(() => origin.requests.length === 1);
+    origin
+      .at(0)
+      .begin(200, { ...CACHEABLE, "content-length": String(WHOLE.length) })
+      .send(chunk(0));
+    await until(() => downloads.every(({ bytes }) => bytes === CHUNK));
+    for (let index = 1; index < CHUNKS; index++) origin.at(0).send(chunk(index));
+    origin.at(0).end();
+    await until(() => downloads.every(({ outcome }) => outcome === "whole"));
+    for (const download of downloads) expect(download.body).toEqual(Buffer.from(WHOLE));
+    expect(await (await fetch(edge.url + MEDIA)).bytes()).toEqual(WHOLE);
+    const { requests } = edge.counters;
+    expect([origin.requests.length, requests.miss, requests.collapsed, requests.hit]).toEqual([1, 1, 49, 1]);
+    expect([edge.store.items, edge.store.reservedBytes, edge.fills.running]).toEqual([1, 0, 0]);
+  });
+
+  test("who joins in the middle has what came so far, although nothing more comes", async () => {
+    const { origin, edge } = await start();
+    const first = new Download(edge.url + MEDIA);
+    await until(() => origin.requests.length === 1);
+    origin.at(0).begin(200, CACHEABLE);
+    for (let index = 0; index < 5; index++) origin.at(0).send(chunk(index));
+    await until(() => first.bytes === 5 * CHUNK);
+    const second = new Download(edge.url + MEDIA);
+    await until(() => second.bytes === 5 * CHUNK);
+    expect(second.headers.get("cache-status")).toBe("spillway; fwd=miss; collapsed");
+    for (let index = 5; index < CHUNKS; index++) origin.at(0).send(chunk(index));
+    origin.at(0).end();
+    await until(() => [first, second].every(({ outcome }) => outcome === "whole"));
+    expect([first.body.equals(WHOLE), second.body.equals(WHOLE)]).toEqual([true, true]);
+  });
+
+  test("E5: ten followers get all when the first viewer leaves in the middle", async () => {
+    const { origin, edge } = await start();
+    const leader = new Download(edge.url + MEDIA);
+    await until(() => origin.requests.length === 1);
+    const followers = Array.from({ length: 10 }, () => new Download(edge.url + MEDIA));
+    origin.at(0).begin(200, CACHEABLE).send(chunk(0));
+    await until(() => [leader, ...followers].every(({ bytes }) => bytes === CHUNK));
+    leader.leave();
+    await until(() => leader.outcome === "broken off");
+    for (let index = 1; index < CHUNKS; index++) origin.at(0).send(chunk(index));
+    origin.at(0).end();
+    await until(() => followers.every(({ outcome }) => outcome !== "open"));
+    expect(followers.every(({ body }) => body.equals(WHOLE))).toBe(true);
+    expect(origin.requests.length).toBe(1);
+  });
+
+  test("E5: when the last viewer leaves, a large object is asked for no longer, a nearly whole one is fetched to its end", async () => {
+    const { origin, edge } = await start();
+    const length = 8 * MEBIBYTE;
+    const leave = async (already: number): Promise<void> => {
+      const index = origin.requests.length;
+      const viewer = new Download(`${edge.url}/live/canvas/720p/aabbccdd-${index}.m4s`);
+      await until(() => origin.requests.length === index + 1);
+      origin.at(index).begin(200, { ...CACHEABLE, "content-length": String(length) });
+      origin.at(index).send(new Uint8Array(already));
+      await until(() => viewer.bytes === already);
+      viewer.leave();
+    };
+    await leave(MEBIBYTE);
+    await until(() => origin.at(0).isClosed);
+    await until(() => edge.fills.running === 0);
+    expect([edge.fills.counters.ends.abandoned, edge.store.reservedBytes]).toEqual([1, 0]);
+    await leave(5 * MEBIBYTE);
+    origin
+      .at(1)
+      .send(new Uint8Array(3 * MEBIBYTE))
+      .end();
+    await until(() => edge.store.items === 1);
+    expect(edge.fills.counters.ends.done).toBe(1);
+  });
+
+  test.each([
+    ["with a length", { "content-length": String(WHOLE.length) }],
+    ["in chunks", {}],
+  ])(
+    "nobody is silently short when the origin dies in the middle of a body %s, and the next request is whole",
+    async (_, framing) => {
+      const { origin, edge } = await start();
+      const downloads = Array.from({ length: 20 }, () => new Download(edge.url + MEDIA));
+      await until(() => origin.requests.length === 1);
+      origin.at(0).begin(200, { ...CACHEABLE, ...framing });
+      for (let index = 0; index < 5; index++) origin.at(0).send(chunk(index));
+      await until(() => downloads.every(({ bytes }) => bytes === 5 * CHUNK));
+      origin.at(0).die();
+      await until(() => downloads.every(({ outcome }) => outcome !== "open"));
+      expect(new Set(downloads.map(({ outcome }) => outcome))).toEqual(new Set(["broken off"]));
+      expect([edge.store.items, edge.store.reservedBytes, edge.fills.counters.ends.broken_off]).toEqual([
+        0, 0, 1,
+      ]);
+      origin.onRequest = (request) => request.begin(200, CACHEABLE).send(WHOLE).end();
+      expect(await (await fetch(edge.url + MEDIA)).bytes()).toEqual(WHOLE);
+      expect(origin.requests.length).toBe(2);
+    },
+  );
+
+  test("a body that breaks off before anybody was given a byte is asked for once more", async () => {
+    const { origin, edge } = await start();
+    origin.onRequest = (request) => {
+      if (origin.requests.length > 1) return request.begin(200, CACHEABLE).send(WHOLE).end();
+      request.begin(200, { ...CACHEABLE, "content-length": "10" }).die();
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async () => (await fetch(edge.url + MEDIA)).bytes()),
+    );
+    for (const body of answers) expect(body.length).toBe(WHOLE.length);
+    expect([origin.requests.length, edge.fills.counters.retries]).toEqual([2, 1]);
+  });
+
+  test("E8: what is not for everyone goes to who began it; the others ask for themselves, the next wave at once", async () => {
+    const { origin, edge } = await start();
+    const wave = (count: number): Download[] =>
+      Array.from({ length: count }, () => new Download(edge.url + MEDIA));
+    const first = wave(20);
+    await until(() => origin.requests.length === 1 && edge.fills.running === 1);
+    const uncacheable = { "content-type": "video/mp4", "cache-control": "no-store" };
+    // The head is enough: nobody waits for the first one's body.
+    origin.at(0).begin(200, uncacheable);
+    await until(() => origin.requests.length === 20);
+    origin.requests.forEach((request, index) => {
+      if (index > 0) request.begin(200, uncacheable);
+      request.send(`body ${index}`).end();
+    });
+    await until(() => first.every(({ outcome }) => outcome === "whole"));
+    const second = wave(20);
+    // None of them is answered before all have been asked for.
+    await until(() => origin.requests.length === 40);
+    origin.requests.slice(20).forEach((request, index) => {
+      request
+        .begin(200, uncacheable)
+        .send(`body ${20 + index}`)
+        .end();
+    });
+    await until(() => second.every(({ outcome }) => outcome === "whole"));
+    const bodies = new Set([...first, ...second].map(({ body }) => body.toString()));
+    expect([bodies.size, edge.store.items, edge.store.reservedBytes]).toEqual([40, 0, 0]);
+    expect(edge.counters.requests.miss).toBe(40);
+  });
+
+  test("a thing that is for everyone again is shared again", async () => {
+    const { origin, edge } = await start();
+    origin.onRequest = (request) => {
+      const isPrivate = origin.requests.length === 1;
+      request
+        .begin(200, isPrivate ? { "cache-control": "private" } : CACHEABLE)
+        .send("x")
+        .end();
+    };
+    for (let count = 0; count < 4; count++) await (await fetch(edge.url + MEDIA)).bytes();
+    expect([origin.requests.length, edge.counters.requests.hit]).toEqual([2, 2]);
+  });
+});
+
+describe("ranges and heads of a fill under way", () => {
+  async function begin(): Promise<{ readonly origin: PacedOrigin; readonly edge: TestEdge }> {
+    const started = await start();
+    const { origin, edge } = started;
+    const first = new Download(edge.url + MEDIA);
+    await until(() => origin.requests.length === 1);
+    origin
+      .at(0)
+      .begin(200, { ...CACHEABLE, etag: '"m"', "content-length": String(WHOLE.length) })
+      .send(WHOLE.subarray(0, 5 * CHUNK));
+    await until(() => first.bytes === 5 * CHUNK);
+    return started;
+  }
+
+  test.each([
+    ["bytes=0-", 0, WHOLE.length],
+    [`bytes=${CHUNK}-`, CHUNK, WHOLE.length],
+    [`bytes=${6 * CHUNK}-${7 * CHUNK - 1}`, 6 * CHUNK, 7 * CHUNK],
+  ])("E9: %s joins it and waits for the rest", async (range, from, to) => {
+    const { origin, edge } = await begin();
+    const part = new Download(edge.url + MEDIA, { range });
+    const there = Math.max(0, 5 * CHUNK - from);
+    await until(() => part.status === 206 || there === 0);
+    await until(() => part.bytes === there);
+    origin
+      .at(0)
+      .send(WHOLE.subarray(5 * CHUNK))
+      .end();
+    await until(() => part.outcome === "whole");
+    expect([part.status, part.headers.get("content-range")]).toEqual([
+      206,
+      `bytes ${from}-${to - 1}/${WHOLE.length}`,
+    ]);
+    expect(part.body.equals(WHOLE.subarray(from, to))).toBe(true);
+    expect(origin.requests.length).toBe(1);
+  });
+
+  test("E9: bytes that were sent already are given without waiting for the end", async () => {
+    const { edge } = await begin();
+    const response = await fetch(edge.url + MEDIA, { headers: { range: "bytes=10-19" } });
+    expect([response.status, await response.bytes()]).toEqual([206, WHOLE.slice(10, 20)]);
+  });
+
+  test("E9: HEAD and If-None-Match are answered from the head alone", async () => {
+    const { origin, edge } = await begin();
+    const head = await fetch(edge.url + MEDIA, { method: "HEAD" });
+    expect([head.status, head.headers.get("content-length")]).toEqual([200, String(WHOLE.length)]);
+    const known = await fetch(edge.url + MEDIA, { headers: { "if-none-match": '"m"' } });
+    const beyond = await fetch(edge.url + MEDIA, { headers: { range: "bytes=99999999-" } });
+    expect([known.status, beyond.status, origin.requests.length]).toEqual([304, 416, 1]);
+  });
+});

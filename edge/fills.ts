@@ -1,0 +1,187 @@
+/**
+ * All fills under way, by key: who asks for a thing joins its fill or begins it. What turns out not to be for everyone
+ * is asked for by each alone, at once, and remembered, so that the next who ask do not wait for one another.
+ */
+import { LRUCache } from "lru-cache";
+import type { Clock } from "#common/clock.ts";
+import { Fill, FillCounters, type Wanted } from "./fill.ts";
+import type { ByteBudget, Store } from "./store.ts";
+import { FAILURE_MS } from "./stored.ts";
+import { UpstreamError, type Upstream } from "./upstream.ts";
+
+/** Fills under way at once. Past it, requests for things not stored are refused with 503. */
+const FILLS_MAX = 384;
+/** Failures remembered; past it the one used longest ago is asked for anew. Large error pages are not. */
+const FAILURES_MAX = 1_024;
+const FAILURE_BYTES_MAX = 16 * 1024;
+/** Things remembered not to be for everyone, and for how long, unless one answer is. */
+const UNSHARED_MAX = 8_192;
+const UNSHARED_MS = 120_000;
+
+/** How a request met its fill. */
+export type FillPart = "miss" | "collapsed";
+
+/** Who asks. */
+export interface Asker<Answer> {
+  /** Ends the asker's interest. */
+  readonly signal?: AbortSignal | undefined;
+  /** Makes the answer, as soon as there is something to answer with: see {@link Fill.ready}. */
+  readonly answer: (fill: Fill, part: FillPart) => Answer;
+}
+
+/** Too many fills are under way. */
+export class FillRefusedError extends UpstreamError {
+  constructor() {
+    super("Too many requests are under way", { status: 503, isReached: false });
+  }
+}
+
+export interface FillsOptions {
+  readonly upstream: Upstream;
+  readonly store: Store;
+  readonly clock: Clock;
+}
+
+/** The fills of an edge. */
+export class Fills implements ByteBudget {
+  readonly counters = new FillCounters();
+  readonly #options: FillsOptions;
+  /** Those that can be joined. */
+  readonly #joinable = new Map<string, Fill>();
+  /** Those that hold memory or a connection. */
+  readonly #alive = new Set<Fill>();
+  /** Fills that brought a 5xx or nothing, a moment ago. Not in the store: a good answer there outlives them. */
+  readonly #failures = new LRUCache<string, { readonly fill: Fill; readonly untilMs: number }>({
+    max: FAILURES_MAX,
+  });
+  /** Until when a thing is taken not to be for everyone. */
+  readonly #unshared = new LRUCache<string, number>({ max: UNSHARED_MAX });
+  #running = 0;
+
+  constructor(options: FillsOptions) {
+    this.#options = options;
+  }
+
+  /** Fills whose answer is not whole. */
+  get running(): number {
+    return this.#running;
+  }
+
+  get bytesMax(): number {
+    return this.#options.store.bytesMax;
+  }
+
+  /**
+   * Joins the fill of a thing or begins it, and resolves with what the asker makes of it. Rejects with
+   * {@link UpstreamError}, {@link FillRefusedError} among them.
+   */
+  async share<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
+    const { key } = wanted;
+    if (!this.#isUnshared(key)) {
+      const known = this.#joinable.get(key) ?? this.#recentFailure(key);
+      const shared = known ?? this.#begin(wanted, true);
+      const attended = await attend(shared, asker, known === undefined ? "miss" : "collapsed");
+      if (attended !== undefined) return attended.answer;
+    }
+    const attended = await attend(this.#begin(wanted, false), asker, "miss");
+    if (attended === undefined) throw new Error("A fill was not for who began it");
+    return attended.answer;
+  }
+
+  /** Fetches a thing for the store alone, unless that is under way or it is not for everyone. */
+  refresh(wanted: Wanted): void {
+    const { key } = wanted;
+    const isKnown =
+      this.#joinable.has(key) || this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
+    if (!isKnown && this.#running < FILLS_MAX) this.#begin(wanted, true).keepGoing();
+  }
+
+  /** Takes room; readers of what is long finished go before anything is refused. */
+  reserve(bytes: number): boolean {
+    const { store } = this.#options;
+    if (store.reserve(bytes)) return true;
+    for (const fill of this.#alive) if (fill.isOver) fill.dropReaders();
+    return store.reserve(bytes);
+  }
+
+  release(bytes: number): void {
+    this.#options.store.release(bytes);
+  }
+
+  #begin(wanted: Wanted, isJoinable: boolean): Fill {
+    if (this.#running >= FILLS_MAX) throw new FillRefusedError();
+    const { upstream, store, clock } = this.#options;
+    this.#running++;
+    const fill = new Fill({
+      upstream,
+      clock,
+      wanted,
+      budget: this,
+      counters: this.counters,
+      store: (stored) => store.set(wanted.key, stored),
+      onClosed: (closed) => this.#onClosed(closed),
+      onOver: (over) => this.#onOver(over),
+      onFree: (free) => void this.#alive.delete(free),
+    });
+    this.#alive.add(fill);
+    if (isJoinable) this.#joinable.set(wanted.key, fill);
+    return fill;
+  }
+
+  #onClosed(fill: Fill): void {
+    const { key } = fill.wanted;
+    if (this.#joinable.get(key) === fill) this.#joinable.delete(key);
+    if (fill.isGivenUp) this.#unshared.set(key, this.#nowMs() + UNSHARED_MS);
+  }
+
+  #onOver(fill: Fill): void {
+    const { key } = fill.wanted;
+    this.#running--;
+    if (fill.isShared) this.#unshared.delete(key);
+    const isLarge = (fill.stored?.body.size ?? 0) > FAILURE_BYTES_MAX;
+    if (!fill.isFailure || fill.isGivenUp || isLarge) return;
+    this.#failures.set(key, { fill, untilMs: this.#nowMs() + FAILURE_MS });
+  }
+
+  #isUnshared(key: string): boolean {
+    const untilMs = this.#unshared.get(key);
+    return untilMs !== undefined && this.#nowMs() < untilMs;
+  }
+
+  #recentFailure(key: string): Fill | undefined {
+    const failure = this.#failures.get(key);
+    return failure !== undefined && this.#nowMs() < failure.untilMs ? failure.fill : undefined;
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}
+
+/**
+ * Waits for a fill and answers from it. `undefined`, as soon as that is known, where it is not for who did not begin
+ * it.
+ */
+async function attend<Answer>(
+  fill: Fill,
+  { signal, answer }: Asker<Answer>,
+  part: FillPart,
+): Promise<{ readonly answer: Answer } | undefined> {
+  let isInterested = true;
+  const leave = (): void => {
+    if (isInterested) fill.release();
+    isInterested = false;
+  };
+  fill.retain();
+  signal?.addEventListener("abort", leave, { once: true });
+  try {
+    await fill.decided;
+    if (part === "collapsed" && !fill.isShared) return undefined;
+    await fill.ready;
+    if (part === "collapsed" && !fill.isShared) return undefined;
+    return { answer: answer(fill, part) };
+  } finally {
+    signal?.removeEventListener("abort", leave);
+    leave();
+  }
+}

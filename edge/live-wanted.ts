@@ -1,0 +1,38 @@
+/**
+ * What the edge wants from upstream for the URL contract, and the contract's own rules of what may be kept: media as
+ * long as they say, multivariant playlists and API answers for a second at least, failures for a moment.
+ */
+import type { Verdict, Wanted } from "./fill.ts";
+import type { ResponseHead } from "./response-head.ts";
+import { readHead, storedOf } from "./stored.ts";
+import { unexpectedStatus } from "./upstream.ts";
+
+/** Multivariant playlists and API answers are shared this long at least: an upstream writes them per request. */
+const SHARED_FRESH_MS_MIN = 1_000;
+
+export interface LiveThing {
+  readonly path: string;
+  readonly kind: "media" | "multivariant" | "api";
+  /** Host name that the viewer used, where the answer depends on it: passed on, and part of the key. */
+  readonly host?: string | undefined;
+}
+
+/** The request for a thing of the contract. The key is its path, which is what the hot path looks up. */
+export function wantedOf(thing: LiveThing): Wanted {
+  const { path, host } = thing;
+  const key = host === undefined ? path : `${path} ${host}`;
+  return { key, path, host, judge: (head) => judge(head, thing) };
+}
+
+function judge(head: ResponseHead, { kind, path }: LiveThing): Verdict {
+  const { status, headers } = head;
+  if (status !== 200 && status < 400) throw unexpectedStatus(path, status);
+  const freshMsMin = kind === "media" ? 0 : SHARED_FRESH_MS_MIN;
+  // The others are the same for all, whatever they say.
+  const isPrivate = kind === "media" && /\b(?:no-store|private)\b/i.test(headers.get("cache-control") ?? "");
+  return {
+    isShared: status !== 200 || !isPrivate,
+    isStored: status < 500 && readHead(head, freshMsMin).freshMs > 0,
+    toStored: (whole) => storedOf(whole, freshMsMin),
+  };
+}

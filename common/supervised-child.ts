@@ -86,8 +86,7 @@ export class SupervisedChild implements AsyncDisposable {
   /** Tells the child something; one that has ended, or ends now, does not hear it. */
   send(message: object): void {
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    child.send(message);
+    if (child !== undefined && !hasEnded(child)) child.send(message);
   }
 
   /** Sends `signal` to the child, if there is one now. */
@@ -100,7 +99,7 @@ export class SupervisedChild implements AsyncDisposable {
     this.#isClosing = true;
     this.#cancelRestart();
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || hasEnded(child)) return;
     child.kill("SIGTERM");
     const cancel = this.#options.clock.after(this.#options.stopMsMax ?? STOP_MS_MAX, () => {
       this.#options.log.warn(`${this.#options.name} does not end: killed`);
@@ -127,7 +126,8 @@ export class SupervisedChild implements AsyncDisposable {
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (message: unknown) => {
         if (!isListening(message)) {
-          onMessage?.(message);
+          // What a child said last may arrive after its end: by then it counts for nothing.
+          if (!hasEnded(child)) onMessage?.(message);
           return;
         }
         cancelDeadline();
@@ -180,6 +180,10 @@ interface FirstStart {
 
 function isListening(message: unknown): message is Listening {
   return typeof message === "object" && message !== null && "type" in message && message.type === "listening";
+}
+
+function hasEnded({ exitCode, signalCode }: Bun.Subprocess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 function describeEnd(status: number | null, signal: number | string | null): string {

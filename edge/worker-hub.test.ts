@@ -19,6 +19,7 @@ class FakeWorker {
   /** False: it hears questions and says nothing. */
   isAnswering = true;
   hits = 0;
+  questions = 0;
   totals: EdgeTotals | undefined;
   readonly signals: string[] = [];
   readonly #copy: RoleCopy;
@@ -38,6 +39,7 @@ class FakeWorker {
 
   send(message: object): void {
     if (isEdgeTotals(message)) this.totals = message;
+    if (isHubQuestion(message)) this.questions++;
     if (isHubQuestion(message) && this.isAnswering) void this.report({ askId: message.askId });
   }
 
@@ -153,6 +155,15 @@ test("WorkerHub shows the counts of this moment, those of dead workers among the
   worker(workers, 0).hits = 2;
   await worker(workers, 0).report();
   expect(await hub.metrics()).toContain('spillway_edge_requests_total{result="hit"} 17');
+});
+
+test("WorkerHub asks its workers once for all who want metrics at the same time", async () => {
+  const { hub, workers } = await startHub(1);
+  await worker(workers, 0).report();
+  const pages = await Promise.all([hub.metrics(), hub.metrics(), hub.metrics()]);
+  expect([new Set(pages).size, worker(workers, 0).questions]).toEqual([1, 1]);
+  await hub.metrics();
+  expect(worker(workers, 0).questions).toBe(2);
 });
 
 test("WorkerHub waits a second for a worker that says nothing and shows what it said last", async () => {

@@ -51,6 +51,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
   /** Whom a question's answer goes to. */
   readonly #questions = new Map<number, () => void>();
   #lastAskId = 0;
+  #page: Promise<string> | undefined;
   #ended = 0;
   /** Counts of workers that have ended. */
   #past: Promise<readonly MetricSeries[]> = Promise.resolve([]);
@@ -90,17 +91,24 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     for (const { child } of this.#workers) child.send(totals);
   }
 
-  /** The series of the whole edge, as of now. */
-  async metrics(): Promise<string> {
-    await Promise.all(this.#workers.map((worker) => this.#ask(worker)));
-    const [hub, past] = await Promise.all([this.#options.registry.getMetricsAsJSON(), this.#past]);
-    const workers = this.#workers.map(({ report }) => report?.metrics ?? []);
-    return renderEdgeSeries({ hub, workers, past });
+  /** The series of the whole edge, as of now; collected once for all who ask meanwhile. */
+  metrics(): Promise<string> {
+    this.#page ??= this.#collect().finally(() => {
+      this.#page = undefined;
+    });
+    return this.#page;
   }
 
   /** Asks all workers to end, and waits for them. */
   async close(): Promise<void> {
     await Promise.all(this.#workers.map(({ child }) => child.close()));
+  }
+
+  async #collect(): Promise<string> {
+    await Promise.all(this.#workers.map((worker) => this.#ask(worker)));
+    const [hub, past] = await Promise.all([this.#options.registry.getMetricsAsJSON(), this.#past]);
+    const workers = this.#workers.map(({ report }) => report?.metrics ?? []);
+    return renderEdgeSeries({ hub, workers, past });
   }
 
   #create(number: number): Worker {

@@ -308,10 +308,17 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-function nodeName(pid: number): string | undefined {
+/** The name that a child's log lines carry. Linux. */
+export function nodeName(pid: number): string | undefined {
+  return environmentOf(pid, NODE_NAME_VARIABLE);
+}
+
+/** A variable of a process's environment, as it was started. Linux. */
+export function environmentOf(pid: number, variable: string): string | undefined {
   try {
     const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-    return environment.find((entry) => entry.startsWith(`${NODE_NAME_VARIABLE}=`))?.split("=")[1];
+    const entry = environment.find((candidate) => candidate.startsWith(`${variable}=`));
+    return entry?.slice(variable.length + 1);
   } catch {
     return undefined;
   }

@@ -163,12 +163,14 @@ export interface TestEdgeLimits {
   readonly idleTimeoutSeconds?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
+  readonly publicUrl?: string;
 }
 
 /** Starts an edge in front of `upstream`. */
 export function startTestEdge(upstream: string | readonly string[], limits: TestEdgeLimits = {}): TestEdge {
   const { cacheMib = 32, viewerMax = 0, idleTimeoutSeconds = 60, clock = systemClock } = limits;
-  const config = { upstream: [upstream].flat(), cacheMib, viewerMax };
+  const { publicUrl = "" } = limits;
+  const config = { upstream: [upstream].flat(), cacheMib, viewerMax, publicUrl };
   const parts = createParts({ config, clock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,

@@ -7,6 +7,7 @@ import {
   encodeLeaseMessage,
   type LeaseHello,
   type LeaseMessage,
+  type LeaseSegmentHosts,
 } from "#common/formats/lease.ts";
 import { silentLog } from "#common/log.ts";
 import { until } from "./fake-origin.ts";
@@ -33,12 +34,16 @@ interface LeaseOrigin {
 }
 
 const closers: (() => void | Promise<void>)[] = [];
+/** What the lease told of, tables of segment hosts and its loss, in order. */
+const heard: (LeaseSegmentHosts | "lost")[] = [];
 
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
+  heard.length = 0;
 });
 
-function startOrigin(port = 0): LeaseOrigin {
+/** An origin that says `afterWelcome` to each edge. */
+function startOrigin(port = 0, afterWelcome: readonly string[] = []): LeaseOrigin {
   const messages: (LeaseMessage | undefined)[] = [];
   const proofs: string[] = [];
   const counts = { opened: 0, closed: 0, pinged: 0 };
@@ -57,7 +62,9 @@ function startOrigin(port = 0): LeaseOrigin {
       message(socket, text) {
         const message = decodeLeaseMessage(String(text));
         messages.push(message);
-        if (message?.type === "hello") socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+        if (message?.type !== "hello") return;
+        socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+        for (const text of afterWelcome) socket.send(text);
       },
     },
   });
@@ -71,6 +78,8 @@ function startLease(port: number, clusterSecret = "", clock: Clock = systemClock
     upstreamUrl: `http://127.0.0.1:${port}`,
     hello: HELLO,
     load: () => LOAD,
+    onSegmentHosts: (table) => void heard.push(table),
+    onLost: () => void heard.push("lost"),
     clusterSecret,
     clock,
     random: () => 0.5,
@@ -107,6 +116,27 @@ describe("LeaseClient", () => {
     expect(performance.now() - startMs).toBeLessThan(1_000);
     expect(again.messages[0]).toEqual(HELLO);
     expect(again.proofs[0]).not.toBe(origin.proofs[0] ?? "");
+  });
+
+  test("hands on tables of segment hosts and its loss, and passes over what it does not know", async () => {
+    const table = {
+      type: "segment-hosts",
+      origin: "o1",
+      version: 1,
+      from: { cmaf: 10, ts: 20 },
+      hosts: [{ url: "http://edge", weight: 1 }],
+    } as const;
+    const next = { ...table, version: 2 };
+    const strange = ['{"type":"later"}', JSON.stringify({ ...table, hosts: [{}] }), "x".repeat(70_000)];
+    const origin = startOrigin(0, [encodeLeaseMessage(table), ...strange, encodeLeaseMessage(next)]);
+    const lease = startLease(origin.port);
+    await until(() => heard.length === 2);
+    expect(heard).toEqual([table, next]);
+    expect(lease.isHeld).toBe(true);
+    await origin.close();
+    await until(() => !lease.isHeld);
+    expect(heard.at(-1)).toBe("lost");
+    expect(heard).toHaveLength(3);
   });
 
   test("goes on trying where there is no origin yet", async () => {

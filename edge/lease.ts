@@ -12,6 +12,7 @@ import {
   LEASE_VERSION,
   type LeaseHello,
   type LeaseLoad,
+  type LeaseSegmentHosts,
 } from "#common/formats/lease.ts";
 import type { Log } from "#common/log.ts";
 
@@ -33,6 +34,10 @@ export interface LeaseOptions {
   readonly hello: LeaseHello;
   /** Asked once a second. */
   readonly load: () => Omit<LeaseLoad, "type">;
+  /** Told of each table of segment hosts, where the origin spreads segments. */
+  readonly onSegmentHosts: (table: LeaseSegmentHosts) => void;
+  /** Called when a lease that was held is lost. */
+  readonly onLost: () => void;
   /** Empty without a cluster. */
   readonly clusterSecret: string;
   readonly clock: Clock;
@@ -128,6 +133,7 @@ export class LeaseClient {
 
   #onMessage(text: string): void {
     const message = decodeLeaseMessage(text);
+    if (message?.type === "segment-hosts" && this.#isHeld) this.#options.onSegmentHosts(message);
     if (message?.type !== "welcome" || this.#isHeld) return;
     this.#isHeld = true;
     this.#heardMs = this.#options.clock.monotonicMs();
@@ -147,11 +153,13 @@ export class LeaseClient {
 
   #lose(why: string): void {
     const socket = this.#socket;
+    const wasHeld = this.#isHeld;
     this.#socket = undefined;
     this.#isHeld = false;
     this.#cancelTimer?.();
     socket?.close();
     if (this.#isClosed) return;
+    if (wasHeld) this.#options.onLost();
     const { log, upstreamUrl, clock, random } = this.#options;
     if (!this.#isLossLogged) log.warn("Has no lease: trying again", { origin: upstreamUrl, why });
     this.#isLossLogged = true;

@@ -22,9 +22,9 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
   const { config, lifecycle, log, onListening } = context;
   const clock = systemClock;
   const parts = createParts({ config, clock, log });
-  const { upstream, egress, viewers } = parts;
+  const { upstream, egress, viewers, segmentHosts } = parts;
   lifecycle.onClose("upstream", () => upstream.close());
-  const originSide = new OriginSide({ config, upstream, viewers, lifecycle, clock, log });
+  const originSide = new OriginSide({ config, upstream, viewers, segmentHosts, lifecycle, clock, log });
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
   const address = await openViewerSide({

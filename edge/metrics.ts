@@ -2,11 +2,12 @@
 import type { Registry } from "prom-client";
 import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { createRegistry, observedCounter, observedGauge } from "#common/metrics.ts";
+import { createRegistry, declareOn, observedCounter, observedGauge } from "#common/metrics.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { Fills } from "./fills.ts";
 import type { LeaseClient } from "./lease.ts";
 import type { RelayCounters } from "./relay.ts";
+import type { SegmentHosts } from "./segment-hosts.ts";
 import type { Store } from "./store.ts";
 import type { Streams } from "./streams.ts";
 import type { Upstream } from "./upstream.ts";
@@ -24,6 +25,7 @@ export interface MetricSources {
   readonly streams: Streams;
   readonly relayCounters: RelayCounters;
   readonly leases: readonly LeaseClient[];
+  readonly segmentHosts: SegmentHosts;
   /** Why the edge cannot serve, if so. */
   readonly readiness: () => string | undefined;
 }
@@ -60,6 +62,7 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
     read: () => sources.fills.counters.ends,
   });
   declareHeldMetrics(registry, { node: "edge", budget: sources.budget });
+  declareSegmentHosts(registry, sources);
   for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
   for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
   return registry;
@@ -178,4 +181,24 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       read: () => (readiness() === undefined ? 1 : 0),
     },
   ];
+}
+
+/** Over which edges the segments of a playlist are spread. */
+function declareSegmentHosts(registry: Registry, { segmentHosts }: MetricSources): void {
+  const { counter, gauge } = declareOn(registry);
+  gauge(
+    "spillway_edge_rewrite_hosts",
+    "Edges that segments are spread over; 0 where they stay with the playlist.",
+    () => segmentHosts.count,
+  );
+  counter(
+    "spillway_edge_rewrite_tables_total",
+    "Tables of the edges that segments are spread over, taken over from an origin.",
+    () => segmentHosts.adopted,
+  );
+  counter(
+    "spillway_edge_rewrite_late_tables_total",
+    "Those that came after a segment that they are for: other edges may name another host for it.",
+    () => segmentHosts.late,
+  );
 }

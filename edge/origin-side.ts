@@ -3,13 +3,21 @@
  * here. There is one of it however many processes serve the viewers.
  */
 import type { Clock } from "#common/clock.ts";
-import { LEASE_VERSION, type EdgeState, type LeaseHello, type LeaseLoad } from "#common/formats/lease.ts";
+import {
+  LEASE_VERSION,
+  type EdgeState,
+  type LeaseHello,
+  type LeaseLoad,
+  type LeaseSegmentHosts,
+} from "#common/formats/lease.ts";
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EgressRate } from "./counters.ts";
 import { LeaseClient } from "./lease.ts";
 import { UpstreamProbe } from "./readiness.ts";
+import type { SegmentHosts } from "./segment-hosts.ts";
+import { SegmentOrigins } from "./segment-origins.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -20,6 +28,8 @@ export interface OriginSideOptions {
   readonly upstream: Upstream;
   /** Of the whole edge. */
   readonly viewers: Viewers;
+  /** Told of the tables that leases bring. */
+  readonly segmentHosts: SegmentHosts;
   readonly lifecycle: Lifecycle;
   readonly clock: Clock;
   readonly log: Log;
@@ -66,9 +76,12 @@ export class OriginSide {
     });
     const { clusterSecret } = config;
     const hello = createHello(config, address);
-    for (const upstreamUrl of config.upstream) {
+    const origins = new SegmentOrigins(this.#options.segmentHosts);
+    for (const [place, upstreamUrl] of config.upstream.entries()) {
       const lease = { upstreamUrl, hello, load, clusterSecret, clock, log, random: Math.random };
-      this.leases.push(new LeaseClient(lease));
+      const onSegmentHosts = (table: LeaseSegmentHosts): void => origins.hear(place, table);
+      const onLost = (): void => origins.lose(place);
+      this.leases.push(new LeaseClient({ ...lease, onSegmentHosts, onLost }));
     }
     lifecycle.onClose("leases", () => this.leases.forEach((lease) => lease.close()));
   }

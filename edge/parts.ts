@@ -14,6 +14,7 @@ import { LiveCache } from "./live.ts";
 import { wantedOf } from "./live-wanted.ts";
 import { Playlists } from "./playlists.ts";
 import { RelayCounters } from "./relay.ts";
+import { SegmentHosts } from "./segment-hosts.ts";
 import { Store } from "./store.ts";
 import { Streams } from "./streams.ts";
 import { Upstream } from "./upstream.ts";
@@ -28,6 +29,7 @@ export interface EdgeParts {
   readonly fills: Fills;
   /** Of all playlists together. */
   readonly budget: HeldBudget;
+  readonly segmentHosts: SegmentHosts;
   readonly playlists: Playlists;
   readonly viewers: Viewers;
   readonly live: LiveCache;
@@ -35,7 +37,7 @@ export interface EdgeParts {
 }
 
 export interface EdgePartsOptions {
-  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax">;
+  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl">;
   readonly clock: Clock;
   readonly log: Log;
   /** Who counts the viewers. Default: this process by itself. */
@@ -51,11 +53,14 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const fills = new Fills({ upstream, store, clock });
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
+  const segmentHosts = new SegmentHosts(config.publicUrl);
   const onHint = (path: string): void => {
-    if (store.getFresh(path, clock.monotonicMs()) === undefined)
+    // What other edges are asked for need not be here before somebody asks.
+    if (segmentHosts.isOurs(path) && store.getFresh(path, clock.monotonicMs()) === undefined)
       fills.refresh(wantedOf({ path, kind: "media" }));
   };
-  const playlists = new Playlists({ upstream, clock, budget, onHint });
+  const rewrite = (text: string, path: string): string => segmentHosts.rewrite(text, path);
+  const playlists = new Playlists({ upstream, clock, budget, onHint, rewrite });
   const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,
@@ -65,6 +70,7 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     store,
     fills,
     budget,
+    segmentHosts,
     playlists,
     viewers,
     live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),

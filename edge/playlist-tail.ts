@@ -14,7 +14,7 @@ import { ageMsOf, FAILURE_MS, freshMsOf, readStored, type Stored } from "./store
 import type { RequestResult } from "./counters.ts";
 import { readTarget } from "./targets.ts";
 import { fetchWithRetry } from "./upstream-retry.ts";
-import { UpstreamError, type Upstream } from "./upstream.ts";
+import { UpstreamError, type Upstream, type UpstreamAnswer } from "./upstream.ts";
 
 /** Lifetimes in target durations: B.1. */
 const BLOCKING_FRESH_TARGETS = 6;
@@ -53,6 +53,8 @@ export interface TailOptions {
   readonly budget: HeldBudget;
   /** Called with the path of the part that comes next, while somebody watches. */
   readonly onHint: (path: string) => void;
+  /** What viewers get instead of the upstream's text of a version: the same text where nothing changes. */
+  readonly rewrite?: (text: string, path: string) => string;
 }
 
 /** The live end of one playlist. */
@@ -225,16 +227,28 @@ export class PlaylistTail {
       facts === undefined ? HOLD_MS_UNKNOWN : HOLD_TARGET_DURATIONS * facts.targetDurationMs + HOLD_MARGIN_MS;
     try {
       const answer = await fetchWithRetry({ upstream, clock, path: `${path}${query}`, holdMsMax });
-      const stored = readStored(answer);
-      if (stored.status !== 200) return { ...errorAnswer(stored.status), stored };
-      const facts = readPlaylistFacts(new TextDecoder().decode(answer.body));
+      if (answer.status !== 200) return { ...errorAnswer(answer.status), stored: readStored(answer) };
+      const text = new TextDecoder().decode(answer.body);
+      const facts = readPlaylistFacts(text);
       if (facts === undefined) return errorAnswer(502);
+      const stored = readStored(this.#rewritten(answer, text));
       this.#adopt({ stored, facts, reach: facts.reach }, startMs);
       return undefined;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       return errorAnswer(error.status === 504 ? 504 : 503);
     }
+  }
+
+  /** The upstream's answer with the text that viewers get; its tag is of that text. */
+  #rewritten(answer: UpstreamAnswer, text: string): UpstreamAnswer {
+    const { path, rewrite } = this.#options;
+    const written = rewrite?.(text, path) ?? text;
+    if (written === text) return answer;
+    const body = new TextEncoder().encode(written);
+    const headers = new Headers(answer.headers);
+    headers.set("etag", `"${Bun.hash(body).toString(16)}"`);
+    return { ...answer, headers, body };
   }
 
   /**

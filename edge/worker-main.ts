@@ -39,9 +39,18 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   const socket = await WorkerSocket.create();
   lifecycle.onClose("socket of workers", () => socket.close());
   const viewers = new CountedViewers({ clock, viewersMax: config.viewerMax });
-  const { upstream } = parts;
+  const { upstream, segmentHosts } = parts;
   const onChange = (): void => hub.publish();
-  const originSide = new OriginSide({ config, upstream, viewers, lifecycle, clock, log, onChange });
+  const originSide = new OriginSide({
+    config,
+    upstream,
+    viewers,
+    segmentHosts,
+    lifecycle,
+    clock,
+    log,
+    onChange,
+  });
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, viewers, leases, readiness });
   const hub = new WorkerHub({

@@ -5,6 +5,8 @@ import {
   encodeLeaseMessage,
   type LeaseHello,
   type LeaseMessage,
+  type LeaseSegmentHosts,
+  SEGMENT_HOSTS_MAX,
 } from "#common/formats/lease.ts";
 
 const hello: LeaseHello = {
@@ -17,14 +19,36 @@ const hello: LeaseHello = {
   capacityBitsPerSecond: 1e9,
 };
 
+const host = { url: "https://edge.example.org/base", weight: 1_000 };
+const table: LeaseSegmentHosts = {
+  type: "segment-hosts",
+  origin: "0f1e2d",
+  version: 3,
+  from: { cmaf: 898_000_000, ts: 1_796_000_000 },
+  hosts: [host, { url: "http://[::1]:8081", weight: 1 }],
+};
+
+/** As many hosts as there may be, each with a URL as long as may be. */
+const longest = Array.from({ length: SEGMENT_HOSTS_MAX }, (_, index) => ({
+  url: `https://edge${String(index).padStart(500, "0")}`,
+  weight: 1_000_000,
+}));
+
 describe("decodeLeaseMessage()", () => {
   const messages: LeaseMessage[] = [
     hello,
     { ...hello, publicUrl: "https://edge.example.org/live" },
     { type: "load", state: "ready", viewers: 12, egressBitsPerSecond: 72_000_000 },
     { type: "welcome", version: 1 },
+    table,
+    { ...table, hosts: [] },
   ];
   test.each(messages)("reads back %j", (message) => {
+    expect(decodeLeaseMessage(encodeLeaseMessage(message))).toEqual(message);
+  });
+
+  test("reads back the longest table", () => {
+    const message = { ...table, hosts: longest };
     expect(decodeLeaseMessage(encodeLeaseMessage(message))).toEqual(message);
   });
 
@@ -49,6 +73,17 @@ describe("decodeLeaseMessage()", () => {
       "a negative count",
       JSON.stringify({ type: "load", state: "ready", viewers: -1, egressBitsPerSecond: 1 }),
     ],
+    ["a table of a strange origin", JSON.stringify({ ...table, origin: "a b" })],
+    ["a table without a number", JSON.stringify({ ...table, from: { cmaf: 1 } })],
+    ["a table from nowhere", JSON.stringify({ ...table, from: null })],
+    ["a table without hosts", JSON.stringify({ ...table, hosts: { length: 0 } })],
+    ["a table of too many", JSON.stringify({ ...table, hosts: [...longest, host] })],
+    ["a table of no host", JSON.stringify({ ...table, hosts: [null] })],
+    ["a host without weight", JSON.stringify({ ...table, hosts: [{ ...host, weight: 0 }] })],
+    ["a host without URL", JSON.stringify({ ...table, hosts: [{ ...host, url: "" }] })],
+    ["a host that ends in a slash", JSON.stringify({ ...table, hosts: [{ ...host, url: "http://a/" }] })],
+    ["a host that breaks a playlist", JSON.stringify({ ...table, hosts: [{ ...host, url: 'http://a"\n' }] })],
+    ["a table too long", JSON.stringify({ ...table, padding: "x".repeat(70_000) })],
     ["a message too long", JSON.stringify({ ...hello, padding: "x".repeat(5_000) })],
   ])("refuses %s", (_, text) => {
     expect(decodeLeaseMessage(text)).toBeUndefined();

@@ -81,8 +81,9 @@ export const originOptions = {
   }),
   spread: choice({
     table: "origin",
-    description: "Hand viewers to live edges in the multivariant playlist, or serve everyone from here.",
-    choices: ["viewer", "off"],
+    description:
+      "Hand viewers to live edges in the multivariant playlist (viewer), there also spread the segments of a playlist over all edges that have a --public-url (segment), or serve everyone from here.",
+    choices: ["viewer", "segment", "off"],
     default: "viewer",
   }),
 } satisfies OptionSet;

@@ -1,7 +1,7 @@
 /** Leases as the origin keeps them, and which edge a viewer is handed to. */
 import { describe, expect, test } from "bun:test";
-import type { LeaseHello } from "#common/formats/lease.ts";
-import { EdgeRegistry, hostnameOf } from "./edges.ts";
+import { SEGMENT_HOSTS_MAX, type EdgeState, type LeaseHello } from "#common/formats/lease.ts";
+import { type EdgePlace, EdgeRegistry, hostnameOf } from "./edges.ts";
 
 const hello: LeaseHello = {
   type: "hello",
@@ -57,6 +57,33 @@ describe("EdgeRegistry", () => {
     ]);
     expect(registry.list(undefined)).toHaveLength(1);
     expect(registry.viewers).toBe(3);
+  });
+
+  test("segmentHosts() lists those that serve and have a URL of their own, by URL and capacity, each once", () => {
+    const registry = new EdgeRegistry();
+    const enter = (publicUrl: string, megabits: number, state: EdgeState = "ready"): EdgePlace => {
+      const place = registry.enter({ ...hello, publicUrl, capacityBitsPerSecond: megabits * 1_000_000 });
+      place.update({ type: "load", state, viewers: 9, egressBitsPerSecond: 5 });
+      return place;
+    };
+    const full = enter("http://full/", 300, "full");
+    enter("http://big", 0);
+    enter("http://full", 20);
+    enter("", 500);
+    enter("http://waiting", 500, "waiting");
+    enter("http://draining", 500, "draining");
+    expect(registry.segmentHosts()).toEqual([
+      { url: "http://big", weight: 1000 },
+      { url: "http://full", weight: 300 },
+    ]);
+    full.leave();
+    expect(registry.segmentHosts()[1]).toEqual({ url: "http://full", weight: 20 });
+    for (let index = 0; index < SEGMENT_HOSTS_MAX; index++) enter(`http://many${index}`, 400);
+    const urls = registry.segmentHosts().map(({ url }) => url);
+    expect(urls).toHaveLength(SEGMENT_HOSTS_MAX);
+    expect(urls).toContain("http://big");
+    expect(urls).not.toContain("http://full");
+    expect(urls).toEqual(urls.toSorted());
   });
 
   test("choose() goes by weight, and only to edges that are ready", () => {

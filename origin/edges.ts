@@ -2,7 +2,13 @@
  * The edges that hold a lease, how busy they say they are, and which of them a viewer is handed to. In memory only:
  * after a restart every edge is back within a second.
  */
-import type { EdgeState, LeaseHello, LeaseLoad } from "#common/formats/lease.ts";
+import {
+  SEGMENT_HOSTS_MAX,
+  type EdgeState,
+  type LeaseHello,
+  type LeaseLoad,
+  type SegmentHost,
+} from "#common/formats/lease.ts";
 
 /** One entry of `/api/v1/edges`. */
 export interface EdgeEntry {
@@ -70,6 +76,25 @@ export class EdgeRegistry {
     return entries;
   }
 
+  /**
+   * Edges that segments can be spread over, by URL, those with the highest capacity where there are too many: each that
+   * serves viewers and says how they reach it, whatever name they used for this origin.
+   */
+  segmentHosts(): SegmentHost[] {
+    const hosts = new Map<string, SegmentHost>();
+    for (const { hello, load } of this.#edges) {
+      const url = edgeUrl(hello, undefined);
+      if (url === undefined || (load.state !== "ready" && load.state !== "full")) continue;
+      const weight = Math.max(
+        1,
+        Math.round(capacityOf(hello) / BITS_PER_MEGABIT),
+        hosts.get(url)?.weight ?? 0,
+      );
+      hosts.set(url, { url, weight });
+    }
+    return [...hosts.values()].sort(byWeight).slice(0, SEGMENT_HOSTS_MAX).sort(compareUrls);
+  }
+
   /** The URL of the edge for the next viewer, by weight; `undefined` where no edge takes any. */
   choose(hostname: string | undefined, random: () => number): string | undefined {
     const entries = this.list(hostname).filter((entry) => entry.weight > 0);
@@ -82,11 +107,23 @@ export class EdgeRegistry {
   }
 }
 
+function byWeight(a: SegmentHost, b: SegmentHost): number {
+  return b.weight - a.weight || compareUrls(a, b);
+}
+
+function compareUrls(a: SegmentHost, b: SegmentHost): number {
+  return a.url < b.url ? -1 : Number(a.url > b.url);
+}
+
+/** In bits per second. */
+function capacityOf({ capacityBitsPerSecond }: LeaseHello): number {
+  return capacityBitsPerSecond === 0 ? CAPACITY_BITS_PER_SECOND_DEFAULT : capacityBitsPerSecond;
+}
+
 /** What the edge can still send, in Mbit/s, at least 1 while it takes viewers. */
-function weightOf({ capacityBitsPerSecond }: LeaseHello, load: Edge["load"]): number {
+function weightOf(hello: LeaseHello, load: Edge["load"]): number {
   if (load.state !== "ready") return 0;
-  const capacity = capacityBitsPerSecond === 0 ? CAPACITY_BITS_PER_SECOND_DEFAULT : capacityBitsPerSecond;
-  return Math.max(1, Math.round((capacity - load.egressBitsPerSecond) / BITS_PER_MEGABIT));
+  return Math.max(1, Math.round((capacityOf(hello) - load.egressBitsPerSecond) / BITS_PER_MEGABIT));
 }
 
 function edgeUrl({ publicUrl, scheme, port }: LeaseHello, hostname: string | undefined): string | undefined {

@@ -2,10 +2,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { ProofChecker, proveSecret } from "#common/cluster-auth.ts";
-import { encodeLeaseMessage, type LeaseHello } from "#common/formats/lease.ts";
+import { encodeLeaseMessage, type LeaseHello, type LeaseSegmentHosts } from "#common/formats/lease.ts";
 import { silentLog } from "#common/log.ts";
 import { EdgeRegistry } from "./edges.ts";
-import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
+import { LEASE_PATH, LeaseDesk, type LeaseDeskOptions, type LeaseSocketData } from "./lease.ts";
 
 const SECRET = "a secret of some length";
 const hello: LeaseHello = {
@@ -23,10 +23,16 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-function open(): { clock: FakeClock; registry: EdgeRegistry; desk: LeaseDesk; url: string } {
+function open(segmentTables?: LeaseDeskOptions["segmentTables"]): {
+  clock: FakeClock;
+  registry: EdgeRegistry;
+  desk: LeaseDesk;
+  url: string;
+} {
   const clock = new FakeClock();
   const registry = new EdgeRegistry();
-  const desk = new LeaseDesk({ registry, proofs: new ProofChecker(SECRET), clock, log: silentLog });
+  const proofs = new ProofChecker(SECRET);
+  const desk = new LeaseDesk({ registry, segmentTables, proofs, clock, log: silentLog });
   const server = Bun.serve<LeaseSocketData>({
     port: 0,
     hostname: "127.0.0.1",
@@ -40,6 +46,8 @@ function open(): { clock: FakeClock; registry: EdgeRegistry; desk: LeaseDesk; ur
 interface Talk {
   readonly socket: WebSocket;
   readonly message: Promise<string>;
+  /** All messages so far, read. */
+  readonly heard: readonly unknown[];
   readonly closed: Promise<CloseEvent>;
 }
 
@@ -49,6 +57,8 @@ async function say(url: string, ...words: readonly (string | Uint8Array<ArrayBuf
   const message = new Promise<string>((resolve) => {
     socket.addEventListener("message", (event) => resolve(String(event.data)), { once: true });
   });
+  const heard: unknown[] = [];
+  socket.addEventListener("message", ({ data }) => heard.push(JSON.parse(String(data))));
   const closed = new Promise<CloseEvent>((resolve) => {
     socket.addEventListener("close", resolve, { once: true });
   });
@@ -56,7 +66,7 @@ async function say(url: string, ...words: readonly (string | Uint8Array<ArrayBuf
     socket.addEventListener("open", resolve, { once: true });
   });
   for (const word of words) socket.send(word);
-  return { socket, message, closed };
+  return { socket, message, heard, closed };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -105,6 +115,33 @@ describe("LeaseDesk", () => {
     expect(await closed).toMatchObject({ code: 1008, reason });
     expect(registry.count).toBe(0);
     expect(desk.refused).toBe(1);
+  });
+
+  test("edges are told of each table of segment hosts: those at hand when they come, each new one at once", async () => {
+    const tableOf = (version: number): LeaseSegmentHosts => ({
+      type: "segment-hosts",
+      origin: "o1",
+      version,
+      from: { cmaf: 1, ts: 2 },
+      hosts: [],
+    });
+    const made: LeaseSegmentHosts[] = [];
+    const { url, registry } = open({ kept: [tableOf(1), tableOf(2)], refresh: () => made.shift() });
+    const first = await say(url, encodeLeaseMessage(hello));
+    const second = await say(url);
+    const welcome = { type: "welcome", version: 1 };
+    await until(() => first.heard.length === 3);
+    made.push(tableOf(3));
+    first.socket.send(JSON.stringify({ type: "load", state: "ready", viewers: 1, egressBitsPerSecond: 0 }));
+    await until(() => first.heard.length === 4);
+    expect(first.heard).toEqual([welcome, tableOf(1), tableOf(2), tableOf(3)]);
+    // Whoever has not said who it is hears of none.
+    made.push(tableOf(4));
+    first.socket.close();
+    await until(() => made.length === 0 && registry.count === 0);
+    second.socket.send(encodeLeaseMessage(hello));
+    await until(() => second.heard.length === 3);
+    expect(second.heard).toEqual([welcome, tableOf(1), tableOf(2)]);
   });
 
   test("a message that is too long ends the lease", async () => {

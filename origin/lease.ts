@@ -19,6 +19,7 @@ import { CORS_HEADERS } from "#common/node-http.ts";
 import type { Log } from "#common/log.ts";
 import { LEASES_MAX } from "./config.ts";
 import type { EdgePlace, EdgeRegistry } from "./edges.ts";
+import type { SegmentTables } from "./segment-tables.ts";
 
 /** Path of the WebSocket. */
 export const LEASE_PATH = "/api/v1/lease";
@@ -34,6 +35,8 @@ export interface LeaseSocketData {
 
 export interface LeaseDeskOptions {
   readonly registry: EdgeRegistry;
+  /** Told to all edges; `undefined` where segments are not spread. */
+  readonly segmentTables: Pick<SegmentTables, "kept" | "refresh"> | undefined;
   readonly proofs: ProofChecker;
   readonly clock: Clock;
   readonly log: Log;
@@ -105,10 +108,11 @@ export class LeaseDesk {
       return;
     }
     this.#expectWord(socket);
+    this.#refreshTables();
   }
 
   #onHello(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
-    const { registry, log } = this.#options;
+    const { registry, segmentTables, log } = this.#options;
     if (hello.version !== LEASE_VERSION) {
       this.refused++;
       socket.close(
@@ -119,11 +123,24 @@ export class LeaseDesk {
     }
     socket.data.place = registry.enter(hello);
     socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
+    if (segmentTables !== undefined) {
+      for (const table of segmentTables.kept) socket.send(encodeLeaseMessage(table));
+      if (hello.publicUrl === "") {
+        log.warn("Edge gets no segments: it has no --public-url", { address: socket.data.address });
+      }
+    }
     log.info("Edge enters", {
       address: socket.data.address,
       url: hello.publicUrl || undefined,
       port: hello.port,
     });
+  }
+
+  #refreshTables(): void {
+    const table = this.#options.segmentTables?.refresh();
+    if (table === undefined) return;
+    const text = encodeLeaseMessage(table);
+    for (const socket of this.#sockets) if (socket.data.place !== undefined) socket.send(text);
   }
 
   /** Starts the wait for the next message anew. */
@@ -149,5 +166,6 @@ export class LeaseDesk {
     data.place.leave();
     data.place = undefined;
     this.#options.log.info("Edge leaves", { address: data.address });
+    this.#refreshTables();
   }
 }

@@ -16,6 +16,7 @@ import { CutTimes } from "./cut-times.ts";
 import { type Format, Multivariants } from "./multivariant.ts";
 import type { RenderedText } from "./rendered-text.ts";
 import { RenditionStream } from "./rendition.ts";
+import type { SegmentSpan } from "./segment-tables.ts";
 import type { SourceHandlers } from "./source.ts";
 import { Staging } from "./staging.ts";
 
@@ -179,6 +180,20 @@ export class LiveStream implements SourceHandlers {
   multivariant(format: Format, base: string): RenderedText | undefined {
     if (!this.isListed || this.isCatchingUp) return undefined;
     return this.#multivariants.text(format, base);
+  }
+
+  /** Which segments the playlists of a format show, all renditions together; `undefined` before anything is listed. */
+  segmentSpan(format: Format): SegmentSpan | undefined {
+    if (!this.isListed || this.isCatchingUp) return undefined;
+    const spans = this.#inOrder().flatMap((rendition) => rendition[format].span ?? []);
+    return spans.reduce<SegmentSpan | undefined>(
+      (all, { first, next, targetDurationSeconds }) => ({
+        first: Math.min(all?.first ?? first, first),
+        next: Math.max(all?.next ?? next, next),
+        targetDurationSeconds,
+      }),
+      undefined,
+    );
   }
 
   /** Ends all waits and all viewers. */

@@ -2,6 +2,7 @@
  * An origin: wires source, stream, leases and HTTP together. Opened in the order of the data's flow, closed in the
  * reverse: first no new request, then those that wait, then the source.
  */
+import { randomBytes } from "node:crypto";
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { type Clock, systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
@@ -22,10 +23,13 @@ import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } f
 import { LiveStream } from "./live-stream.ts";
 import { createOriginMetrics } from "./metrics.ts";
 import { openSource } from "./open-source.ts";
+import { SegmentTables } from "./segment-tables.ts";
 import { Slate } from "./slate.ts";
 import { whyNotReady } from "./readiness.ts";
 import { SourceNumbers } from "./source-numbers.ts";
 
+/** Of the name that tells the tables of one start of an origin from those of another. */
+const ORIGIN_ID_BYTES = 8;
 /** Endless answers, which may be quiet while the source is. */
 const ENDLESS_PATH = /\/(?:stream\.ts|events)$/;
 
@@ -43,7 +47,8 @@ export async function main({
   const { stream, source, slate } = openStream({ config, lifecycle, log, budget, clock });
   const edges = new EdgeRegistry();
   const proofs = new ProofChecker(config.clusterSecret);
-  const leases = new LeaseDesk({ registry: edges, proofs, clock, log });
+  const segmentTables = createSegmentTables(config, { stream, edges, clock });
+  const leases = new LeaseDesk({ registry: edges, segmentTables, proofs, clock, log });
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();
   const sent = emptyCounts();
@@ -64,6 +69,7 @@ export async function main({
     slate,
     edges,
     leases,
+    segmentTables,
     events,
   };
   const registry = createOriginMetrics(parts);
@@ -89,6 +95,20 @@ export async function main({
   lifecycle.onClose("http", () => server.close(clock, endOpen));
   log.info("Origin listens", { port: server.port, source: source.shownUrl, stream: config.stream });
   onListening({ "origin-port": server.port });
+}
+
+/** `undefined` where segments are not spread. */
+function createSegmentTables(
+  { spread }: OriginConfig,
+  {
+    stream,
+    edges,
+    clock,
+  }: { readonly stream: LiveStream; readonly edges: EdgeRegistry; readonly clock: Clock },
+): SegmentTables | undefined {
+  if (spread !== "segment") return undefined;
+  const originId = randomBytes(ORIGIN_ID_BYTES).toString("hex");
+  return new SegmentTables({ edges, span: (format) => stream.segmentSpan(format), clock, originId });
 }
 
 interface StreamOptions extends Pick<RoleContext<OriginConfig>, "config" | "lifecycle" | "log"> {

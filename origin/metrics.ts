@@ -10,6 +10,7 @@ import type { RefusalCounts } from "./http.ts";
 import type { LeaseDesk } from "./lease.ts";
 import type { RequestCounts } from "./live-answers.ts";
 import type { LiveStream } from "./live-stream.ts";
+import type { SegmentTables } from "./segment-tables.ts";
 import { declareSourceMetrics } from "./source-metrics.ts";
 import type { Slate } from "./slate.ts";
 import type { Source } from "./source.ts";
@@ -27,6 +28,8 @@ export interface OriginParts {
   readonly slate: Slate;
   readonly edges: EdgeRegistry;
   readonly leases: LeaseDesk;
+  /** `undefined` where segments are not spread. */
+  readonly segmentTables: SegmentTables | undefined;
   readonly events: EventFeed;
 }
 
@@ -103,6 +106,16 @@ function declareClients(registry: Registry, parts: OriginParts): void {
   gauge("spillway_origin_leases", "Edges that hold a lease.", () => edges.count);
   counter("spillway_origin_leases_refused_total", "Leases refused.", () => leases.refused);
   counter("spillway_origin_leases_silent_total", "Leases ended by silence.", () => leases.silent);
+  gauge(
+    "spillway_origin_segment_hosts",
+    "Edges that segments are spread over.",
+    () => parts.segmentTables?.hostCount ?? 0,
+  );
+  counter(
+    "spillway_origin_segment_tables_total",
+    "Times that the edges that segments are spread over have changed.",
+    () => parts.segmentTables?.made ?? 0,
+  );
   gauge("spillway_origin_event_readers", "Readers of server-sent events.", () => events.readers);
   counter(
     "spillway_origin_event_readers_refused_total",

@@ -12,6 +12,7 @@ import type { Run } from "#common/formats/frame.ts";
 import { partsAheadMax, type PlaylistReach, wantedPosition } from "#common/playlist-reach.ts";
 import { secondsToMs, unitsToMs } from "#common/units.ts";
 import { type RenderedText, renderText } from "./rendered-text.ts";
+import type { SegmentSpan } from "./segment-tables.ts";
 import { type NewPart, SegmentWindow, type WindowOptions } from "./window.ts";
 
 /** `bad`: asks too far ahead. `unavailable`: nothing is listed yet, or only what lies behind. The others as in {@link HeldOutcome}. */
@@ -90,6 +91,18 @@ export class Track {
 
   get hasParts(): boolean {
     return this.#options.reports !== undefined;
+  }
+
+  /** The segments that it shows, the one to come included; `undefined` before the first whole one. */
+  get span(): SegmentSpan | undefined {
+    const [first] = this.window.listed();
+    const next = this.#grid === undefined ? undefined : this.window.next(this.#grid.run);
+    if (first === undefined || next === undefined) return undefined;
+    return {
+      first: first.mediaSequence,
+      next: next.position.segmentNumber,
+      targetDurationSeconds: this.targetDurationSeconds,
+    };
   }
 
   /** Frames from now on belong to this grid. */

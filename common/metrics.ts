@@ -3,7 +3,7 @@
  * metrics. Hot paths never touch prom-client: they count in plain fields, and a `collect` reads those at scrape time.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { DurationHistogram } from "#common/histogram.ts";
+import { DurationHistogram } from "#common/histogram.ts";
 import { msToSeconds } from "#common/units.ts";
 
 export function createRegistry(): Registry {
@@ -52,15 +52,21 @@ export function observedGauge<Label extends string>(options: SeriesOptions<Label
   });
 }
 
-/** A histogram of seconds, read at scrape time. */
+/** A histogram of seconds, read at scrape time, or one for each value of `label`. */
 export function observedHistogram(options: {
   readonly registry: Registry;
   readonly name: string;
   readonly help: string;
-  readonly read: () => DurationHistogram;
+  readonly read: () => DurationHistogram | ReadonlyMap<string, DurationHistogram>;
+  readonly label?: string;
 }): void {
-  const { registry, name, help, read } = options;
-  registry.registerMetric(new ObservedHistogram({ name, help, registers: [] }, read));
+  const { registry, name, help, read, label = "" } = options;
+  const readValues = (): readonly object[] => {
+    const histograms = read();
+    if (histograms instanceof DurationHistogram) return valuesOf(name, histograms, {});
+    return [...histograms].flatMap(([key, histogram]) => valuesOf(name, histogram, { [label]: key }));
+  };
+  registry.registerMetric(new ObservedHistogram({ name, help, registers: [] }, readValues));
 }
 
 type HistogramSeries = Awaited<ReturnType<Histogram["get"]>>;
@@ -69,7 +75,10 @@ type HistogramSeries = Awaited<ReturnType<Histogram["get"]>>;
 class ObservedHistogram extends Histogram {
   readonly #series: () => object;
 
-  constructor(configuration: ConstructorParameters<typeof Histogram>[0], read: () => DurationHistogram) {
+  constructor(
+    configuration: ConstructorParameters<typeof Histogram>[0],
+    readValues: () => readonly object[],
+  ) {
     super(configuration);
     const { name, help } = configuration;
     this.#series = () => ({
@@ -77,7 +86,7 @@ class ObservedHistogram extends Histogram {
       help,
       type: "histogram",
       aggregator: "sum",
-      values: valuesOf(name, read()),
+      values: readValues(),
     });
   }
 
@@ -93,19 +102,23 @@ class ObservedHistogram extends Histogram {
   }
 }
 
-function valuesOf(name: string, { boundsMs, counts, sumMs }: DurationHistogram): readonly object[] {
+function valuesOf(
+  name: string,
+  { boundsMs, counts, sumMs }: DurationHistogram,
+  labels: Readonly<Record<string, string>>,
+): readonly object[] {
   const sharedLabels = {};
   let total = 0;
   const buckets = counts.map((count, bucket) => {
     total += count;
     const boundMs = boundsMs[bucket];
     const le = boundMs === undefined ? "+Inf" : String(msToSeconds(boundMs));
-    return { metricName: `${name}_bucket`, labels: { le }, sharedLabels, value: total };
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, sharedLabels, value: total };
   });
   return [
     ...buckets,
-    { metricName: `${name}_sum`, labels: {}, sharedLabels, value: msToSeconds(sumMs) },
-    { metricName: `${name}_count`, labels: {}, sharedLabels, value: total },
+    { metricName: `${name}_sum`, labels, sharedLabels, value: msToSeconds(sumMs) },
+    { metricName: `${name}_count`, labels, sharedLabels, value: total },
   ];
 }
 

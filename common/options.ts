@@ -102,6 +102,17 @@ export function integer(
   });
 }
 
+/** Several whole numbers from `min` to `max`, in order. None by default. */
+export function integers(
+  options: Common & { readonly min: number; readonly max: number },
+): Option<readonly number[]> {
+  const { allowed, valueName, read } = integer({ ...options, default: options.min });
+  return list(
+    { defaultText: "none", ...options, default: [] },
+    { allowed, valueName, read: (text) => read([text]) },
+  );
+}
+
 /** Highest TCP port. */
 export const PORT_MAX = 65_535;
 

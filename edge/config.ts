@@ -1,10 +1,12 @@
 /** Options of an edge. */
 import { edgePortOption, type commonOptions } from "#common/config.ts";
+import { OptionError } from "#common/errors.ts";
 import {
   bindAddress,
   httpUrl,
   httpUrls,
   integer,
+  integers,
   text,
   type ConfigOf,
   type OptionSet,
@@ -12,6 +14,7 @@ import {
 
 /** Least memory that a cache is of use with, in MiB. */
 export const CACHE_MIB_MIN = 16;
+const UPSTREAM_WEIGHT_MAX = 1_000;
 
 /** What an edge can be told. */
 export const edgeOptions = {
@@ -26,6 +29,14 @@ export const edgeOptions = {
     description:
       "Where the stream comes from: an origin, or another edge. Repeatable; requests go to the first that answers.",
     default: ["http://127.0.0.1:8080"],
+  }),
+  "upstream-weight": integers({
+    table: "edge",
+    description:
+      "Share of one --upstream, repeated in their order: renditions are spread by it. 0: only if no other is well.",
+    min: 0,
+    max: UPSTREAM_WEIGHT_MAX,
+    defaultText: "none",
   }),
   "public-url": httpUrl({
     table: "edge",
@@ -85,6 +96,23 @@ export const edgeOptions = {
 
 /** An edge's configuration as read. */
 export type EdgeConfig = ConfigOf<typeof commonOptions & typeof edgeOptions>;
+
+/** The weights of the upstreams, none or one for each. Throws {@link OptionError} where they do not fit together. */
+export function readUpstreamWeights({
+  upstream,
+  upstreamWeight = [],
+}: Pick<EdgeConfig, "upstream"> & Partial<Pick<EdgeConfig, "upstreamWeight">>): readonly number[] {
+  const given = upstreamWeight.length;
+  if (given > 0 && given !== upstream.length) {
+    throw new OptionError(
+      `Bad value for --upstream-weight: ${given} given, expected ${upstream.length}, one for each --upstream`,
+    );
+  }
+  if (given > 0 && upstreamWeight.every((weight) => weight === 0)) {
+    throw new OptionError("Bad value for --upstream-weight: all are 0, expected one above it");
+  }
+  return upstreamWeight;
+}
 
 /** Playlist reloads held at once, all playlists together; past it 503 with Retry-After. Fewer where open files do not allow it. */
 export const HELD_REQUESTS_MAX = 20_000;

@@ -88,12 +88,19 @@ export class Fills implements ByteBudget {
     return attended.answer;
   }
 
-  /** Fetches a thing for the store alone, unless that is under way or it is not for everyone. */
-  refresh(wanted: Wanted): void {
+  /**
+   * Fetches a thing for the store alone, or joins who fetches it. Resolves when that is over, however it ended;
+   * `undefined` where it has failed a moment ago, is not for everyone, or too many are under way.
+   */
+  refresh(wanted: Wanted): Promise<void> | undefined {
     const { key } = wanted;
-    const isKnown =
-      this.#joinable.has(key) || this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
-    if (!isKnown && this.#running < FILLS_MAX) this.#begin(wanted, true).keepGoing();
+    const known = this.#joinable.get(key);
+    const isUseless = this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
+    if (known === undefined && (isUseless || this.#running >= FILLS_MAX)) return undefined;
+    const fill = known ?? this.#begin(wanted, true);
+    fill.keepGoing();
+    // How it ended is for the askers.
+    return fill.finished.catch(() => {});
   }
 
   /** Takes room; readers of what is long finished go before anything is refused. */

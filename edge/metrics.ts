@@ -2,7 +2,13 @@
 import type { Registry } from "prom-client";
 import { declareHeldMetrics } from "#common/held-metrics.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
-import { createRegistry, declareOn, observedCounter, observedGauge } from "#common/metrics.ts";
+import {
+  createRegistry,
+  declareOn,
+  observedCounter,
+  observedGauge,
+  observedHistogram,
+} from "#common/metrics.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { Fills } from "./fills.ts";
 import type { LeaseClient } from "./lease.ts";
@@ -63,9 +69,28 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
   });
   declareHeldMetrics(registry, { node: "edge", budget: sources.budget });
   declareSegmentHosts(registry, sources);
+  declareUpstreamMetrics(registry, sources.upstream);
   for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
   for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
   return registry;
+}
+
+/** Labelled by host and port as the operator gave them. */
+function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
+  observedGauge({
+    registry,
+    name: "spillway_edge_upstream_up",
+    help: "1 while an upstream is asked, 0 while it is passed over because it does not answer or cannot serve.",
+    label: "upstream",
+    read: () => Object.fromEntries(peers.map(({ label, state }) => [label, state === "up" ? 1 : 0])),
+  });
+  observedHistogram({
+    registry,
+    name: "spillway_edge_upstream_first_byte_seconds",
+    help: "From a request to the first byte of its answer. Requests for a playlist's next version are left out.",
+    label: "upstream",
+    read: () => new Map(peers.map(({ label, firstBytes }) => [label, firstBytes])),
+  });
 }
 
 function counterSeries({

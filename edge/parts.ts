@@ -7,7 +7,7 @@ import { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import { MEBIBYTE } from "#common/units.ts";
-import { type EdgeConfig, HELD_REQUESTS_MAX } from "./config.ts";
+import { type EdgeConfig, HELD_REQUESTS_MAX, readUpstreamWeights } from "./config.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { Fills } from "./fills.ts";
 import { LiveCache } from "./live.ts";
@@ -37,7 +37,8 @@ export interface EdgeParts {
 }
 
 export interface EdgePartsOptions {
-  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl">;
+  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl"> &
+    Partial<Pick<EdgeConfig, "upstreamWeight">>;
   readonly clock: Clock;
   readonly log: Log;
   /** Who counts the viewers. Default: this process by itself. */
@@ -49,7 +50,8 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const counters = new Counters();
   const relayCounters = new RelayCounters();
   const store = new Store(config.cacheMib * MEBIBYTE);
-  const upstream = new Upstream({ urls: config.upstream, clock, log, budget: store });
+  const weights = readUpstreamWeights(config);
+  const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));

@@ -5,7 +5,8 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { isReadyStatus, READINESS_PATH, type Upstream } from "./upstream.ts";
+import { isReadyStatus, READINESS_PATH } from "./upstream-peer.ts";
+import type { Upstream } from "./upstream.ts";
 
 const PROBE_MS_READY = 1_000;
 const PROBE_MS_WAITING = 250;
@@ -75,12 +76,26 @@ export class UpstreamProbe {
 
   async #ask(): Promise<string | undefined> {
     try {
-      const { status, body } = await this.#upstream.fetch(READINESS_PATH, { holdMsMax: PROBE_ANSWER_MS_MAX });
-      if (isReadyStatus(status)) return undefined;
-      const words = new TextDecoder().decode(body).trim().slice(0, REASON_CHARACTERS_MAX);
-      return `upstream is not ready: ${words}`;
+      const options = { holdMsMax: PROBE_ANSWER_MS_MAX };
+      const { head, chunks, discard } = await this.#upstream.request(READINESS_PATH, options);
+      if (isReadyStatus(head.status)) {
+        discard();
+        return undefined;
+      }
+      return `upstream is not ready: ${await readWords(chunks)}`;
     } catch (error) {
       return `waiting for upstream ${this.#upstream.urls.join(" ")}: ${describeError(error)}`;
     }
   }
+}
+
+/** The begin of a text. */
+async function readWords(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let words = "";
+  for await (const chunk of chunks) {
+    words += decoder.decode(chunk, { stream: true });
+    if (words.length > REASON_CHARACTERS_MAX) break;
+  }
+  return words.trim().slice(0, REASON_CHARACTERS_MAX);
 }

@@ -1,9 +1,14 @@
 /** Choice among several upstreams, and waiting for one, against real servers and a clock moved by hand. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { silentLog } from "#common/log.ts";
 import { FakeOrigin, until } from "./fake-origin.ts";
+import { PacedOrigin } from "./paced-origin.ts";
 import { Store } from "./store.ts";
+import { fetchWithRetry } from "./upstream-retry.ts";
 import { Upstream, UpstreamError } from "./upstream.ts";
 
 const closers: (() => Promise<void>)[] = [];
@@ -12,8 +17,8 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-function startOrigin(name: string): FakeOrigin {
-  const origin = new FakeOrigin(() => new Response(name));
+function startOrigin(name: string, port = 0): FakeOrigin {
+  const origin = new FakeOrigin(() => new Response(name), port);
   closers.push(() => origin.close());
   return origin;
 }
@@ -24,51 +29,137 @@ function startUpstream(urls: readonly string[], clock: Clock = new FakeClock()):
   return upstream;
 }
 
-async function ask(upstream: Upstream, holdMsMax = 2_000): Promise<string> {
+async function ask(upstream: Upstream, holdMsMax = 5_000): Promise<string> {
   const { body } = await upstream.fetch("/x", { holdMsMax });
   return new TextDecoder().decode(body);
 }
 
-describe("Upstream", () => {
-  test("asks the first, passes it over once it hung, and goes back only after a probe", async () => {
+/** Lets time pass in small steps, with room between them for what happens on sockets. */
+async function advanceUntil(clock: FakeClock, condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    clock.advance(10);
+    await Bun.sleep(2);
+  }
+}
+
+const states = (upstream: Upstream): string[] => upstream.peers.map(({ state }) => state);
+
+describe("several upstreams", () => {
+  test("the first is asked while it is well, and none of the others but whether it is", async () => {
+    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    const upstream = startUpstream([first.url, second.url]);
+    await until(() => second.count("/readyz") === 1);
+    for (let count = 0; count < 5; count++) expect(await ask(upstream)).toBe("first");
+    expect([second.count("/x"), upstream.requests, upstream.failures]).toEqual([0, 5, 0]);
+  });
+
+  test("one that cannot be reached is left at once, and asked again only after a probe has found it well", async () => {
     const [first, second] = [startOrigin("first"), startOrigin("second")];
     const clock = new FakeClock();
     const upstream = startUpstream([first.url, second.url], clock);
-    expect(await ask(upstream)).toBe("first");
-    const gate = Promise.withResolvers<void>();
-    first.handler = async () => {
-      await gate.promise;
-      return new Response("first");
-    };
-    const failure: unknown = await ask(upstream, 50).catch((error: unknown) => error);
-    expect(failure).toBeInstanceOf(UpstreamError);
-    const asked = first.count("/x");
-    expect(await ask(upstream)).toBe("second");
-    gate.resolve();
-    first.handler = (_request, path) => new Response("first", { status: path === "/readyz" ? 503 : 200 });
-    clock.advance(10_000);
-    await until(() => first.count("/readyz") === 1);
-    await Bun.sleep(20);
-    expect([await ask(upstream), first.count("/x")]).toEqual(["second", asked]);
-    first.handler = () => new Response("first");
-    clock.advance(19_000);
-    expect([await ask(upstream), first.count("/readyz")]).toEqual(["second", 1]);
-    clock.advance(1_000);
-    await until(() => first.count("/readyz") === 2);
-    let answer = "";
-    while (answer !== "first") answer = await ask(upstream);
-    expect(second.count("/readyz")).toBe(0);
-  });
-
-  test("uses the second while the first cannot be reached", async () => {
-    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    await until(() => first.count("/readyz") === 1 && second.count("/readyz") === 1);
+    const { port } = first;
     await first.close();
-    const upstream = startUpstream([first.url, second.url]);
     expect([await ask(upstream), await ask(upstream)]).toEqual(["second", "second"]);
-    expect([upstream.requests, upstream.failures]).toEqual([3, 1]);
+    expect([upstream.requests, upstream.failures, states(upstream)]).toEqual([3, 1, ["down", "up"]]);
+    const again = startOrigin("first", port);
+    expect([await ask(upstream), again.count()]).toEqual(["second", 0]);
+    await advanceUntil(clock, () => states(upstream)[0] === "up");
+    expect([await ask(upstream), again.count("/readyz")]).toEqual(["first", 1]);
   });
 
-  test("polls once for all who wait for it, and counts that", async () => {
+  test("one that answers nothing any more is left within a second, and what waits there moves on", async () => {
+    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    const clock = new FakeClock();
+    const upstream = startUpstream([first.url, second.url], clock);
+    await until(() => first.count("/readyz") === 1 && second.count("/readyz") === 1);
+    first.handler = () => new Promise<Response>(() => {});
+    const startMs = clock.monotonicMs();
+    const held = [ask(upstream), ask(upstream)];
+    await until(() => first.count("/x") === 2);
+    await advanceUntil(clock, () => states(upstream)[0] !== "up");
+    expect(clock.monotonicMs() - startMs).toBeLessThanOrEqual(1_000);
+    expect(await Promise.all(held)).toEqual(["second", "second"]);
+    expect([await ask(upstream), first.count("/x")]).toEqual(["second", 2]);
+  });
+
+  test("one that says it is not ready is passed over, and asked if no other is there", async () => {
+    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    first.handler = (_request, path) => new Response("first", { status: path === "/readyz" ? 503 : 200 });
+    const upstream = startUpstream([first.url, second.url]);
+    await until(() => states(upstream)[0] === "unready");
+    expect(await ask(upstream)).toBe("second");
+    await second.close();
+    const failure: unknown = await ask(upstream).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(UpstreamError);
+    expect([await ask(upstream), states(upstream)]).toEqual(["first", ["unready", "down"]]);
+  });
+
+  test("an answer of 5xx has its upstream probed at once, so that the second try goes elsewhere", async () => {
+    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    const upstream = startUpstream([first.url, second.url], systemClock);
+    await until(() => first.count("/readyz") > 0 && second.count("/readyz") > 0);
+    first.handler = () => new Response("no source", { status: 503 });
+    const answer = await fetchWithRetry({ upstream, clock: systemClock, path: "/x", holdMsMax: 1_000 });
+    expect([answer.status, new TextDecoder().decode(answer.body)]).toEqual([200, "second"]);
+  });
+
+  test("what has begun is not asked for elsewhere when it breaks off", async () => {
+    const first = await PacedOrigin.listen();
+    closers.push(() => first.close());
+    const second = startOrigin("second");
+    first.onRequest = (request) => {
+      if (request.path === "/readyz") request.begin(200).end();
+      else request.begin(200, { "content-length": "100" }).send("some").die();
+    };
+    const upstream = startUpstream([first.url, second.url]);
+    const failure: unknown = await ask(upstream).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ name: "UpstreamError", isReached: true, status: 502 });
+    expect(second.count("/x")).toBe(0);
+  });
+
+  test("are named by host and port, and timed", async () => {
+    const origin = startOrigin("first");
+    const upstream = startUpstream([`${origin.url}/base`, `${origin.url}/other`, "http://[::1]:9/"]);
+    const host = `127.0.0.1:${origin.port}`;
+    expect(upstream.peers.map(({ label }) => label)).toEqual([host, `${host}#2`, "[::1]:9"]);
+    await ask(upstream);
+    await upstream.fetch("/x?_HLS_msn=1", { holdMsMax: 1_000 });
+    expect(origin.count("/base/x")).toBe(2);
+    expect(upstream.peers[0]?.firstBytes.counts.reduce((sum, count) => sum + count)).toBe(1);
+  });
+});
+
+describe("one upstream", () => {
+  test("may be a Unix socket", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "spillway-upstream-"));
+    const path = join(folder, "a socket");
+    const server = Bun.serve({ unix: path, fetch: (request) => new Response(new URL(request.url).pathname) });
+    closers.push(() => server.stop(true));
+    closers.push(() => rm(folder, { recursive: true }));
+    const upstream = startUpstream([`unix:${encodeURI(path)}`]);
+    expect([await ask(upstream), upstream.peers[0]?.label]).toEqual(["/x", "local"]);
+  });
+
+  test("is asked whatever happened before, and tells of its state by its answers", async () => {
+    const origin = startOrigin("first");
+    const { port } = origin;
+    const upstream = startUpstream([origin.url]);
+    await origin.close();
+    await ask(upstream).catch(() => {});
+    expect(states(upstream)).toEqual(["down"]);
+    startOrigin("again", port);
+    expect([await ask(upstream), states(upstream)]).toEqual(["again", ["up"]]);
+  });
+
+  test("that holds a request too long is 504", async () => {
+    const origin = startOrigin("first");
+    origin.handler = () => new Promise<Response>(() => {});
+    const failure: unknown = await ask(startUpstream([origin.url]), 50).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ status: 504, isReached: true });
+  });
+
+  test("is polled once for all who wait for it, and that is counted", async () => {
     const gone = startOrigin("gone");
     await gone.close();
     const upstream = startUpstream([gone.url], systemClock);

@@ -4,43 +4,23 @@
  * viewer's own headers is passed on.
  */
 // RFC 9110 (HTTP semantics), RFC 8586 (CDN-Loop)
-import { Pool, type Dispatcher } from "undici/index.js";
+import type { Dispatcher } from "undici/index.js";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { joinBytes } from "./join-bytes.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
+import { orderFor } from "./upstream-order.ts";
+import { OWN_HEADERS, UpstreamPeer } from "./upstream-peer.ts";
 
-/**
- * Connections to one upstream: all fills at once, and a held request for each playlist that is watched. Requests past
- * it, such as for more relays than that leaves room for, wait inside the pool.
- */
-const CONNECTIONS_MAX = 512;
-const CONNECT_MS_MAX = 3_000;
 /** Silence inside a body after which the upstream counts as failed. */
 const BODY_SILENCE_MS_MAX = 10_000;
-/** Shorter than an origin keeps an idle connection, so that it is we who close. */
-const KEEP_ALIVE_MS = 30_000;
-/** How long a failed upstream is passed over, while another one is there, until it is probed: longer each time. */
-const LEFT_ALONE_MS_MIN = 10_000;
-const LEFT_ALONE_MS_MAX = 30_000;
-const PROBE_ANSWER_MS_MAX = 2_000;
 /** Playlists and the like are far smaller. */
 const TEXT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a body that nobody wants so much is read off, which keeps the connection. */
 const DISCARD_BYTES_MAX = 16 * 1024;
 const REACHABLE_POLL_MS = 100;
-const REACHABLE_ANSWER_MS_MAX = 1_000;
-
-/** `unix:/path`: the socket of another process on this machine, which speaks HTTP/1.1 too. */
-const UNIX_SOCKET = "unix:";
-const UNIX_SOCKET_ORIGIN = "http://localhost";
-
-export const READINESS_PATH = "/readyz";
-
-/** The header that says who we are. Origins answer it with playlists whose URIs are relative. */
-const REQUEST_HEADERS = { "cdn-loop": "spillway", "accept-encoding": "identity" };
 
 /** Why an upstream gave no answer. `isReached` is false when no byte of an answer came: asking again repeats nothing. */
 export class UpstreamError extends SpillwayError {
@@ -100,18 +80,12 @@ interface SendOptions extends RequestOptions {
 
 export interface UpstreamOptions {
   readonly urls: readonly string[];
+  /** Shares of the upstreams, in their order; see `upstream-order.ts`. Empty: the first that is well is asked. */
+  readonly weights?: readonly number[];
   readonly clock: Clock;
   readonly log: Log;
   /** Counts what is on its way in. Where there is no room an answer fails with 503. */
   readonly budget: ByteBudget;
-}
-
-interface Peer {
-  readonly url: string;
-  readonly basePath: string;
-  readonly pool: Pool;
-  /** Ends the wait for the next probe of an upstream that failed; others go first meanwhile. */
-  cancelProbe: (() => void) | undefined;
 }
 
 /** All upstreams of this edge, in the operator's order. */
@@ -120,7 +94,8 @@ export class Upstream {
   requests = 0;
   /** Requests that brought no answer. */
   failures = 0;
-  readonly #peers: readonly Peer[];
+  /** In the operator's order. */
+  readonly peers: readonly UpstreamPeer[];
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #budget: ByteBudget;
@@ -129,16 +104,22 @@ export class Upstream {
   #reachable: Promise<void> | undefined;
   #waitingForReachable = 0;
 
-  constructor({ urls, clock, log, budget }: UpstreamOptions) {
+  constructor({ urls, weights = [], clock, log, budget }: UpstreamOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#budget = budget;
-    this.#peers = urls.map((url) => createPeer(url));
+    const labels = labelsOf(urls);
+    this.peers = urls.map((url, index) => {
+      const hasOthersUp = (): boolean => this.peers.some((other, at) => at !== index && other.state === "up");
+      const [label = url, weight] = [labels[index], weights[index]];
+      return new UpstreamPeer({ url, label, weight, clock, log, hasOthersUp });
+    });
+    if (this.peers.length > 1) for (const peer of this.peers) peer.startProbes();
   }
 
   /** Base URLs, in order. */
   get urls(): readonly string[] {
-    return this.#peers.map((peer) => peer.url);
+    return this.peers.map((peer) => peer.url);
   }
 
   get isClosed(): boolean {
@@ -230,10 +211,9 @@ export class Upstream {
 
   async #pollReachable(): Promise<void> {
     while (!this.#isClosed && this.#waitingForReachable > 0) {
-      for (const { pool } of this.#peers) {
-        this.requests++;
-        if (await canConnect(pool)) return;
-      }
+      this.requests += this.peers.length;
+      const answers = await Promise.all(this.peers.map((peer) => peer.canConnect()));
+      if (answers.includes(true)) return;
       await new Promise<void>((resolve) => this.#clock.after(REACHABLE_POLL_MS, resolve));
     }
   }
@@ -241,31 +221,33 @@ export class Upstream {
   /** Ends all connections and everything that waits on them. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const peer of this.#peers) peer.cancelProbe?.();
-    await Promise.all(this.#peers.map((peer) => peer.pool.destroy()));
+    await Promise.all(this.peers.map((peer) => peer.close()));
   }
 
+  /** Asks one upstream after the other until an answer begins: nothing that has begun is asked for again. */
   async #send(path: string, options: SendOptions): Promise<Dispatcher.ResponseData> {
     const { method = "GET", host, signal } = options;
-    const headers = { ...REQUEST_HEADERS, ...options.headers, ...(host !== undefined && { host }) };
+    const headers = { ...OWN_HEADERS, ...options.headers, ...(host !== undefined && { host }) };
     let failure: unknown;
-    for (const peer of this.#inOrder()) {
+    for (const peer of this.#candidates(path)) {
       this.requests++;
       try {
-        return await peer.pool.request({
+        const response = await peer.request({
           method,
-          path: `${peer.basePath}${path}`,
+          path,
           headers,
           headersTimeout: options.holdMsMax,
           bodyTimeout: options.bodyTimeout,
-          ...(signal !== undefined && { signal }),
+          signal,
         });
+        if (response.statusCode >= 500) peer.probeSoon();
+        return response;
       } catch (error) {
         failure = error;
         this.failures++;
         if (this.#isClosed || signal?.aborted === true) break;
-        this.#log.debug(`Upstream ${peer.url} failed: ${describeError(error)}`);
-        this.#leaveAlone(peer, LEFT_ALONE_MS_MIN);
+        this.#log.debug(`Upstream ${peer.label} failed: ${describeError(error)}`);
+        peer.markDown(error);
         // Who waited that long is not made to wait once more.
         if (isTimeout(error)) break;
       }
@@ -277,43 +259,13 @@ export class Upstream {
     });
   }
 
-  /** The operator's order, those that failed last. */
-  #inOrder(): readonly Peer[] {
-    if (this.#peers.length === 1) return this.#peers;
-    const isAlone = (peer: Peer): boolean => peer.cancelProbe !== undefined;
-    return [...this.#peers.filter((peer) => !isAlone(peer)), ...this.#peers.filter(isAlone)];
-  }
-
-  /** Passes an upstream over until a probe finds it ready: requests of viewers never try it out. */
-  #leaveAlone(peer: Peer, pauseMs: number): void {
-    if (this.#peers.length === 1 || peer.cancelProbe !== undefined) return;
-    peer.cancelProbe = this.#clock.after(pauseMs, () => {
-      void this.#isPeerReady(peer).then((isReady) => {
-        peer.cancelProbe = undefined;
-        if (this.#isClosed) return;
-        if (isReady) this.#log.info(`Upstream ${peer.url} is back`);
-        else this.#leaveAlone(peer, Math.min(LEFT_ALONE_MS_MAX, 2 * pauseMs));
-      });
-    });
-  }
-
-  async #isPeerReady({ pool, basePath }: Peer): Promise<boolean> {
-    this.requests++;
-    const timeouts = { headersTimeout: PROBE_ANSWER_MS_MAX, bodyTimeout: PROBE_ANSWER_MS_MAX };
-    try {
-      const { statusCode, body } = await pool.request({
-        method: "GET",
-        path: `${basePath}${READINESS_PATH}`,
-        headers: REQUEST_HEADERS,
-        ...timeouts,
-      });
-      await body.dump();
-      return isReadyStatus(statusCode);
-    } catch {
-      // Not there yet is an answer too; it is asked again later.
-      this.failures++;
-      return false;
-    }
+  /** Those that are well; where there are none, those that answer at least; else all. */
+  #candidates(path: string): readonly UpstreamPeer[] {
+    const ordered = orderFor(path, this.peers);
+    const well = ordered.filter(({ state }) => state === "up");
+    if (well.length > 0) return well;
+    const alive = ordered.filter(({ state }) => state !== "down");
+    return alive.length > 0 ? alive : ordered;
   }
 }
 
@@ -328,39 +280,14 @@ export function noRoom(): UpstreamError {
   return new UpstreamError("Too much is on its way from upstream", { status: 503, isReached: true });
 }
 
-function createPeer(url: string): Peer {
-  const { protocol, origin, pathname } = new URL(url);
-  const isSocket = protocol === UNIX_SOCKET;
-  const pool = new Pool(isSocket ? UNIX_SOCKET_ORIGIN : origin, {
-    ...(isSocket && { socketPath: decodeURI(pathname) }),
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    connectTimeout: CONNECT_MS_MAX,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+/** Host and port of each: no secret and few. A host that is given twice is told apart by a number. */
+function labelsOf(urls: readonly string[]): readonly string[] {
+  // A Unix socket has none.
+  const hosts = urls.map((url) => new URL(url).host || "local");
+  return hosts.map((host, index) => {
+    const earlier = hosts.slice(0, index).filter((other) => other === host).length;
+    return earlier === 0 ? host : `${host}#${earlier + 1}`;
   });
-  return { url, basePath: isSocket ? "" : pathname.replace(/\/+$/, ""), pool, cancelProbe: undefined };
-}
-
-/** Asks for the smallest thing there is; any answer at all means that somebody listens. */
-async function canConnect(pool: Pool): Promise<boolean> {
-  try {
-    const { body } = await pool.request({
-      method: "HEAD",
-      path: "/healthz",
-      headersTimeout: REACHABLE_ANSWER_MS_MAX,
-    });
-    await body.dump();
-    return true;
-  } catch {
-    // Not reachable yet is the expected answer; the caller asks again.
-    return false;
-  }
-}
-
-/** An upstream that is no Spillway node has no such path: that it answers is all that can be known. */
-export function isReadyStatus(status: number): boolean {
-  return status < 400 || status === 404;
 }
 
 function isTimeout(error: unknown): boolean {

@@ -1,0 +1,215 @@
+/**
+ * One upstream of several, or the only one: its connections, whether it is well, and how long it takes to answer. Where
+ * there are others it is probed all the time; one that does not answer is down within a second, whatever waits for it
+ * then moves on, and it is not asked again before a probe has found it well.
+ */
+import { Pool, type Dispatcher } from "undici/index.js";
+import type { Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import { DurationHistogram } from "#common/histogram.ts";
+import type { Log } from "#common/log.ts";
+
+/**
+ * Connections to one upstream: all fills at once, and a held request for each playlist that is watched. Requests past
+ * it, such as for more relays than that leaves room for, wait inside the pool.
+ */
+const CONNECTIONS_MAX = 512;
+const CONNECT_MS_MAX = 3_000;
+/** Shorter than an origin keeps an idle connection, so that it is we who close. */
+const KEEP_ALIVE_MS = 30_000;
+/** Pause between probes; of one that is down, which may be a machine that swallows them. */
+const PROBE_PAUSE_MS = 250;
+const PROBE_PAUSE_DOWN_MS = 1_000;
+/** Longest wait for a probe's answer. A second one in a row that takes longer means down: within a second in all. */
+const PROBE_ANSWER_MS_MAX = 350;
+const REACHABLE_ANSWER_MS_MAX = 1_000;
+/** `unix:/path`: the socket of another process on this machine, which speaks HTTP/1.1 too. */
+const UNIX_SOCKET = "unix:";
+const FIRST_BYTE_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+export const READINESS_PATH = "/readyz";
+
+/** The header that says who we are. Origins answer it with playlists whose URIs are relative. */
+export const OWN_HEADERS = { "cdn-loop": "spillway", "accept-encoding": "identity" };
+
+/** `unready`: it answers, but says that it cannot serve. `down`: it does not answer. */
+export type PeerState = "up" | "unready" | "down";
+
+export interface PeerOptions {
+  readonly url: string;
+  /** Its name in metrics: host and port. */
+  readonly label: string;
+  readonly weight: number | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether requests that wait here can go elsewhere. */
+  readonly hasOthersUp: () => boolean;
+}
+
+export interface PeerRequest {
+  readonly method: "GET" | "HEAD";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Longest waits for the header and between pieces of the body, in milliseconds. */
+  readonly headersTimeout: number;
+  readonly bodyTimeout: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A request was taken back because its upstream went down; it goes to the next. */
+class PeerDownError extends Error {
+  override readonly name = "PeerDownError";
+}
+
+/** One upstream. */
+export class UpstreamPeer {
+  readonly url: string;
+  readonly label: string;
+  readonly weight: number | undefined;
+  /** From a request to the header of its answer. Requests for playlist positions to come are left out. */
+  readonly firstBytes = new DurationHistogram(FIRST_BYTE_BOUNDS_MS);
+  readonly #options: PeerOptions;
+  readonly #basePath: string;
+  readonly #pool: Pool;
+  #state: PeerState = "up";
+  /** Requests whose answer has not begun. */
+  readonly #waiting = new Set<AbortController>();
+  #isProbed = false;
+  #slowProbes = 0;
+  #cancelPause: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: PeerOptions) {
+    const { protocol, origin, pathname } = new URL(options.url);
+    const isSocket = protocol === UNIX_SOCKET;
+    this.#options = options;
+    this.url = options.url;
+    this.label = options.label;
+    this.weight = options.weight;
+    this.#basePath = isSocket ? "" : pathname.replace(/\/+$/, "");
+    this.#pool = new Pool(isSocket ? "http://localhost" : origin, {
+      ...(isSocket && { socketPath: decodeURI(pathname) }),
+      connections: CONNECTIONS_MAX,
+      pipelining: 1,
+      connectTimeout: CONNECT_MS_MAX,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    });
+  }
+
+  get state(): PeerState {
+    return this.#state;
+  }
+
+  /** Sends a request and resolves with the head of its answer. */
+  async request({ path, signal, ...request }: PeerRequest): Promise<Dispatcher.ResponseData> {
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
+    const abort = new AbortController();
+    const pass = (): void => abort.abort(signal?.reason);
+    signal?.addEventListener("abort", pass, { once: true });
+    if (signal?.aborted === true) pass();
+    const forget = (): void => signal?.removeEventListener("abort", pass);
+    this.#waiting.add(abort);
+    try {
+      const response = await this.#pool.request({
+        ...request,
+        path: `${this.#basePath}${path}`,
+        signal: abort.signal,
+      });
+      response.body.once("close", forget);
+      // Where nothing is probed, an answer is the proof.
+      if (!this.#isProbed) this.#become("up", undefined);
+      if (!path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
+      return response;
+    } catch (error) {
+      forget();
+      throw error;
+    } finally {
+      this.#waiting.delete(abort);
+    }
+  }
+
+  /** It did not answer: from now on others are asked, and what waits here goes to them. */
+  markDown(reason: unknown): void {
+    if (this.#state === "down" || this.#isClosed) return;
+    this.#become("down", reason);
+    if (!this.#options.hasOthersUp()) return;
+    for (const abort of this.#waiting) abort.abort(new PeerDownError(`${this.label} is down`));
+  }
+
+  /** Probes until {@link close}. For one of several. */
+  startProbes(): void {
+    this.#isProbed = true;
+    void this.#probe();
+  }
+
+  /** Probes at once where it is probed at all: an answer says that it may not be well. */
+  probeSoon(): void {
+    if (this.#cancelPause === undefined) return;
+    this.#cancelPause();
+    void this.#probe();
+  }
+
+  /** Asks for the smallest thing there is; any answer at all means that somebody listens. */
+  async canConnect(): Promise<boolean> {
+    try {
+      const { body } = await this.#pool.request({
+        method: "HEAD",
+        path: "/healthz",
+        headersTimeout: REACHABLE_ANSWER_MS_MAX,
+      });
+      await body.dump();
+      return true;
+    } catch {
+      // Not reachable yet is the expected answer; the caller asks again.
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelPause?.();
+    await this.#pool.destroy();
+  }
+
+  async #probe(): Promise<void> {
+    this.#cancelPause = undefined;
+    const { clock } = this.#options;
+    const abort = new AbortController();
+    const cancel = clock.after(PROBE_ANSWER_MS_MAX, () => abort.abort());
+    try {
+      const { statusCode, body } = await this.#pool.request({
+        method: "GET",
+        path: `${this.#basePath}${READINESS_PATH}`,
+        headers: OWN_HEADERS,
+        signal: abort.signal,
+      });
+      await body.dump();
+      this.#slowProbes = 0;
+      this.#become(isReadyStatus(statusCode) ? "up" : "unready", `${READINESS_PATH} says ${statusCode}`);
+    } catch (error) {
+      this.#slowProbes++;
+      if (!abort.signal.aborted || this.#slowProbes > 1) this.markDown(error);
+    } finally {
+      cancel();
+    }
+    if (this.#isClosed) return;
+    const isAskedAgain = this.#slowProbes === 1 && this.#state !== "down";
+    const pauseMs = this.#state === "down" ? PROBE_PAUSE_DOWN_MS : PROBE_PAUSE_MS;
+    this.#cancelPause = clock.after(isAskedAgain ? 0 : pauseMs, () => void this.#probe());
+  }
+
+  #become(state: PeerState, reason: unknown): void {
+    if (state === this.#state || this.#isClosed) return;
+    const { log } = this.#options;
+    this.#state = state;
+    if (state === "up") log.info(`Upstream ${this.label} is well`);
+    else log.warn(`Upstream ${this.label} is ${state}: ${describeError(reason)}`);
+  }
+}
+
+/** Whether whoever answers so can serve. One that is no Spillway node has no such path: that it answers is enough. */
+export function isReadyStatus(status: number): boolean {
+  return status < 500;
+}

@@ -53,6 +53,45 @@ function connect(port: number): Promise<Bun.Socket> {
 }
 
 describe("DirectStream", () => {
+  test("abort() ends the connection of a reader that takes nothing; close() lets it have what was written", async () => {
+    for (const how of ["close", "abort"] as const) {
+      const served = serve();
+      let received = 0;
+      let isOver = false;
+      const closed = Promise.withResolvers<void>();
+      const socket = await Bun.connect({
+        hostname: "127.0.0.1",
+        port: served.port,
+        socket: {
+          data(_socket, bytes) {
+            received += bytes.length;
+            // The last chunk, of no length.
+            isOver = bytes.subarray(-5).toString() === "0\r\n\r\n";
+          },
+          close: () => closed.resolve(),
+        },
+      });
+      socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      await until(() => served.streams[0]?.canWrite === true);
+      socket.pause();
+      const [stream] = served.streams;
+      do stream?.write(new Uint8Array(100_000));
+      while (served.streams[0]?.canWrite === true);
+      const written = served.counters.sentBytes;
+      stream?.[how]();
+      if (how === "abort") {
+        await closed.promise;
+        expect(received).toBeLessThan(written);
+      } else {
+        socket.resume();
+        await until(() => isOver);
+        expect(received).toBeGreaterThan(written);
+        socket.terminate();
+      }
+      expect(served.calls.close).toBe(1);
+    }
+  });
+
   test("sends texts and bytes in order, counts bytes, and ends by close()", async () => {
     const served = serve((stream) => {
       stream.write("ä1 ");

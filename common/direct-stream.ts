@@ -69,13 +69,16 @@ export class DirectStream {
     }
   }
 
-  /** Ends the response. */
+  /** Ends the response, once the socket has taken what was written. */
   close(): void {
     this.#end(undefined);
   }
 
-  /** Breaks the response off, so that the peer knows that it is not whole: a reset of the connection or HTTP/2 stream. */
-  abort(error: Error): void {
+  /**
+   * Breaks the response off, so that the peer knows that it is not whole: a reset of the connection or HTTP/2 stream. What
+   * the socket has not taken is given up, and its memory free.
+   */
+  abort(error = new Error("The reader takes nothing")): void {
     this.#end(error);
   }
 

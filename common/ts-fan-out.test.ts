@@ -15,6 +15,7 @@ class Client implements ViewerSink {
   readonly got: number[] = [];
   canWrite = true;
   isClosed = false;
+  isAborted = false;
   isSlow = false;
   place: ViewerPlace | undefined;
 
@@ -27,6 +28,11 @@ class Client implements ViewerSink {
     this.isClosed = true;
     this.canWrite = false;
     this.place?.leave();
+  }
+
+  abort(): void {
+    this.isAborted = true;
+    this.close();
   }
 
   recover(): void {
@@ -96,7 +102,7 @@ test("past the bound of what the runtime keeps for full sockets, who takes nothi
   recent.recover();
   clock.advance(1_001);
   join(true);
-  expect(stuck.map(({ isClosed }) => isClosed)).toEqual([true, false, false, false]);
+  expect(stuck.map(({ isAborted }) => isAborted)).toEqual([true, false, false, false]);
   expect([totals.unsentBytes, totals.droppedViewers]).toEqual([UNSENT_BYTES_MAX, 1]);
 });
 

@@ -36,7 +36,7 @@ export class FanOutTotals implements TsLogTotals {
 }
 
 /** Where a viewer's bytes go: a {@link DirectStream}, or a stand-in for it. */
-export type ViewerSink = Pick<DirectStream, "canWrite" | "isClosed" | "write" | "close">;
+export type ViewerSink = Pick<DirectStream, "canWrite" | "isClosed" | "write" | "close" | "abort">;
 
 /** What a sink's owner calls. */
 export interface ViewerPlace {
@@ -281,7 +281,9 @@ export class TsFanOut {
 
   #end(viewer: Viewer): void {
     this.#remove(viewer);
-    viewer.sink.close();
+    // Who takes nothing would keep its connection, and what lies there for it.
+    if (viewer.sink.canWrite) viewer.sink.close();
+    else viewer.sink.abort();
   }
 
   #remove(viewer: Viewer): void {

@@ -96,7 +96,7 @@ export class EventFeed {
         reader.stream.write(text);
       } else if (nowMs - reader.takenMs > EVENTS_BLOCKED_MS_MAX) {
         this.droppedReaders++;
-        reader.stream.close();
+        reader.stream.abort();
       }
     }
   }

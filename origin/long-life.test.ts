@@ -98,6 +98,7 @@ function joinRelay(origin: Origin): { readonly inspector: TsInspector; readonly 
     isClosed: false,
     write: (bytes) => inspector.push(bytes as Uint8Array),
     close() {},
+    abort() {},
   };
   origin.stream.rendition("64p")?.relay.join(sink);
   return { inspector, steps };

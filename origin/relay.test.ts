@@ -53,6 +53,10 @@ class Client implements ViewerSink {
     this.place?.leave();
   }
 
+  abort(): void {
+    this.close();
+  }
+
   recover(): void {
     this.isSlow = false;
     this.canWrite = true;

@@ -208,7 +208,7 @@ function describe({ config, rounds, errors, usage, selfCheck }: Outcome): Findin
   const from =
     datedVersions === 0
       ? "Publication is when the first player has a part."
-      : `Publication is when a part's last frame has come from the feed (${datedVersions} of ${Math.min(rounds.versions, config.rounds)} parts; of others when the first player has it).`;
+      : `Publication is when a part's last frame was at the origin (${datedVersions} of ${Math.min(rounds.versions, config.rounds)} parts; of others when the first player has it).`;
   return { measurements, notes: [from, ...selfCheck.notes] };
 }
 

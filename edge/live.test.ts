@@ -48,6 +48,21 @@ describe("media", () => {
     expect(edge.counters.requests.miss).toBe(1);
   });
 
+  test("of more than 15 kB is streamed to who waited for it, and has its length when it is stored", async () => {
+    const large = new Uint8Array(20_000).fill(7);
+    const { edge } = start(() => new Response(large, { headers: MEDIA_HEADERS }));
+    const answers = [await fetch(edge.url + MEDIA), await fetch(edge.url + MEDIA)];
+    const facts = answers.map(({ headers }) =>
+      ["content-length", "transfer-encoding", "etag", "accept-ranges"].map((name) => headers.get(name)),
+    );
+    expect(facts).toEqual([
+      [null, "chunked", '"m1"', "bytes"],
+      ["20000", null, '"m1"', "bytes"],
+    ]);
+    for (const answer of answers) expect(await answer.bytes()).toEqual(large);
+    expect(edge.counters.sentBytes).toBe(2 * large.length);
+  });
+
   test("reaches the others when the first viewer leaves", async () => {
     const gate = Promise.withResolvers<void>();
     const { origin, edge } = start(async () => {

@@ -127,9 +127,12 @@ export function answerFile(rendition: RenditionStream, asked: FileRequest): Resp
   const { request, file } = asked;
   if (file === "index.m3u8") return answerPlaylist(rendition.cmaf, asked);
   if (file === "ts.m3u8") return answerPlaylist(rendition.ts, asked);
-  if (request.method === "HEAD") return answerMedia(asked, rendition.mediaNow(file));
-  const answer = (found: MediaOutcome): Response => answerMedia(asked, found);
-  return rendition.media(file, { client: request, answer });
+  if (request.method === "HEAD") return answerMedia(asked, rendition.mediaNow(file), false);
+  let isLate = false;
+  const answer = (found: MediaOutcome): Response => answerMedia(asked, found, isLate);
+  const answering = rendition.media(file, { client: request, answer });
+  isLate = true;
+  return answering;
 }
 
 function answerPlaylist(track: Track, { request, query, sent }: FileRequest): Response | Promise<Response> {
@@ -168,13 +171,13 @@ function answerReload(reload: Reload, { request, seconds, isDelta, sent }: Asked
   return plainResponse(503, reasonOf(reload.outcome));
 }
 
-function answerMedia({ request, file, sent }: FileRequest, found: MediaOutcome): Response {
+function answerMedia({ request, file, sent }: FileRequest, found: MediaOutcome, isLate: boolean): Response {
   if (found === "gone" || found === "ready") {
     return MEDIA_PATTERN.test(file) ? plainResponse(404, "Not found") : unknownResponse();
   }
   return typeof found === "string"
     ? plainResponse(503, reasonOf(found))
-    : mediaResponse(request, { name: file, bytes: found, sent, kind: kindOfMedia(file) });
+    : mediaResponse(request, { name: file, bytes: found, sent, kind: kindOfMedia(file), isLate });
 }
 
 function reasonOf(outcome: Exclude<Reload["outcome"], "ready" | "bad">): string {

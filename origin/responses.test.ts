@@ -4,12 +4,13 @@ import { emptyCounts } from "./live-answers.ts";
 import { mediaResponse } from "./responses.ts";
 
 describe("mediaResponse()", () => {
-  const answer = (headers: Record<string, string>, method = "GET"): Response =>
+  const answer = (headers: Record<string, string>, method = "GET", late = { bytes: 10, isLate: false }) =>
     mediaResponse(new Request("http://origin/x", { headers, method }), {
       name: "r-1.m4s",
-      bytes: new Uint8Array(10),
+      bytes: new Uint8Array(late.bytes),
       kind: "segment",
       sent: emptyCounts(),
+      isLate: late.isLate,
     });
 
   test.each([
@@ -31,5 +32,14 @@ describe("mediaResponse()", () => {
   test.each(["bytes=2-4", "bytes=10-"])("51, 52: HEAD has no ranges, so %p is the whole", (range) => {
     const response = answer({ range }, "HEAD");
     expect([response.status, response.headers.get("content-length")]).toEqual([200, "10"]);
+  });
+
+  test.each([
+    [20_000, false],
+    [20_000, true],
+    [10, true],
+  ])("of %d bytes, waited for: %p", async (bytes, isLate) => {
+    const response = answer({}, "GET", { bytes, isLate });
+    expect((await response.bytes()).length).toBe(bytes);
   });
 });

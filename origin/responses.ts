@@ -1,7 +1,8 @@
 /** How playlists and media go out: conditions, compression, ranges, and how long caches may keep them. */
 // RFC 9110 (8.8.3 ETag, 13 conditional requests, 14 ranges), RFC 9111 (caching)
 import { PLAYLIST_CONTENT_TYPE } from "#common/formats/playlist.ts";
-import { acceptsGzip, matchesEtag, readRange } from "#common/http-conditions.ts";
+import { acceptsGzip, matchesEtag, readRange, type ByteRange } from "#common/http-conditions.ts";
+import { lateBody } from "#common/late-body.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import type { RequestCounts } from "./live-answers.ts";
 import type { RenderedText, Representation } from "./rendered-text.ts";
@@ -31,7 +32,9 @@ export function playlistResponse(request: Request, text: RenderedText, caching: 
     return new Response(null, { status: 304, headers });
   }
   if (request.method !== "HEAD") caching.sent.playlist += bytes.length;
-  return new Response(bodyFor(request, bytes), { headers: headersOf(representation, caching, isGzip) });
+  return new Response(bodyFor(request, bytes, { start: 0, end: bytes.length }), {
+    headers: headersOf(representation, caching, isGzip),
+  });
 }
 
 /**
@@ -41,9 +44,12 @@ export function playlistResponse(request: Request, text: RenderedText, caching: 
 function bodyFor(
   request: Request,
   bytes: Uint8Array<ArrayBuffer>,
-  { start, end } = { start: 0, end: bytes.length },
-): Uint8Array<ArrayBuffer> | Blob {
-  if (!request.url.startsWith("https:")) return bytes.subarray(start, end);
+  { start, end, isLate }: ByteRange & { readonly isLate?: boolean },
+): Uint8Array<ArrayBuffer> | Blob | ReadableStream {
+  if (!request.url.startsWith("https:")) {
+    const part = bytes.subarray(start, end);
+    return isLate === true ? lateBody(part) : part;
+  }
   let body = sharedBodies.get(bytes);
   if (body === undefined) sharedBodies.set(bytes, (body = new Blob([bytes])));
   return body.slice(start, end);
@@ -77,10 +83,12 @@ export interface Media {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly kind: keyof RequestCounts;
   readonly sent: RequestCounts;
+  /** True where the request has waited for it. */
+  readonly isLate: boolean;
 }
 
 /** A segment, part or initialization segment, or a range of it. `name` is unique, so it is the entity tag. */
-export function mediaResponse(request: Request, { name, bytes, kind, sent }: Media): Response {
+export function mediaResponse(request: Request, { name, bytes, kind, sent, isLate }: Media): Response {
   const etag = `"${name}"`;
   const common = { ...CORS_HEADERS, etag, "cache-control": MEDIA_CACHE_CONTROL, "accept-ranges": "bytes" };
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
@@ -97,9 +105,10 @@ export function mediaResponse(request: Request, { name, bytes, kind, sent }: Med
       headers: { ...common, "content-range": `bytes */${bytes.length}` },
     });
   }
-  const length = (range?.end ?? bytes.length) - (range?.start ?? 0);
+  const { start, end } = range ?? { start: 0, end: bytes.length };
+  const length = end - start;
   if (request.method !== "HEAD") sent[kind] += length;
-  return new Response(bodyFor(request, bytes, range), {
+  return new Response(bodyFor(request, bytes, { start, end, isLate }), {
     status: range === undefined ? 200 : 206,
     headers: {
       ...common,

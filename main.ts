@@ -18,7 +18,8 @@ import {
   SupervisedChild,
   TASK_VARIABLE,
 } from "#common/supervised-child.ts";
-import { readTls, type Tls } from "#common/tls.ts";
+import { TlsFiles } from "#common/tls-files.ts";
+import { wantsTls, type TlsSource } from "#common/tls.ts";
 import { edgeOptions } from "./edge/config.ts";
 import { originOptions } from "./origin/config.ts";
 import { serverOptions } from "./server/config.ts";
@@ -103,18 +104,39 @@ function role<Set extends OptionSet>(
       const log = logFor(node, common);
       const isSupervised = process.env[SUPERVISED_VARIABLE] !== undefined;
       const isPlain = isSupervised && about.facesViewers !== true;
-      const tls = isPlain ? undefined : readTls(common, log, systemClock.wallMs());
+      const tls = isPlain ? undefined : openTls(common, log);
       return runUntilStopped(
         async (lifecycle) => {
+          if (tls !== undefined) keepTls(tls, lifecycle);
           const main = await about.load();
-          const supervise = (copy: RoleCopy): SupervisedChild =>
-            superviseCopy(copy, { role: name, node, given, log, isStopping: () => lifecycle.isStopping });
+          const supervise = (copy: RoleCopy): SupervisedChild => {
+            const isStopping = (): boolean => lifecycle.isStopping;
+            const child = superviseCopy(copy, { role: name, node, given, log, isStopping });
+            if (tls !== undefined) onHangUp(() => child.signal("SIGHUP"));
+            return child;
+          };
           await main({ config, lifecycle, log, tls, onListening, supervise, copyOf: readCopyOf() });
         },
         { log, isSupervised, endsWithParent: isPackageScript && !isSupervised },
       );
     },
   };
+}
+
+function openTls(config: ConfigOf<typeof commonOptions>, log: Log): TlsFiles | undefined {
+  return wantsTls(config) ? new TlsFiles({ paths: config, clock: systemClock, log }) : undefined;
+}
+
+/** Has another certificate taken up while the node runs. */
+function keepTls(tls: TlsFiles, lifecycle: Lifecycle): void {
+  tls.watch();
+  lifecycle.onClose("certificate", () => tls.close());
+  onHangUp(() => tls.reload());
+}
+
+/** From a terminal SIGHUP says that it was closed, which ends the process as ever; else that something is to be read again. */
+function onHangUp(reload: () => void): void {
+  if (!process.stdin.isTTY) process.on("SIGHUP", reload);
 }
 
 function onListening(ports: Readonly<Record<string, number>>): void {
@@ -180,7 +202,7 @@ function runStart(args: readonly string[]): Promise<void> {
     );
   }
   // The edges read the files again, and warn of what they find.
-  const tls = readTls(config, silentLog, systemClock.wallMs());
+  const tls = openTls(config, silentLog);
   if (tls !== undefined && config.edges === 0) {
     throw new OptionError("Option --tls-cert is for the edges of `start`, and --edges is 0");
   }
@@ -199,7 +221,7 @@ interface Supervision {
   /** Texts of the options that were set anywhere: children read them from their environment. */
   readonly given: ReadonlyMap<string, readonly string[]>;
   /** What the edges show. */
-  readonly tls: Tls | undefined;
+  readonly tls: TlsSource | undefined;
   readonly lifecycle: Lifecycle;
   readonly log: Log;
   readonly clock: Clock;
@@ -239,6 +261,7 @@ async function superviseAll({ config, given, tls, lifecycle, log, clock }: Super
       own: { "edge-port": String(config.edgePort === 0 ? 0 : config.edgePort + index) },
     }),
   );
+  if (tls !== undefined) onHangUp(() => edges.forEach((edge) => edge.signal("SIGHUP")));
   lifecycle.onClose("edges", async () => void (await Promise.all(edges.map((edge) => edge.close()))));
   await Promise.all(edges.map((edge) => edge.start()));
   process.stdout.write(

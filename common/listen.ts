@@ -1,13 +1,15 @@
 /**
- * Opens the HTTP side of a node: with a certificate HTTPS, which serves HTTP/2 and HTTP/1.1 on one port, else HTTP/1.1;
- * the same limits for all; errors that name the option to change.
+ * Opens the HTTP side of a node: with a certificate HTTPS, which serves HTTP/2, HTTP/1.1 and HTTP/3 on one port, else HTTP/1.1;
+ * the same limits for all; errors that name the option to change; another certificate without a pause.
  */
-// RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two), RFC 9112 3.2 (Host)
+// RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two), RFC 9114 (HTTP/3), RFC 7838 (Alt-Svc)
 import type { Server, WebSocketHandler } from "bun";
 import type { Clock } from "#common/clock.ts";
-import { errorCode, StartError } from "#common/errors.ts";
-import { CORS_HEADERS } from "#common/node-http.ts";
-import type { Tls } from "#common/tls.ts";
+import { describeError, errorCode, StartError } from "#common/errors.ts";
+import { Http3Side, altSvcOf } from "#common/http3-side.ts";
+import type { Log } from "#common/log.ts";
+import { answerFault, faultOf, type RequestFault } from "#common/request-faults.ts";
+import type { Tls, TlsSource } from "#common/tls.ts";
 
 /** Longest silence on a connection, in seconds; longer than any held playlist (3 target durations). 255 is Bun's limit. */
 export const IDLE_TIMEOUT_SECONDS = 60;
@@ -30,26 +32,53 @@ export interface HttpServerOptions<Data> {
   readonly option: string;
   readonly port: number;
   readonly hostname: string;
-  /** True where several processes listen on this port and the system spreads connections over them. Default false. */
-  readonly reusePort?: boolean;
   /** Without it everything is plain HTTP/1.1. */
-  readonly tls: Tls | undefined;
+  readonly tls: TlsSource | undefined;
+  /**
+   * HTTP/3 on the same port of UDP, where there is TLS: served, or only told of in `Alt-Svc` because another process of
+   * this port serves it. Default off.
+   */
+  readonly http3?: "on" | "advertised" | "off";
+  /** Other processes listen on the same port, and the system spreads connections over them. Default false. */
+  readonly reusePort?: boolean;
   /** `undefined` where the request has become a WebSocket. */
-  readonly fetch: (request: Request, server: Server<Data>) => Response | undefined | Promise<Response>;
+  readonly fetch: Fetch<Data>;
   /** Answers for a `fetch` that has thrown. */
   readonly error: (error: unknown) => Response;
+  /** Told of requests that were refused before `fetch`. */
+  readonly onFault?: (fault: RequestFault) => void;
   /** For what `fetch` upgrades. Default: nothing is. */
   readonly websocket?: WebSocketHandler<Data>;
+  readonly clock: Clock;
+  readonly log: Log;
 }
+
+type Answer = Response | undefined | Promise<Response>;
+type Fetch<Data> = (request: Request, server: Server<Data>) => Answer;
 
 /** A node's open HTTP port. It owns what Bun listens with: nobody else keeps hold of that. */
 export class HttpServer<Data = undefined> {
   readonly scheme: "http" | "https";
-  readonly #server: Server<Data>;
+  readonly #options: HttpServerOptions<Data>;
+  #server: Server<Data>;
+  /** Those with a certificate that has been replaced, until their last answer has ended. */
+  readonly #retired = new Set<Server<Data>>();
+  readonly #http3: Http3Side<Data> | undefined;
 
   constructor(options: HttpServerOptions<Data>) {
-    this.scheme = options.tls === undefined ? "http" : "https";
-    this.#server = bindOrExplain(options, () => serve(options));
+    const { tls } = options;
+    this.#options = options;
+    this.scheme = tls === undefined ? "http" : "https";
+    this.#server = bindOrExplain(options, () => {
+      refuseTaken(options);
+      return this.#listen(options.port);
+    });
+    if (tls !== undefined && options.http3 === "on") {
+      const serve = (current: Tls): Server<Data> =>
+        Bun.serve<Data>({ ...this.#handlers(), tls: current, port: this.port, http1: false, http3: true });
+      this.#http3 = new Http3Side({ ...options, tls, serve });
+    }
+    tls?.onChange(() => this.#replace());
   }
 
   /** The real one where 0 was asked. */
@@ -58,12 +87,14 @@ export class HttpServer<Data = undefined> {
   }
 
   /** Takes no new request, has `endOpen` end what is endless or held, and gives the other answers a moment. */
-  async close(clock: Clock, endOpen: () => void): Promise<void> {
+  async close(endOpen: () => void): Promise<void> {
+    const { clock } = this.#options;
     const stopped = this.#server.stop();
+    this.#http3?.drain();
     endOpen();
     const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
     // Idle connections keep `stopped` waiting; they are nobody's loss.
-    while (this.#server.pendingRequests > 0 && clock.monotonicMs() < endMs) {
+    while (this.#pendingRequests > 0 && clock.monotonicMs() < endMs) {
       await Promise.race([stopped, new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))]);
     }
     await this.stop();
@@ -71,38 +102,96 @@ export class HttpServer<Data = undefined> {
 
   /** Ends every connection at once. */
   async stop(): Promise<void> {
-    await this.#server.stop(true);
+    const servers = [this.#server, ...this.#retired];
+    await Promise.all([...servers.map((server) => server.stop(true)), this.#http3?.stop()]);
+  }
+
+  get #pendingRequests(): number {
+    let sum = this.#server.pendingRequests + (this.#http3?.pendingRequests ?? 0);
+    for (const { pendingRequests } of this.#retired) sum += pendingRequests;
+    return sum;
+  }
+
+  #listen(port: number): Server<Data> {
+    const { tls, reusePort = false, http3 } = this.#options;
+    const handlers = { ...this.#handlers(), port };
+    if (tls === undefined) return Bun.serve<Data>({ ...handlers, reusePort });
+    const { fetch } = handlers;
+    const altSvc = http3 === "advertised" ? altSvcOf(port) : undefined;
+    return Bun.serve<Data>({
+      ...handlers,
+      // Without a certificate nobody asks for HTTP/2: browsers speak it over TLS only.
+      http2: true,
+      reusePort: true,
+      tls: tls.current,
+      fetch: (request, server) => withAltSvc(fetch(request, server), altSvc ?? this.#http3?.altSvc),
+    });
+  }
+
+  /** `server.reload` keeps the old certificate, so another server opens the port before the old one leaves it. */
+  #replace(): void {
+    const old = this.#server;
+    try {
+      this.#server = this.#listen(this.port);
+    } catch (error) {
+      this.#options.log.warn(`The certificate stays as it was: ${describeError(error)}`);
+      return;
+    }
+    this.#retired.add(old);
+    // What it has begun it ends; connections that are idle it closes.
+    void old.stop().then(() => this.#retired.delete(old));
+  }
+
+  #handlers(): ServeHandlers<Data> {
+    const { hostname, fetch, error, onFault, websocket = { message() {} } } = this.#options;
+    return {
+      hostname,
+      idleTimeout: IDLE_TIMEOUT_SECONDS,
+      maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+      development: false,
+      fetch(request, server) {
+        const fault = faultOf(request);
+        if (fault === undefined) return fetch(request, server);
+        onFault?.(fault);
+        return answerFault(fault);
+      },
+      error,
+      websocket,
+    };
   }
 }
 
-function serve<Data>(options: HttpServerOptions<Data>): Server<Data> {
-  const { port, hostname, reusePort = false, tls, fetch, error, websocket = { message() {} } } = options;
-  return Bun.serve<Data>({
-    port,
-    hostname,
-    reusePort,
-    idleTimeout: IDLE_TIMEOUT_SECONDS,
-    maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
-    development: false,
-    fetch: (request, server) => (hasOneHost(request) ? fetch(request, server) : ambiguousHost()),
-    error,
-    websocket,
-    // Without a certificate nobody asks for HTTP/2: browsers speak it over TLS only.
-    ...(tls !== undefined && { tls, http2: true }),
-  });
+/** A port that may be handed over would open beside somebody else's as well, who would get half of the viewers. */
+function refuseTaken({
+  tls,
+  reusePort,
+  hostname,
+  port,
+}: Pick<HttpServerOptions<unknown>, "tls" | "reusePort" | "hostname" | "port">): void {
+  if (tls === undefined || reusePort === true || port === 0) return;
+  Bun.listen({ hostname, port, socket: { data() {} } }).stop(true);
 }
 
-/** Bun joins several fields of one name by commas, which no host has. */
-function hasOneHost(request: Request): boolean {
-  return request.headers.get("host")?.includes(",") !== true;
+/** What all servers of one node have in common. */
+interface ServeHandlers<Data> {
+  readonly hostname: string;
+  readonly idleTimeout: number;
+  readonly maxRequestBodySize: number;
+  readonly development: false;
+  readonly fetch: Fetch<Data>;
+  readonly error: (error: unknown) => Response;
+  readonly websocket: WebSocketHandler<Data>;
 }
 
-/** RFC 9112 3.2: whoever is between may have taken another of them for the host. */
-function ambiguousHost(): Response {
-  return new Response("One Host is expected\n", {
-    status: 400,
-    headers: { ...CORS_HEADERS, date: new Date().toUTCString(), "cache-control": "no-store" },
-  });
+function withAltSvc(answer: Answer, altSvc: string | undefined): Answer {
+  if (altSvc === undefined || answer === undefined) return answer;
+  if (answer instanceof Promise) return answer.then((response) => named(response, altSvc));
+  return named(answer, altSvc);
+}
+
+function named(response: Response, altSvc: string): Response {
+  response.headers.set("alt-svc", altSvc);
+  return response;
 }
 
 /**

@@ -24,11 +24,14 @@ export interface NodeAppOptions {
   readonly readiness: Readiness;
   /** What operators should know of a node that is ready, in words, or `undefined`. Default: nothing. */
   readonly readyNote?: () => string | undefined;
+  /** Told of a request that was refused for its method. Default: nobody is told. */
+  readonly onRefusedMethod?: () => void;
   /** Told what a route threw; the client gets a plain 500. Default: nobody is told. */
   readonly onError?: (error: unknown) => void;
 }
 
-const METHODS = "GET, HEAD, OPTIONS";
+/** What nodes answer; `Allow` of all others. */
+export const METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "Age, Date, ETag, Content-Length, Content-Range, Retry-After, Cache-Status";
 /** `Access-Control-Max-Age`, in seconds: browsers ask before a ranged request once a day. */
 const PREFLIGHT_SECONDS = 86_400;
@@ -41,7 +44,8 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** An application with the routes that every node has. Others are added by the node's `http.ts`. */
-export function createNodeApp({ registry, readiness, readyNote, onError }: NodeAppOptions): NodeApp {
+export function createNodeApp(options: NodeAppOptions): NodeApp {
+  const { registry, readiness, readyNote, onError, onRefusedMethod } = options;
   const app: NodeApp = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -54,6 +58,7 @@ export function createNodeApp({ registry, readiness, readyNote, onError }: NodeA
     const { method } = context.req;
     if (method === "OPTIONS") return new Response(null, { status: 204, headers: preflightHeaders() });
     if (method !== "GET" && method !== "HEAD") {
+      onRefusedMethod?.();
       return context.text("Method not allowed\n", 405, { allow: METHODS });
     }
     return next();

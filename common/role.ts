@@ -5,7 +5,7 @@
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
 import type { SupervisedChild } from "#common/supervised-child.ts";
-import type { Tls } from "#common/tls.ts";
+import type { TlsSource } from "#common/tls.ts";
 
 /** What a node opened, as told to the supervisor and the log: ports are the real ones where 0 was asked. */
 export interface Listening {
@@ -42,7 +42,7 @@ export interface RoleContext<Config> {
   readonly lifecycle: Lifecycle;
   readonly log: Log;
   /** What the node's HTTP side shows to clients; `undefined` for plain HTTP. */
-  readonly tls?: Tls | undefined;
+  readonly tls?: TlsSource | undefined;
   /** Makes a supervised child of this same role; it is not started yet. Absent where no process may be started. */
   readonly supervise?: (copy: RoleCopy) => RoleChild;
   /** Set in a child that `supervise` made. */

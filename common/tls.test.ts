@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describeError, OptionError } from "#common/errors.ts";
 import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { silentLog } from "#common/log.ts";
-import { readTls } from "#common/tls.ts";
+import { checkTls, readTlsTexts, wantsTls, type Tls } from "#common/tls.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "spillway-tls-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -25,8 +25,13 @@ function file(name: string, content: string): string {
 const cert = file("cert.pem", own.cert);
 const key = file("key.pem", own.key);
 
-function read(tlsCert: string, tlsKey: string): ReturnType<typeof readTls> {
-  return readTls({ tlsCert, tlsKey }, silentLog, WALL_MS);
+/** As a node does at start. */
+function read(tlsCert: string, tlsKey: string, log = silentLog): Tls | undefined {
+  const paths = { tlsCert, tlsKey };
+  if (!wantsTls(paths)) return undefined;
+  const tls = readTlsTexts(paths);
+  checkTls(tls, { paths, log, wallMs: WALL_MS });
+  return tls;
 }
 
 function failureOf(attempt: () => unknown): string {
@@ -38,7 +43,7 @@ function failureOf(attempt: () => unknown): string {
   return "";
 }
 
-describe("readTls()", () => {
+describe("the files of --tls-cert and --tls-key", () => {
   test("without paths there is no TLS, which is no mistake", () => {
     expect(read("", "")).toBeUndefined();
   });
@@ -88,8 +93,7 @@ describe("readTls()", () => {
     const old = createSelfSigned("localhost", valid);
     const warnings: string[] = [];
     const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };
-    const paths = { tlsCert: file("old.pem", old.cert), tlsKey: file("old-key.pem", old.key) };
-    expect(readTls(paths, log, WALL_MS)).toBeDefined();
+    expect(read(file("old.pem", old.cert), file("old-key.pem", old.key), log)).toEqual(old);
     expect(warnings).toEqual([`A certificate of --tls-cert ${words}`]);
   });
 });

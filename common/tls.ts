@@ -1,5 +1,5 @@
 /**
- * The certificate of a node's HTTP side: read and checked once at start, so that a wrong file is one clear line then and
+ * The certificate of a node's HTTP side: read and checked before it is used, so that a wrong file is one clear line and
  * not a handshake that fails for every viewer.
  */
 // RFC 7468 (PEM), RFC 8446 4.4.2 (the chain: the node's own certificate first)
@@ -7,14 +7,14 @@ import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { errorCode, OptionError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { text, type OptionSet } from "#common/options.ts";
+import { choice, text, type OptionSet } from "#common/options.ts";
 
-/** `--tls-cert` and `--tls-key`: both or none. */
+/** `--tls-cert` and `--tls-key`: both or none. And what there is with them. */
 export const tlsOptions = {
   "tls-cert": text({
     table: "top",
     description:
-      "Certificate chain as PEM, the node's own certificate first: HTTPS with HTTP/2, and HTTP/1.1 for who asks for that. Under `start` for the edges; server and origin stay on loopback without it.",
+      "Certificate chain as PEM, the node's own certificate first: HTTPS with HTTP/2, HTTP/3, and HTTP/1.1 for who asks for that. Read again when the file changes, and on SIGHUP. Under `start` for the edges; server and origin stay on loopback without it.",
     valueName: "<file>",
     default: "",
     defaultText: "none",
@@ -29,6 +29,13 @@ export const tlsOptions = {
     defaultText: "none",
     pattern: /^[^\0]*$/,
     allowed: "a path",
+  }),
+  http3: choice({
+    table: "top",
+    description:
+      "HTTP/3 on the same port of UDP, where there is a certificate; clients hear of it from every answer (Alt-Svc). Where the port cannot be opened, that is a warning.",
+    choices: ["on", "off"],
+    default: "on",
   }),
 } satisfies OptionSet;
 
@@ -46,21 +53,43 @@ export interface Tls {
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/**
- * Reads the files that the options name; `undefined` where none is given. A certificate that is over or not valid yet is
- * a warning, since clocks are wrong too. Throws {@link OptionError} for everything that no client could connect to.
- */
-export function readTls({ tlsCert, tlsKey }: TlsPaths, log: Log, wallMs: number): Tls | undefined {
-  if (tlsCert === "" && tlsKey === "") return undefined;
+/** Where a server has its certificate from. */
+export interface TlsSource {
+  /** The one to use now. */
+  readonly current: Tls;
+  /** When the first of its chain ends, in milliseconds since the epoch. */
+  readonly expiryMs: number;
+  /** Has `listener` told whenever there is another one. */
+  onChange(listener: (tls: Tls) => void): void;
+}
+
+/** True where the options ask for TLS. Throws {@link OptionError} where one of them is missing. */
+export function wantsTls({ tlsCert, tlsKey }: TlsPaths): boolean {
+  if (tlsCert === "" && tlsKey === "") return false;
   if (tlsKey === "")
     throw new OptionError("Option --tls-cert needs --tls-key, the certificate's private key");
   if (tlsCert === "") throw new OptionError("Option --tls-key needs --tls-cert, the certificate of that key");
-  const cert = readOptionFile("tls-cert", tlsCert);
-  const key = readOptionFile("tls-key", tlsKey);
+  return true;
+}
+
+/** Reads the files that the options name. Throws {@link OptionError} where they cannot be read. */
+export function readTlsTexts({ tlsCert, tlsKey }: TlsPaths): Tls {
+  return { cert: readOptionFile("tls-cert", tlsCert), key: readOptionFile("tls-key", tlsKey) };
+}
+
+/**
+ * Throws {@link OptionError} for everything that no client could connect to. A certificate that is over or not valid yet is
+ * a warning, since clocks are wrong too. Returns when the first of the chain ends, in milliseconds since the epoch.
+ */
+export function checkTls(
+  { cert, key }: Tls,
+  options: { readonly paths: TlsPaths; readonly log: Log; readonly wallMs: number },
+): number {
+  const { tlsCert, tlsKey } = options.paths;
   const chain = readChain(tlsCert, cert);
   checkKey({ path: tlsKey, chain, key: readKey(tlsKey, key) });
-  warnOfDates(chain, log, wallMs);
-  return { cert, key };
+  warnOfDates(chain, options.log, options.wallMs);
+  return Math.min(...chain.map(({ validTo }) => Date.parse(validTo)));
 }
 
 function readOptionFile(option: string, path: string): string {

@@ -5,6 +5,7 @@
  */
 import { systemClock } from "#common/clock.ts";
 import type { RoleContext } from "#common/role.ts";
+import { declareTlsMetrics } from "#common/tls-metrics.ts";
 import type { EdgeConfig } from "./config.ts";
 import { createEdgeMetrics } from "./metrics.ts";
 import { OriginSide } from "./origin-side.ts";
@@ -19,7 +20,7 @@ export function main(context: RoleContext<EdgeConfig>): Promise<void> {
 }
 
 async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
-  const { config, lifecycle, log, onListening } = context;
+  const { config, tls, lifecycle, log, onListening } = context;
   const clock = systemClock;
   const parts = createParts({ config, clock, log });
   const { upstream, egress, viewers, segmentHosts } = parts;
@@ -27,6 +28,7 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
   const originSide = new OriginSide({ config, upstream, viewers, segmentHosts, lifecycle, clock, log });
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
+  declareTlsMetrics(registry, { node: "edge", tls });
   const address = await openViewerSide({
     context,
     parts,
@@ -35,6 +37,7 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
     readiness,
     egress,
     reusePort: false,
+    http3: config.http3,
   });
   originSide.takeLeases(address, egress);
   log.info("Listening", { bind: config.edgeBind, port: address.port, upstream: config.upstream.join(" ") });

@@ -1,7 +1,7 @@
 /** The side of an edge that viewers connect to: the page, the socket and what is counted once a second. */
 import { every, type Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
-import { HttpServer } from "#common/listen.ts";
+import { HttpServer, type HttpServerOptions } from "#common/listen.ts";
 import { failureResponse, type MetricsPage, type Readiness } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
@@ -22,11 +22,12 @@ export interface ViewerSideOptions {
   readonly egress: Pick<EgressRate, "bitsPerSecond">;
   /** True where other processes listen on the same port. */
   readonly reusePort: boolean;
+  readonly http3: NonNullable<HttpServerOptions<undefined>["http3"]>;
 }
 
 /** Builds the page and listens. */
 export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAddress> {
-  const { context, parts, clock, registry, readiness, egress, reusePort } = options;
+  const { context, parts, clock, registry, readiness, egress, reusePort, http3 } = options;
   const { config, lifecycle, log, tls } = context;
   const { counters, streams, viewers } = parts;
   const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
@@ -41,13 +42,16 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     hostname: config.edgeBind,
     reusePort,
     tls,
+    http3,
+    clock,
+    log,
     fetch: createEdgeFetch({ ...parts, egress, registry, readiness, page, viewerLimit, viewerMax, onError }),
     error(error) {
       onError(error);
       return failureResponse();
     },
   });
-  lifecycle.onClose("edge socket", () => server.close(clock, () => streams.close()));
+  lifecycle.onClose("edge socket", () => server.close(() => streams.close()));
   const stopSampling = every(clock, MILLISECONDS_PER_SECOND, () => {
     parts.egress.sample();
     viewers.rotate();

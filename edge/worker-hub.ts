@@ -24,7 +24,8 @@ const ANSWER_MS_MAX = 1_000;
 export interface WorkerHubOptions {
   /** How many workers. */
   readonly count: number;
-  readonly task: WorkerTask;
+  /** Of all workers. */
+  readonly task: Omit<WorkerTask, "number">;
   readonly supervise: (copy: RoleCopy) => RoleChild;
   /** How long a worker that is asked to end may take. */
   readonly stopMsMax: number;
@@ -115,7 +116,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     const { supervise, task, stopMsMax } = this.#options;
     const child = supervise({
       name: `worker ${number}`,
-      task: encodeWorkerTask(task),
+      task: encodeWorkerTask({ ...task, number }),
       stopMsMax,
       onMessage: (message) => {
         if (isWorkerReport(message)) this.#adopt(worker, message);

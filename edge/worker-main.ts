@@ -9,6 +9,7 @@ import { bindOrExplain } from "#common/listen.ts";
 import type { Log } from "#common/log.ts";
 import type { Readiness } from "#common/node-http.ts";
 import type { CopyOf, RoleContext } from "#common/role.ts";
+import { declareTlsMetrics } from "#common/tls-metrics.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { CACHE_MIB_MIN, type EdgeConfig } from "./config.ts";
 import { createEdgeFetch } from "./http.ts";
@@ -64,6 +65,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
     clock,
   });
   declareWorkerMetrics(registry, hub);
+  declareTlsMetrics(registry, { node: "edge", tls });
   serveWorkers({ socket, parts, hub, readiness, log });
   lifecycle.onClose(
     "edge timer",
@@ -81,7 +83,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
 export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf): Promise<void> {
   const { config, lifecycle, log, onListening } = context;
   const clock = systemClock;
-  const { socketPath, salt } = decodeWorkerTask(copyOf.task);
+  const { number, socketPath, salt } = decodeWorkerTask(copyOf.task);
   const own = { ...config, cacheMib: cacheShare(config), upstream: [`unix:${encodeURI(socketPath)}`] };
   const viewers = new WorkerViewers({ clock, salt, viewersMax: config.viewerMax });
   const parts = createParts({ config: own, clock, log, viewers });
@@ -99,6 +101,8 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
     readiness,
     egress: link,
     reusePort: true,
+    // Of several UDP sockets on one port each would get a part of every connection's packets.
+    http3: config.http3 === "on" && number > 1 ? "advertised" : config.http3,
   });
   log.info("Listening", { bind: config.edgeBind, port });
   onListening({ "edge-port": port });

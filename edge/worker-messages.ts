@@ -13,6 +13,8 @@ export type MetricSeries = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[num
 
 /** What a worker is told when it is started. */
 export interface WorkerTask {
+  /** From 1. */
+  readonly number: number;
   /** The socket on which the hub answers: the worker's only upstream. */
   readonly socketPath: string;
   /** The same for all workers, so that a session has one key in all of them; see `sessionKey`. */
@@ -55,13 +57,13 @@ export interface EdgeTotals {
 }
 
 /** The task as one word, for the environment of a process. */
-export function encodeWorkerTask({ socketPath, salt }: WorkerTask): string {
-  return `${salt} ${socketPath}`;
+export function encodeWorkerTask({ number, socketPath, salt }: WorkerTask): string {
+  return `${number} ${salt} ${socketPath}`;
 }
 
 export function decodeWorkerTask(text: string): WorkerTask {
-  const end = text.indexOf(" ");
-  return { salt: BigInt(text.slice(0, end)), socketPath: text.slice(end + 1) };
+  const [number = "", salt = "", ...path] = text.split(" ");
+  return { number: Number(number), salt: BigInt(salt), socketPath: path.join(" ") };
 }
 
 /** Both ends are of the same program: the type alone tells what a message is. */

@@ -9,10 +9,12 @@ import { ProofChecker } from "#common/cluster-auth.ts";
 import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { HttpServer } from "#common/listen.ts";
+import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import type { RoleContext } from "#common/role.ts";
-import type { Tls } from "#common/tls.ts";
+import { declareTlsMetrics } from "#common/tls-metrics.ts";
+import type { TlsSource } from "#common/tls.ts";
 import { secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
@@ -73,6 +75,7 @@ export async function main({
     events,
   };
   const registry = createOriginMetrics(parts);
+  declareTlsMetrics(registry, { node: "origin", tls });
   const app = createOriginApp({
     registry,
     readiness: () => whyNotReady(stream, source),
@@ -90,9 +93,9 @@ export async function main({
     random: Math.random,
   });
   const answerLive = createLiveAnswers({ stream, streamName: config.stream, requests, sent });
-  const server = listen(config, tls, { answerLive, app, leases, requests, onError });
+  const server = listen({ config, tls, clock, log }, { answerLive, app, leases, requests, onError });
   const endOpen = (): void => [events, leases, stream].forEach((part) => part.close());
-  lifecycle.onClose("http", () => server.close(clock, endOpen));
+  lifecycle.onClose("http", () => server.close(endOpen));
   log.info("Origin listens", { port: server.port, source: source.shownUrl, stream: config.stream });
   onListening({ "origin-port": server.port });
 }
@@ -150,13 +153,23 @@ interface Handlers {
   readonly onError: (error: unknown) => void;
 }
 
-function listen(config: OriginConfig, tls: Tls | undefined, handlers: Handlers): HttpServer<LeaseSocketData> {
+interface Place {
+  readonly config: OriginConfig;
+  readonly tls: TlsSource | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+function listen({ config, tls, clock, log }: Place, handlers: Handlers): HttpServer<LeaseSocketData> {
   const { answerLive, app, leases, requests, onError } = handlers;
   return new HttpServer<LeaseSocketData>({
     option: "origin-port",
     port: config.originPort,
     hostname: config.originBind,
     tls,
+    http3: config.http3,
+    clock,
+    log,
     websocket: leases.websocket,
     fetch(original, server) {
       const request = withAbsoluteUrl(original);

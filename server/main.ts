@@ -15,7 +15,8 @@ import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import { readOpenFilesMax } from "#common/open-files.ts";
 import type { RoleContext } from "#common/role.ts";
-import type { Tls } from "#common/tls.ts";
+import { declareTlsMetrics } from "#common/tls-metrics.ts";
+import type { TlsSource } from "#common/tls.ts";
 import { describeRules, makeAdmissionRules } from "./admission-rules.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import type { ServerConfig } from "./config.ts";
@@ -64,6 +65,7 @@ export async function main({
   const feeds = { mp4: mp4.readers, ts: ts.readers };
   let forbidden = 0;
   declareEncodingMetrics({ registry, encoding, feeds, history: mp4, forbiddenRequests: () => forbidden });
+  declareTlsMetrics(registry, { node: "server", tls });
   const app = createServerApp({
     registry,
     readiness: () => (threads.listening === 0 ? "No pixel thread is listening" : encoding.readiness()),
@@ -174,7 +176,7 @@ function listen({
   log,
 }: {
   readonly config: ServerConfig;
-  readonly tls: Tls | undefined;
+  readonly tls: TlsSource | undefined;
   readonly app: NodeApp;
   readonly log: Log;
 }): HttpServer {
@@ -183,6 +185,9 @@ function listen({
     port: config.serverPort,
     hostname: config.serverBind,
     tls,
+    http3: config.http3,
+    clock: systemClock,
+    log,
     fetch: (request, server) =>
       app.fetch(withAbsoluteUrl(request), { address: server.requestIP(request)?.address ?? "" }),
     error(error) {

@@ -5,7 +5,7 @@
 // RFC 9112 3 (request line), 3.2 (Host), 9.3.2 (pipelining); RFC 9113 6.9 (flow control)
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import http2 from "node:http2";
-import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
+import { FakeTlsSource } from "#common/formats/fixtures/self-signed.ts";
 import type { Log } from "#common/log.ts";
 import { rawAnswer, statusOf, waitFor } from "./harness.ts";
 import { OriginOnFeed } from "./origin-on-feed.ts";
@@ -33,7 +33,7 @@ let secure: OriginOnFeed;
 beforeAll(async () => {
   [origin, secure] = await Promise.all([
     OriginOnFeed.open({ log }),
-    OriginOnFeed.open({ log, tls: createSelfSigned("localhost") }),
+    OriginOnFeed.open({ log, tls: new FakeTlsSource() }),
   ]);
   // What an origin says at its start, such as that the system allows few open files, is nobody's fault.
   lines.length = 0;

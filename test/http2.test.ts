@@ -3,9 +3,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import http2 from "node:http2";
 import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
+import { systemClock } from "#common/clock.ts";
+import { silentLog } from "#common/log.ts";
 import { HttpServer, IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
-import type { Tls } from "#common/tls.ts";
-import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
+import type { TlsSource } from "#common/tls.ts";
+import { FakeTlsSource } from "#common/formats/fixtures/self-signed.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { CMAF_SEGMENT_SECONDS, TS_SEGMENT_SECONDS } from "../origin/config.ts";
 import { waitFor } from "./harness.ts";
@@ -20,7 +22,7 @@ const HOLD_MS = 13_000;
 let origin: OriginOnFeed;
 
 beforeAll(async () => {
-  origin = await OriginOnFeed.open({ tls: createSelfSigned("localhost") });
+  origin = await OriginOnFeed.open({ tls: new FakeTlsSource() });
 });
 
 afterAll(() => origin[Symbol.asyncDispose]());
@@ -151,12 +153,14 @@ describe("the longest hold", () => {
   });
 
   test("37: outlasts the silence that Bun allows by itself, on HTTP/1.1, TLS and HTTP/2", async () => {
-    const open = (tls?: Tls): HttpServer =>
+    const open = (tls?: TlsSource): HttpServer =>
       new HttpServer({
         option: "origin-port",
         port: 0,
         hostname: "127.0.0.1",
         tls,
+        clock: systemClock,
+        log: silentLog,
         fetch: async () => {
           await Bun.sleep(HOLD_MS);
           return new Response("held\n");
@@ -164,7 +168,7 @@ describe("the longest hold", () => {
         error: () => new Response("failed\n", { status: 500 }),
       });
     const plain = open();
-    const secure = open(createSelfSigned("localhost"));
+    const secure = open(new FakeTlsSource());
     const get = async (server: HttpServer, protocol: "http1.1" | "http2"): Promise<string> => {
       const tls = { rejectUnauthorized: false };
       return (await fetch(`${server.scheme}://127.0.0.1:${server.port}/`, { protocol, tls })).text();

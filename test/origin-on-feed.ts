@@ -6,7 +6,7 @@ import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtu
 import { joinBytes } from "#common/formats/mp4-boxes.ts";
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog, type Log } from "#common/log.ts";
-import type { Tls } from "#common/tls.ts";
+import type { TlsSource } from "#common/tls.ts";
 import { originOptions } from "../origin/config.ts";
 import { main } from "../origin/main.ts";
 import { getText, metric, waitFor } from "./harness.ts";
@@ -38,7 +38,7 @@ export class OriginOnFeed implements AsyncDisposable {
   static async open({
     tls,
     log = silentLog,
-  }: { readonly tls?: Tls; readonly log?: Log } = {}): Promise<OriginOnFeed> {
+  }: { readonly tls?: TlsSource; readonly log?: Log } = {}): Promise<OriginOnFeed> {
     const lifecycle = new Lifecycle();
     const feed = new Feed(testsrcRun());
     lifecycle.onClose("feed", () => feed.close());

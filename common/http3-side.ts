@@ -1,0 +1,107 @@
+/**
+ * HTTP/3 beside a node's port: the same number on UDP, found by clients through `Alt-Svc`. A Bun server of its own, since its
+ * socket cannot be handed over as a listening one of TCP can: of two UDP sockets on one port each gets a part of every
+ * connection's packets.
+ */
+// RFC 9114 (HTTP/3), 3.1.1 (Alt-Svc); RFC 7838
+import type { Server } from "bun";
+import type { Clock } from "#common/clock.ts";
+import { describeError } from "#common/errors.ts";
+import type { Log } from "#common/log.ts";
+import type { Tls, TlsSource } from "#common/tls.ts";
+
+/** How long clients remember that there is HTTP/3, in seconds. */
+const ADVERTISED_SECONDS = 86_400;
+/** A new certificate waits this long at most for an instant without requests: longer than playlists are held. */
+const QUIET_MS_MAX = 20_000;
+const QUIET_POLL_MS = 5;
+
+/** The servers of HTTP/3 of this process. */
+const http3Servers = new WeakSet<object>();
+
+/** True for the server that a request of HTTP/3 came to. */
+export function isHttp3(server: object): boolean {
+  return http3Servers.has(server);
+}
+
+export interface Http3Options<Data> {
+  /** Opens the UDP socket. */
+  readonly serve: (tls: Tls) => Server<Data>;
+  readonly tls: TlsSource;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The HTTP/3 of one port. */
+export class Http3Side<Data> {
+  readonly #options: Http3Options<Data>;
+  #server: Server<Data> | undefined;
+  #isReplacing = false;
+  #isClosed = false;
+
+  constructor(options: Http3Options<Data>) {
+    this.#options = options;
+    this.#open();
+    options.tls.onChange(() => void this.#replace());
+  }
+
+  /** What answers over TCP say of it in `Alt-Svc`; `undefined` while there is none. */
+  get altSvc(): string | undefined {
+    return this.#server === undefined ? undefined : altSvcOf(this.#server.port ?? 0);
+  }
+
+  /** Requests that wait for their answers. */
+  get pendingRequests(): number {
+    return this.#server?.pendingRequests ?? 0;
+  }
+
+  /** Takes no new connection. */
+  drain(): void {
+    this.#isClosed = true;
+    // Not awaited: it resolves when the last connection has ended.
+    void this.#server?.stop();
+  }
+
+  /** Ends every connection, and tells the clients so. */
+  async stop(): Promise<void> {
+    this.#isClosed = true;
+    await this.#server?.stop(true);
+    this.#server = undefined;
+  }
+
+  #open(): void {
+    const { serve, tls, log } = this.#options;
+    try {
+      this.#server = serve(tls.current);
+      http3Servers.add(this.#server);
+    } catch (error) {
+      log.warn(`No HTTP/3: ${describeError(error)}`);
+    }
+  }
+
+  /**
+   * Bun takes a certificate only with a new socket, and there can be but one. So the next instant without a request is
+   * waited for; clients are told that their connections end, and make new ones. Never rejects.
+   */
+  async #replace(): Promise<void> {
+    // Whoever waits takes the newest.
+    if (this.#isReplacing || this.#isClosed) return;
+    this.#isReplacing = true;
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + QUIET_MS_MAX;
+    while (this.pendingRequests > 0 && clock.monotonicMs() < endMs && !this.#isClosed) {
+      await new Promise<void>((resolve) => clock.after(QUIET_POLL_MS, resolve));
+    }
+    this.#isReplacing = false;
+    if (this.#isClosed) return;
+    const old = this.#server;
+    this.#server = undefined;
+    await old?.stop(true);
+    if (!this.#isClosed) this.#open();
+  }
+}
+
+/** `Alt-Svc` for HTTP/3 on a port of the same host. */
+export function altSvcOf(port: number): string {
+  return `h3=":${port}"; ma=${ADVERTISED_SECONDS}`;
+}

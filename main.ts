@@ -109,8 +109,8 @@ function role<Set extends OptionSet>(
         async (lifecycle) => {
           if (tls !== undefined) keepTls(tls, lifecycle);
           const main = await about.load();
+          const isStopping = (): boolean => lifecycle.isStopping;
           const supervise = (copy: RoleCopy): SupervisedChild => {
-            const isStopping = (): boolean => lifecycle.isStopping;
             const child = superviseCopy(copy, { role: name, node, given, log, isStopping });
             if (tls !== undefined) onHangUp(() => child.signal("SIGHUP"));
             return child;

@@ -41,6 +41,8 @@ export interface HttpServerOptions<Data> {
   readonly http3?: "on" | "advertised" | "off";
   /** Other processes listen on the same port, and the system spreads connections over them. Default false. */
   readonly reusePort?: boolean;
+  /** Longest silence on a connection. Default {@link IDLE_TIMEOUT_SECONDS}. */
+  readonly idleTimeoutSeconds?: number;
   /** `undefined` where the request has become a WebSocket. */
   readonly fetch: Fetch<Data>;
   /** Answers for a `fetch` that has thrown. */
@@ -144,9 +146,10 @@ export class HttpServer<Data = undefined> {
 
   #handlers(): ServeHandlers<Data> {
     const { hostname, fetch, error, onFault, websocket = { message() {} } } = this.#options;
+    const { idleTimeoutSeconds: idleTimeout = IDLE_TIMEOUT_SECONDS } = this.#options;
     return {
       hostname,
-      idleTimeout: IDLE_TIMEOUT_SECONDS,
+      idleTimeout,
       maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
       development: false,
       fetch(request, server) {

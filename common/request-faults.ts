@@ -39,6 +39,8 @@ export function answerFault(fault: RequestFault): Response {
       date: new Date().toUTCString(),
       "content-type": "text/plain; charset=utf-8",
       "cache-control": "no-store",
+      // Behind CONNECT Bun reads no further request, and who is wrong about its host is no good company for others.
+      connection: "close",
       ...(fault === "method" && { allow: METHODS }),
     },
   });

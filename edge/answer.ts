@@ -6,7 +6,7 @@
 import { acceptsGzip, matchesEtag, readRange, type ByteRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
-import type { Counters, RequestResult } from "./counters.ts";
+import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
 
 /** How the request met the cache, for `Cache-Status` and the counts. */
@@ -84,7 +84,19 @@ export function answerComing(options: ComingAnswer): Response {
   return new Response(stream(range), { status: 206, headers });
 }
 
-/** An answer that no stored body stands behind: a refusal or a failure of ours. Never cached. */
+/** The answer to a request that is refused for `cause`. Never cached. */
+export function answerRefusal(options: {
+  readonly cause: RefusalCause;
+  readonly status: number;
+  readonly counters: Counters;
+  readonly reason: string;
+  readonly retryAfterSeconds?: number;
+}): Response {
+  options.counters.refuse(options.cause);
+  return statusResponse({ ...options, result: "refused" });
+}
+
+/** An answer that no stored body stands behind: a failure of ours. Never cached. */
 export function answerStatus(options: {
   readonly status: number;
   readonly result: RequestResult;
@@ -94,6 +106,15 @@ export function answerStatus(options: {
   readonly retryAfterSeconds?: number;
 }): Response {
   options.counters.requests[options.result]++;
+  return statusResponse(options);
+}
+
+function statusResponse(options: {
+  readonly status: number;
+  readonly result: RequestResult;
+  readonly reason: string;
+  readonly retryAfterSeconds?: number;
+}): Response {
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
     // Bun adds the header to GET but not to HEAD.

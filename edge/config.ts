@@ -2,7 +2,9 @@
 import { edgePortOption, type commonOptions } from "#common/config.ts";
 import { OptionError } from "#common/errors.ts";
 import {
+  addressRanges,
   bindAddress,
+  choice,
   httpUrl,
   httpUrls,
   integer,
@@ -11,6 +13,7 @@ import {
   type ConfigOf,
   type OptionSet,
 } from "#common/options.ts";
+import { FORWARDED_HEADERS } from "./viewer-address.ts";
 
 /** Least memory that a cache is of use with, in MiB. */
 export const CACHE_MIB_MIN = 16;
@@ -91,6 +94,34 @@ export const edgeOptions = {
     default: 0,
     min: 0,
     max: 10_000_000,
+  }),
+  "viewer-connections-per-prefix": integer({
+    table: "edge",
+    description:
+      "Connections at once from one viewer's address (IPv4) or /64 (IPv6), each worker by itself. A request on a further one is answered 503 and the connection closed. Not for those of `--trusted-proxies`. 0: no limit.",
+    default: 0,
+    min: 0,
+    max: 100_000,
+  }),
+  "viewer-requests-per-prefix": integer({
+    table: "edge",
+    description:
+      "Requests a second from one viewer's address (IPv4) or /64 (IPv6), each worker by itself; those of two seconds may come at once, further ones are answered 503. A viewer of low-latency HLS sends about 10, a hall behind one address as many for each. 0: no limit.",
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+  }),
+  "trusted-proxies": addressRanges({
+    table: "edge",
+    description:
+      "Proxies in front of this edge: what they say of the viewer in `--forwarded-header`, and of the host name in X-Forwarded-Host, counts for limits, for the number of viewers and for lists of edges. Nobody else's does.",
+    defaultText: "none",
+  }),
+  "forwarded-header": choice({
+    table: "edge",
+    description: "The header in which trusted proxies name the viewer. They have to set it themselves.",
+    choices: FORWARDED_HEADERS,
+    default: "x-forwarded-for",
   }),
 } satisfies OptionSet;
 

@@ -9,6 +9,20 @@ import { msToSeconds } from "#common/units.ts";
 export const REQUEST_RESULTS = ["hit", "miss", "collapsed", "stale", "refused", "error"] as const;
 export type RequestResult = (typeof REQUEST_RESULTS)[number];
 
+/** Why a request was refused, as `spillway_edge_refused_total` counts it. */
+export const REFUSAL_CAUSES = [
+  "host",
+  "url",
+  "method",
+  "path",
+  "directives",
+  "rate",
+  "connections",
+  "full",
+  "busy",
+] as const;
+export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
+
 const BITS_PER_BYTE = 8;
 /** Seconds over which the rate of sent bytes is taken. */
 const RATE_SECONDS = 5;
@@ -23,8 +37,25 @@ export class Counters {
     refused: 0,
     error: 0,
   };
+  readonly refused: Record<RefusalCause, number> = {
+    host: 0,
+    url: 0,
+    method: 0,
+    path: 0,
+    directives: 0,
+    rate: 0,
+    connections: 0,
+    full: 0,
+    busy: 0,
+  };
   /** Body bytes handed out. */
   sentBytes = 0;
+
+  /** Counts a refusal. */
+  refuse(cause: RefusalCause): void {
+    this.requests.refused++;
+    this.refused[cause]++;
+  }
 }
 
 /** Bits per second sent over the last {@link RATE_SECONDS} seconds. Sampled, so nothing is done per request. */

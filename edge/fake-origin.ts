@@ -3,10 +3,16 @@
  * edge in front of it on ports of their own. Nothing of it runs in production.
  */
 import { systemClock, type Clock } from "#common/clock.ts";
+import { HttpServer } from "#common/listen.ts";
 import { silentLog } from "#common/log.ts";
+import { failureResponse } from "#common/node-http.ts";
+import type { TlsSource } from "#common/tls.ts";
 import { createRegistry } from "#common/metrics.ts";
+import type { AddressRange } from "#common/address-prefix.ts";
+import type { Guard } from "./guard.ts";
 import { createEdgeFetch } from "./http.ts";
 import { createParts, type EdgeParts } from "./parts.ts";
+import { ViewerAddresses } from "./viewer-address.ts";
 
 type Handler = (request: Request, path: string) => Response | Promise<Response>;
 
@@ -164,6 +170,10 @@ export interface TestEdgeLimits {
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly publicUrl?: string;
+  readonly tls?: TlsSource;
+  readonly trusted?: readonly AddressRange[];
+  /** Made for the edge's port. */
+  readonly guard?: (port: () => number) => Guard | undefined;
 }
 
 /** Starts an edge in front of `upstream`. */
@@ -179,23 +189,31 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
     page: { files: new Map(), securityHeaders: {} },
     viewerLimit: 0,
     viewerMax,
+    addresses: new ViewerAddresses({ trusted: limits.trusted ?? [], header: "x-forwarded-for" }),
+    guard: limits.guard?.(() => server.port),
     onError: (error) => {
       throw error;
     },
   });
-  const server = Bun.serve({
+  const server = new HttpServer({
+    option: "edge-port",
     port: 0,
     hostname: "127.0.0.1",
-    idleTimeout: idleTimeoutSeconds,
-    development: false,
+    tls: limits.tls,
+    http3: "on",
+    clock: systemClock,
+    log: silentLog,
+    idleTimeoutSeconds,
+    onFault: (fault) => parts.counters.refuse(fault),
     fetch,
+    error: failureResponse,
   });
   return {
     ...parts,
-    url: `http://127.0.0.1:${server.port}`,
+    url: `${server.scheme}://127.0.0.1:${server.port}`,
     close: async () => {
       parts.streams.close();
-      await server.stop(true);
+      await server.stop();
       await parts.upstream.close();
     },
   };

@@ -7,10 +7,13 @@ import { acceptsGzip } from "#common/http-conditions.ts";
 import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
-import type { Counters, EgressRate } from "./counters.ts";
+import { answerRefusal } from "./answer.ts";
+import type { Counters, EgressRate, RefusalCause } from "./counters.ts";
+import type { Guard } from "./guard.ts";
 import type { LiveCache } from "./live.ts";
 import type { Streams } from "./streams.ts";
 import { readTarget, splitUrl } from "./targets.ts";
+import type { ViewerAddresses } from "./viewer-address.ts";
 import type { Viewers } from "./viewers.ts";
 
 /** One file of the viewer page. */
@@ -41,6 +44,9 @@ export interface EdgeHttpOptions {
   /** Soft and hard limit of viewers; 0 for none. */
   readonly viewerLimit: number;
   readonly viewerMax: number;
+  readonly addresses: ViewerAddresses;
+  /** Bounds each viewer. Default: nothing does. */
+  readonly guard?: Guard | undefined;
   /** Told what a route threw, which is answered with 500. */
   readonly onError: (error: unknown) => void;
 }
@@ -52,24 +58,28 @@ const LIVE_PREFIX = "/live/";
 const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
+const RETRY_AFTER_SECONDS = 1;
 
 /** The whole HTTP side of an edge. */
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
-  const app = createNodeApp(options);
+  const app = createNodeApp({ ...options, onRefusedMethod: () => options.counters.refuse("method") });
   addRoutes(app, options);
-  const { live, streams, counters } = options;
+  const { live, streams, counters, addresses, guard } = options;
   return (original, server) => {
+    const refusal = guard?.refusal(original, server);
+    if (refusal !== undefined) return refuse(refusal, counters);
     const request = withAbsoluteUrl(original);
-    const addressOf = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
+    const peerAddress = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
+    const addressOf = (): string => addresses.of(original.headers, peerAddress());
     const { path, query } = splitUrl(request.url);
     const isRead = request.method === "GET" || request.method === "HEAD";
-    if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: addressOf() });
+    if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: peerAddress() });
     const stored = live.hit(request, path);
     if (stored !== undefined) return stored;
     const target = readTarget(path);
     if (target === undefined) {
-      counters.requests.refused++;
-      return app.fetch(request, { address: addressOf() });
+      counters.refuse("path");
+      return app.fetch(request, { address: peerAddress() });
     }
     if (target.kind !== "relay" && target.kind !== "events") {
       return live.answer(request, { target, query, addressOf });
@@ -82,10 +92,28 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   };
 }
 
+/** Too much from one viewer. The connection is closed: in place of one too many another may come in. */
+function refuse(cause: RefusalCause, counters: Counters): Response {
+  const reason = cause === "rate" ? "Too many requests" : "Too many connections";
+  // Not 429: hls.js gives up for good there.
+  const answer = answerRefusal({
+    cause,
+    status: 503,
+    reason,
+    counters,
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
+  if (cause === "connections") answer.headers.set("connection", "close");
+  return answer;
+}
+
 /** What is asked for seldom. Paths below `/live/` that the contract does not know end in the router's 404. */
 function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
-  const { live } = options;
-  app.get(EDGES_PATH, (context) => live.answerApi(context.req.raw, EDGES_PATH));
+  const { live, addresses } = options;
+  app.get(EDGES_PATH, (context) => {
+    const { raw } = context.req;
+    return live.answerApi(raw, EDGES_PATH, addresses.hostOf(raw.headers, context.env.address));
+  });
   app.get("/health", (context) => context.json(readHealth(options), 200, { "cache-control": "no-store" }));
   for (const [path, file] of options.page.files) {
     app.get(path, (context) => sendFile(context, { file, options }));

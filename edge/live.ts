@@ -7,7 +7,7 @@ import type { Clock } from "#common/clock.ts";
 import { readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { answerComing, answerFrom, answerStatus } from "./answer.ts";
+import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
 import type { Counters } from "./counters.ts";
 import type { Fill } from "./fill.ts";
 import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
@@ -69,7 +69,7 @@ export class LiveCache {
     const { kind, path } = target;
     if (kind === "media" || kind === "multivariant") return this.#shared(request, { path, kind });
     const directives = readDirectives(query);
-    if (directives === "malformed") return this.#refuse(400, "Bad delivery directives");
+    if (directives === "malformed") return this.#refuse("directives", "Bad delivery directives");
     const { playlists, viewers } = this.#options;
     const isNoted = viewers.note({
       address: addressOf(),
@@ -77,7 +77,7 @@ export class LiveCache {
       isBlocking: directives !== undefined,
       busyMs: playlists.busyMs(path, directives),
     });
-    if (!isNoted) return this.#refuse(503, "This edge is full");
+    if (!isNoted) return this.#refuse("full", "This edge is full");
     const now = playlists.answerNow(path, directives);
     if (now !== undefined) return this.#sendTail(request, now);
     // HEAD gets the headers of what there is and is never held.
@@ -87,10 +87,9 @@ export class LiveCache {
     return waiting ?? playlists.ask(path, held, request.signal).then(answer);
   }
 
-  /** Passes on an answer of the origin's API that depends on the host name that the viewer used. */
-  async answerApi(request: Request, path: string): Promise<Response> {
-    const host = readHostName(request.headers.get("host"));
-    return this.#shared(request, { path, host, kind: "api" });
+  /** Passes on an answer of the origin's API that depends on the host name that the viewer used, as in `Host`. */
+  async answerApi(request: Request, path: string, hostHeader: string | null): Promise<Response> {
+    return this.#shared(request, { path, host: readHostName(hostHeader), kind: "api" });
   }
 
   /** Answers from the store or by a fill that all who ask share. */
@@ -108,7 +107,7 @@ export class LiveCache {
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       if (request.signal.aborted) return unheard();
-      if (error instanceof FillRefusedError) return this.#refuse(503, error.message);
+      if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
       const stale = this.#usableStale(old);
       if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
       log.debug(`No answer for a viewer: ${describeError(error)}`);
@@ -148,14 +147,10 @@ export class LiveCache {
     });
   }
 
-  #refuse(status: number, reason: string): Response {
-    return answerStatus({
-      status,
-      result: "refused",
-      counters: this.#options.counters,
-      reason,
-      ...(status === 503 ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {}),
-    });
+  #refuse(cause: "directives" | "full" | "busy", reason: string): Response {
+    const { counters } = this.#options;
+    if (cause === "directives") return answerRefusal({ cause, status: 400, reason, counters });
+    return answerRefusal({ cause, status: 503, reason, counters, retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
 
   #usableStale(old: Stored | undefined): Stored | undefined {
@@ -182,13 +177,16 @@ export class LiveCache {
     const { counters, clock } = this.#options;
     if (status >= 400 && request.signal.aborted) return unheard();
     if (stored === undefined) {
-      return answerStatus({
+      const isFar = status === 400;
+      const answer = {
         status,
-        result,
         counters,
-        reason: status === 400 ? "Too far ahead" : "The playlist is not available",
+        reason: isFar ? "Too far ahead" : "The playlist is not available",
         ...(status >= 500 ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {}),
-      });
+      };
+      return result === "refused"
+        ? answerRefusal({ ...answer, cause: isFar ? "directives" : "busy" })
+        : answerStatus({ ...answer, result });
     }
     return answerFrom({ request, stored, result, counters, cacheControl, nowMs: clock.monotonicMs() });
   }

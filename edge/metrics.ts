@@ -53,6 +53,13 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
     label: "result",
     read: () => counters.requests,
   });
+  observedCounter({
+    registry,
+    name: "spillway_edge_refused_total",
+    help: "Refused requests by cause: what was wrong with them, or the limit that they met.",
+    label: "cause",
+    read: () => counters.refused,
+  });
   observedGauge({
     registry,
     name: "spillway_edge_viewers",

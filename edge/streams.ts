@@ -6,8 +6,8 @@ import type { Clock } from "#common/clock.ts";
 import { EVENTS_CONTENT_TYPE } from "#common/formats/events.ts";
 import type { Log } from "#common/log.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
-import { answerStatus } from "./answer.ts";
-import type { Counters } from "./counters.ts";
+import { answerRefusal, answerStatus } from "./answer.ts";
+import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters } from "./relay.ts";
 import type { Upstream } from "./upstream.ts";
@@ -41,10 +41,10 @@ export class Streams {
   /** `stream.ts`: from the newest key frame on, until either side ends it. */
   async relay(request: Request, path: string): Promise<Response> {
     const { viewers } = this.#options;
-    if (viewers.isFull) return this.#refuse(503, "This edge is full");
+    if (viewers.isFull) return this.#refuse("full", "This edge is full");
     const known = this.#relays.get(path);
     const relay = known ?? this.#beginRelay(path);
-    if (relay === undefined) return this.#refuse(503, "Too many streams are relayed");
+    if (relay === undefined) return this.#refuse("busy", "Too many streams are relayed");
     const status = await relay.ready();
     if (status !== 200 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders("video/mp2t", known !== undefined);
@@ -60,10 +60,10 @@ export class Streams {
   /** Server-sent events, the latest of each kind at once. */
   async events(request: Request, path: string): Promise<Response> {
     const { viewers } = this.#options;
-    if (viewers.events >= LISTENERS_MAX) return this.#refuse(503, "Too many listen to events");
+    if (viewers.events >= LISTENERS_MAX) return this.#refuse("busy", "Too many listen to events");
     const known = this.#events.get(path);
     const relay = known ?? this.#beginEvents(path);
-    if (relay === undefined) return this.#refuse(503, "Too many event streams are relayed");
+    if (relay === undefined) return this.#refuse("busy", "Too many event streams are relayed");
     const status = await relay.firstStatus();
     if (status === 404 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders(EVENTS_CONTENT_TYPE, known !== undefined);
@@ -104,15 +104,9 @@ export class Streams {
     return relay;
   }
 
-  #refuse(status: number, reason: string): Response {
+  #refuse(cause: RefusalCause, reason: string): Response {
     const { counters } = this.#options;
-    return answerStatus({
-      status,
-      reason,
-      counters,
-      result: "refused",
-      retryAfterSeconds: RETRY_AFTER_SECONDS,
-    });
+    return answerRefusal({ cause, status: 503, reason, counters, retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
 
   #fail(status: number): Response {

@@ -8,6 +8,7 @@ import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EgressRate } from "./counters.ts";
+import { createGuard, createViewerAddresses } from "./guard.ts";
 import { createEdgeFetch } from "./http.ts";
 import type { EdgeAddress } from "./origin-side.ts";
 import type { EdgeParts } from "./parts.ts";
@@ -36,7 +37,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     counters.requests.error++;
     log.error(`A request failed by our own mistake: ${describeError(error)}`);
   };
-  const server = new HttpServer({
+  const server: HttpServer = new HttpServer({
     option: "edge-port",
     port: config.edgePort,
     hostname: config.edgeBind,
@@ -45,7 +46,19 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     http3,
     clock,
     log,
-    fetch: createEdgeFetch({ ...parts, egress, registry, readiness, page, viewerLimit, viewerMax, onError }),
+    onFault: (fault) => counters.refuse(fault),
+    fetch: createEdgeFetch({
+      ...parts,
+      egress,
+      registry,
+      readiness,
+      page,
+      viewerLimit,
+      viewerMax,
+      addresses: createViewerAddresses(config),
+      guard: createGuard(config, { clock, port: () => server.port }),
+      onError,
+    }),
     error(error) {
       onError(error);
       return failureResponse();

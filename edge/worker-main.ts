@@ -17,6 +17,7 @@ import { createEdgeMetrics } from "./metrics.ts";
 import { OriginSide } from "./origin-side.ts";
 import { createParts, type EdgeParts } from "./parts.ts";
 import { openViewerSide } from "./viewer-side.ts";
+import { ViewerAddresses } from "./viewer-address.ts";
 import { CountedViewers, randomSalt } from "./viewers.ts";
 import { WorkerHub } from "./worker-hub.ts";
 import { metricsOfHub, WorkerLink } from "./worker-link.ts";
@@ -151,6 +152,8 @@ function serveWorkers(options: {
     page,
     viewerLimit: 0,
     viewerMax: 0,
+    // Nobody on the socket has an address.
+    addresses: new ViewerAddresses({ trusted: [], header: "forwarded" }),
     onError,
   });
   socket.listen(fetch, onError);

@@ -1,0 +1,87 @@
+/**
+ * How many connections one prefix of addresses may have. A connection is noticed with its first request and forgotten
+ * once the system does not list it any more; one that sends nothing is closed by Bun after 12 s. What is one too
+ * many is answered 503 and closed.
+ */
+import type { Clock } from "#common/clock.ts";
+
+/** Reading the system's table takes some milliseconds a thousand connections: it is done this often at most, … */
+const LOOK_MS_MIN = 1_000;
+/** … and pauses for so many times what it took, so that it never takes more than a fiftieth of a core. */
+const LOOK_PAUSES = 50;
+/** Connections remembered at once, all prefixes together. Past it, new ones are not counted. */
+const CONNECTIONS_MAX = 200_000;
+/** HTTP/3 has no connections that the system knows: such a peer is forgotten after this long without a request. */
+const SILENCE_MS_MAX = 30_000;
+
+export interface ConnectionLimitOptions {
+  readonly clock: Clock;
+  /** For each prefix. */
+  readonly connectionsMax: number;
+  /** Peers that the system has connections of now, by name. */
+  readonly openPeers: () => ReadonlySet<string> | undefined;
+}
+
+/** A request's connection. */
+export interface PeerConnection {
+  readonly prefix: string;
+  /** The peer's address and port, as the system's table has them. */
+  readonly name: string;
+  /** True where it is no connection of TCP. */
+  readonly isHttp3: boolean;
+}
+
+/** Connections of each prefix. */
+export class ConnectionLimit {
+  readonly #options: ConnectionLimitOptions;
+  /** When each was last heard of, on the monotonic clock; of those over TCP: for ever, as long as they are listed. */
+  readonly #peers = new Map<string, Map<string, number>>();
+  #count = 0;
+  #nextLookMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ConnectionLimitOptions) {
+    this.#options = options;
+  }
+
+  /** Connections known now. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Notes a request. False where its connection is one too many. */
+  admits({ prefix, name, isHttp3 }: PeerConnection): boolean {
+    const { clock, connectionsMax } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const heardMs = isHttp3 ? nowMs : Number.POSITIVE_INFINITY;
+    const known = this.#peers.get(prefix);
+    if (known?.has(name) === true) {
+      if (isHttp3) known.set(name, heardMs);
+      return true;
+    }
+    if ((known?.size ?? 0) >= connectionsMax || this.#count >= CONNECTIONS_MAX) this.#forgetClosed(nowMs);
+    const peers = this.#peers.get(prefix) ?? new Map<string, number>();
+    if (peers.size >= connectionsMax) return false;
+    if (this.#count >= CONNECTIONS_MAX) return true;
+    peers.set(name, heardMs);
+    this.#peers.set(prefix, peers);
+    this.#count++;
+    return true;
+  }
+
+  #forgetClosed(nowMs: number): void {
+    if (nowMs < this.#nextLookMs) return;
+    const { clock, openPeers } = this.#options;
+    const open = openPeers();
+    this.#nextLookMs = nowMs + Math.max(LOOK_MS_MIN, LOOK_PAUSES * (clock.monotonicMs() - nowMs));
+    for (const [prefix, peers] of this.#peers) {
+      for (const [name, heardMs] of peers) {
+        const isOpen =
+          heardMs === Number.POSITIVE_INFINITY ? open?.has(name) : nowMs - heardMs < SILENCE_MS_MAX;
+        if (isOpen === true) continue;
+        peers.delete(name);
+        this.#count--;
+      }
+      if (peers.size === 0) this.#peers.delete(prefix);
+    }
+  }
+}

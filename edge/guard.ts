@@ -1,0 +1,91 @@
+/**
+ * The limits of one viewer, before anything is looked up for it: connections and requests of its prefix of addresses.
+ * Without such a limit there is no guard, and a request costs nothing here.
+ */
+import { parseAddress, prefixKey, type PrefixBits } from "#common/address-prefix.ts";
+import type { Clock } from "#common/clock.ts";
+import { OptionError } from "#common/errors.ts";
+import { isHttp3 } from "#common/http3-side.ts";
+import type { EdgeConfig } from "./config.ts";
+import { ConnectionLimit } from "./connection-limit.ts";
+import type { RefusalCause } from "./counters.ts";
+import { RequestRates } from "./request-rates.ts";
+import { openPeers, peerName } from "./tcp-connections.ts";
+import { ViewerAddresses } from "./viewer-address.ts";
+
+/** What tells one viewer from another: one host usually has a whole /64 to itself. */
+const PREFIX: PrefixBits = { v4: 32, v6: 64 };
+
+/** Which of the edge's options bound viewers. */
+export type GuardConfig = Pick<
+  EdgeConfig,
+  "viewerConnectionsPerPrefix" | "viewerRequestsPerPrefix" | "trustedProxies" | "forwardedHeader"
+>;
+
+export interface GuardOptions {
+  readonly addresses: ViewerAddresses;
+  readonly rates?: RequestRates | undefined;
+  readonly connections?: ConnectionLimit | undefined;
+}
+
+/** Who may not ask now. */
+export class Guard {
+  readonly #options: GuardOptions;
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+  }
+
+  /** Why a request is refused, if it is. */
+  refusal(request: Request, server: Bun.Server<undefined>): RefusalCause | undefined {
+    const { addresses, rates, connections } = this.#options;
+    const peer = server.requestIP(request);
+    // No address: a socket of this machine.
+    if (peer === null) return undefined;
+    // The connections of a proxy are many viewers'.
+    if (connections !== undefined && !addresses.isTrusted(peer.address)) {
+      const prefix = prefixOf(peer.address);
+      const name = peerName(peer.address, peer.port) ?? "";
+      if (!connections.admits({ prefix, name, isHttp3: isHttp3(server) })) return "connections";
+    }
+    if (rates === undefined) return undefined;
+    return rates.admits(prefixOf(addresses.of(request.headers, peer.address))) ? undefined : "rate";
+  }
+}
+
+function prefixOf(address: string): string {
+  const bytes = parseAddress(address);
+  return bytes === undefined ? address : prefixKey(bytes, PREFIX).toHex();
+}
+
+/** The proxies that are trusted, as configured. */
+export function createViewerAddresses(config: GuardConfig): ViewerAddresses {
+  return new ViewerAddresses({ trusted: config.trustedProxies, header: config.forwardedHeader });
+}
+
+/**
+ * The guard as configured, `undefined` where nothing is limited. Throws {@link OptionError} where the system cannot tell
+ * of connections.
+ *
+ * @param port told once it is open: connections are looked up by it
+ */
+export function createGuard(
+  config: GuardConfig,
+  { clock, port }: { readonly clock: Clock; readonly port: () => number },
+): Guard | undefined {
+  const { viewerConnectionsPerPrefix: connectionsMax, viewerRequestsPerPrefix: requestsPerSecond } = config;
+  if (connectionsMax === 0 && requestsPerSecond === 0) return undefined;
+  if (connectionsMax > 0 && openPeers(0) === undefined) {
+    throw new OptionError(
+      `Option --viewer-connections-per-prefix ${connectionsMax} needs /proc/net/tcp, which this system does not show: expected 0`,
+    );
+  }
+  return new Guard({
+    addresses: createViewerAddresses(config),
+    rates: requestsPerSecond > 0 ? new RequestRates({ clock, requestsPerSecond }) : undefined,
+    connections:
+      connectionsMax > 0
+        ? new ConnectionLimit({ clock, connectionsMax, openPeers: () => openPeers(port()) })
+        : undefined,
+  });
+}

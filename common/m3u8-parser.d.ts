@@ -5,6 +5,18 @@ declare module "m3u8-parser" {
     readonly duration?: number;
     readonly independent?: boolean;
     readonly gap?: boolean;
+    readonly byterange?: ParsedByteRange;
+  }
+
+  export interface ParsedByteRange {
+    readonly length: number;
+    readonly offset: number;
+  }
+
+  export interface ParsedHint {
+    readonly uri: string;
+    readonly type: string;
+    readonly byterange?: Partial<ParsedByteRange>;
   }
 
   export interface ParsedSegment {
@@ -14,9 +26,10 @@ declare module "m3u8-parser" {
     readonly dateTimeString?: string;
     /** Milliseconds since 1970. */
     readonly programDateTime?: number;
-    readonly map?: { readonly uri: string };
+    readonly byterange?: ParsedByteRange;
+    readonly map?: { readonly uri: string; readonly byterange?: ParsedByteRange };
     readonly parts?: readonly ParsedPart[];
-    readonly preloadHints?: readonly { readonly uri: string; readonly type: string }[];
+    readonly preloadHints?: readonly ParsedHint[];
   }
 
   export interface ParsedVariant {

@@ -70,13 +70,15 @@ export class FakeLivePlaylist {
   /** Parts published since segment 100 began. */
   parts: number;
   #isStalled = false;
+  #restarts = 0;
   readonly #waiters = new Set<() => void>();
+  readonly #mediaWaiters = new Set<() => void>();
 
   constructor(parts = 25) {
     this.parts = parts;
   }
 
-  /** Requests held now. */
+  /** Playlist requests held now. */
   get held(): number {
     return this.#waiters.size;
   }
@@ -89,9 +91,26 @@ export class FakeLivePlaylist {
     return this.parts % PARTS_PER_SEGMENT;
   }
 
+  /** Media are their own names. The part that comes next is held, what comes later does not exist. */
+  async #answerMedia([path, msn, part = String(PARTS_PER_SEGMENT - 1)]: RegExpExecArray): Promise<Response> {
+    const wanted = msn === undefined ? -1 : (Number(msn) - FIRST_MSN) * PARTS_PER_SEGMENT + Number(part);
+    while (this.parts === wanted && !this.#isStalled)
+      await new Promise<void>((resolve) => this.#mediaWaiters.add(resolve));
+    if (this.parts <= wanted) return new Response("Not found\n", { status: this.#isStalled ? 503 : 404 });
+    const headers = { "content-type": "video/mp4", "cache-control": "public, max-age=3600, immutable" };
+    return new Response(path, { headers });
+  }
+
   /** Publishes the next part and answers who waits for it. */
   publish(): void {
     this.parts++;
+    this.#wake();
+  }
+
+  /** Begins anew with fewer parts: who waits gets 503. */
+  restart(parts: number): void {
+    this.#restarts++;
+    this.parts = parts;
     this.#wake();
   }
 
@@ -102,8 +121,9 @@ export class FakeLivePlaylist {
   }
 
   #wake(): void {
-    const waiters = [...this.#waiters];
+    const waiters = [...this.#waiters, ...this.#mediaWaiters];
     this.#waiters.clear();
+    this.#mediaWaiters.clear();
     for (const wake of waiters) wake();
   }
 
@@ -129,15 +149,19 @@ export class FakeLivePlaylist {
 
   /** Answers as an origin does: holds what is to come, refuses what is too far. */
   async answer(request: Request): Promise<Response> {
-    const { searchParams } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
+    const media = MEDIA_NAME.exec(pathname);
+    if (media !== null) return this.#answerMedia(media);
     const msn = searchParams.get("_HLS_msn");
     const isBlocking = msn !== null;
     if (isBlocking) {
       const wanted =
         (Number(msn) - FIRST_MSN) * PARTS_PER_SEGMENT + Number(searchParams.get("_HLS_part") ?? 0);
       if (Number(msn) > this.lastMsn + 2) return new Response("too far\n", { status: 400 });
-      while (this.parts <= wanted && !this.#isStalled)
+      const restarts = this.#restarts;
+      while (this.parts <= wanted && !this.#isStalled && restarts === this.#restarts)
         await new Promise<void>((resolve) => this.#waiters.add(resolve));
+      if (restarts !== this.#restarts) return new Response("begins anew\n", { status: 503 });
     }
     if (this.#isStalled) return new Response("stalled\n", { status: 503 });
     return new Response(this.text(), {
@@ -149,6 +173,9 @@ export class FakeLivePlaylist {
     });
   }
 }
+
+/** Sequence number and part of a name of {@link FakeLivePlaylist}. */
+const MEDIA_NAME = /\/aabbccdd-(?:init\.mp4|(\d+)(?:\.(\d+))?\.m4s)$/;
 
 function partLines(msn: number, count: number): string[] {
   return Array.from({ length: count }, (_, part) => {
@@ -214,6 +241,7 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
     close: async () => {
       parts.streams.close();
       await server.stop();
+      parts.playlists.close();
       await parts.upstream.close();
     },
   };

@@ -13,7 +13,7 @@ import type { Stored, WholeAnswer } from "./stored.ts";
 import { retryOnce, serverError } from "./upstream-retry.ts";
 import { UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
 
-/** Longest wait for an answer to begin: the longest hold of a part (3 target durations of 6 s) and some. */
+/** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
 const HOLD_MS_MAX = 20_000;
 /**
  * A body that is whole so soon after its head is sent with its length and from one buffer for all; any other is
@@ -38,7 +38,7 @@ export interface Wanted {
   readonly method?: RequestOptions["method"];
   /** Sent upstream beside our own headers, which they replace. Those of whoever asks first are sent for all. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Longest time until the answer begins, in milliseconds. Default: that of a held part. */
+  /** Longest time until the answer begins, in milliseconds. Default: 20 s. */
   readonly holdMsMax?: number | undefined;
   /**
    * Whether a 5xx, or no answer, is asked for once more where nobody else waits. Default: true. With false a lone

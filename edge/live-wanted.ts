@@ -13,15 +13,17 @@ const SHARED_FRESH_MS_MIN = 1_000;
 export interface LiveThing {
   readonly path: string;
   readonly kind: "media" | "multivariant" | "api";
+  /** Longest time until the answer begins, in milliseconds: a part may be held. */
+  readonly holdMsMax?: number;
   /** Host name that the viewer used, where the answer depends on it: passed on, and part of the key. */
   readonly host?: string | undefined;
 }
 
 /** The request for a thing of the contract. The key is its path, which is what the hot path looks up. */
 export function wantedOf(thing: LiveThing): Wanted {
-  const { path, host } = thing;
+  const { path, host, holdMsMax } = thing;
   const key = host === undefined ? path : `${path} ${host}`;
-  return { key, path, host, judge: (head) => judge(head, thing) };
+  return { key, path, host, holdMsMax, judge: (head) => judge(head, thing) };
 }
 
 function judge(head: ResponseHead, { kind, path }: LiveThing): Verdict {

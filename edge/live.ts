@@ -4,7 +4,7 @@
  * {@link LiveCache.answer}.
  */
 import type { Clock } from "#common/clock.ts";
-import { readDirectives } from "#common/delivery-directives.ts";
+import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
@@ -12,10 +12,10 @@ import type { Counters } from "./counters.ts";
 import type { Fill } from "./fill.ts";
 import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
 import { wantedOf, type LiveThing } from "./live-wanted.ts";
-import type { TailAnswer } from "./playlist-tail.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
 import { isFresh, readHead, type Stored } from "./stored.ts";
+import type { TailAnswer } from "./tail-answer.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
@@ -67,24 +67,31 @@ export class LiveCache {
   /** Answers a request for a cached target from memory, at once where it can, or from upstream. */
   answer(request: Request, { target, query, addressOf }: LiveRequest): Response | Promise<Response> {
     const { kind, path } = target;
-    if (kind === "media" || kind === "multivariant") return this.#shared(request, { path, kind });
+    const { playlists, viewers } = this.#options;
+    if (kind === "multivariant") return this.#shared(request, { path, kind });
+    if (kind === "media") {
+      playlists.prefetches.noteUse(path);
+      return this.#shared(request, { path, kind, holdMsMax: playlists.holdMsMax(path) });
+    }
     const directives = readDirectives(query);
     if (directives === "malformed") return this.#refuse("directives", "Bad delivery directives");
-    const { playlists, viewers } = this.#options;
+    const asked = { directives, isDelta: asksForDelta(query) };
     const isNoted = viewers.note({
       address: addressOf(),
       userAgent: request.headers.get("user-agent") ?? "",
       isBlocking: directives !== undefined,
-      busyMs: playlists.busyMs(path, directives),
+      busyMs: playlists.busyMs(path, asked),
     });
     if (!isNoted) return this.#refuse("full", "This edge is full");
-    const now = playlists.answerNow(path, directives);
+    const now = playlists.answerNow(path, asked);
     if (now !== undefined) return this.#sendTail(request, now);
-    // HEAD gets the headers of what there is and is never held.
-    const held = request.method === "HEAD" ? undefined : directives;
     const answer = (tail: TailAnswer): Response => this.#sendTail(request, tail);
-    const waiting = held === undefined ? undefined : playlists.hold(path, held, { client: request, answer });
-    return waiting ?? playlists.ask(path, held, request.signal).then(answer);
+    // HEAD gets the headers of what there is and is never held.
+    if (request.method === "HEAD") {
+      return playlists.ask(path, { ...asked, directives: undefined }, request.signal).then(answer);
+    }
+    const waiting = playlists.hold(path, asked, { client: request, answer });
+    return waiting ?? playlists.ask(path, asked, request.signal).then(answer);
   }
 
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used, as in `Host`. */

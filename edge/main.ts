@@ -23,8 +23,9 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
   const { config, tls, lifecycle, log, onListening } = context;
   const clock = systemClock;
   const parts = createParts({ config, clock, log });
-  const { upstream, egress, viewers, segmentHosts } = parts;
+  const { upstream, egress, playlists, viewers, segmentHosts } = parts;
   lifecycle.onClose("upstream", () => upstream.close());
+  lifecycle.onClose("playlists", () => playlists.close());
   const originSide = new OriginSide({ config, upstream, viewers, segmentHosts, lifecycle, clock, log });
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });

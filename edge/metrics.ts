@@ -9,9 +9,11 @@ import {
   observedGauge,
   observedHistogram,
 } from "#common/metrics.ts";
+import { msToSeconds } from "#common/units.ts";
 import type { Counters, EgressRate } from "./counters.ts";
 import type { Fills } from "./fills.ts";
 import type { LeaseClient } from "./lease.ts";
+import type { Playlists } from "./playlists.ts";
 import type { RelayCounters } from "./relay.ts";
 import type { SegmentHosts } from "./segment-hosts.ts";
 import type { Store } from "./store.ts";
@@ -27,6 +29,7 @@ export interface MetricSources {
   readonly store: Store;
   readonly fills: Fills;
   readonly budget: HeldBudget;
+  readonly playlists: Playlists;
   readonly viewers: Viewers;
   readonly streams: Streams;
   readonly relayCounters: RelayCounters;
@@ -45,7 +48,7 @@ interface Series {
 /** The registry that `/metrics` shows. */
 export function createEdgeMetrics(sources: MetricSources): Registry {
   const registry = createRegistry();
-  const { counters, viewers } = sources;
+  const { counters, playlists, viewers } = sources;
   observedCounter({
     registry,
     name: "spillway_edge_requests_total",
@@ -73,6 +76,13 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
     help: "Upstream requests for whole objects, by how they ended.",
     label: "end",
     read: () => sources.fills.counters.ends,
+  });
+  observedCounter({
+    registry,
+    name: "spillway_edge_prefetches_total",
+    help: "Media fetched before a viewer asked: whether one did within 20 s, or the queue was full.",
+    label: "result",
+    read: () => playlists.prefetches.judged,
   });
   declareHeldMetrics(registry, { node: "edge", budget: sources.budget });
   declareSegmentHosts(registry, sources);
@@ -172,8 +182,18 @@ function counterSeries({
 }
 
 function gaugeSeries(sources: MetricSources): readonly Series[] {
-  const { store, fills, streams, leases, egress, readiness, relayCounters } = sources;
+  const { store, fills, playlists, streams, leases, egress, readiness, relayCounters } = sources;
   return [
+    {
+      name: "spillway_edge_tails",
+      help: "Playlists that are followed, because somebody watches them.",
+      read: () => playlists.running,
+    },
+    {
+      name: "spillway_edge_tail_age_seconds",
+      help: "Since the newest version came of the followed playlist that waits longest.",
+      read: () => msToSeconds(playlists.ageMs),
+    },
     {
       name: "spillway_edge_egress_bits_per_second",
       help: "Sent over the last seconds.",

@@ -13,10 +13,13 @@ import { Fills } from "./fills.ts";
 import { LiveCache } from "./live.ts";
 import { wantedOf } from "./live-wanted.ts";
 import { Playlists } from "./playlists.ts";
+import type { MediaSource } from "./prefetches.ts";
 import { RelayCounters } from "./relay.ts";
 import { SegmentHosts } from "./segment-hosts.ts";
 import { Store } from "./store.ts";
 import { Streams } from "./streams.ts";
+import { readTarget } from "./targets.ts";
+import { fetchWithRetry } from "./upstream-retry.ts";
 import { Upstream } from "./upstream.ts";
 import { CountedViewers, type Viewers } from "./viewers.ts";
 
@@ -56,13 +59,13 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const segmentHosts = new SegmentHosts(config.publicUrl);
-  const onHint = (path: string): void => {
-    // What other edges are asked for need not be here before somebody asks.
-    if (segmentHosts.isOurs(path) && store.getFresh(path, clock.monotonicMs()) === undefined)
-      fills.refresh(wantedOf({ path, kind: "media" }));
-  };
-  const rewrite = (text: string, path: string): string => segmentHosts.rewrite(text, path);
-  const playlists = new Playlists({ upstream, clock, budget, onHint, rewrite });
+  const playlists = new Playlists({
+    fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
+    clock,
+    budget,
+    media: createMediaSource({ fills, store, segmentHosts, clock }),
+    rewrite: (text, path) => segmentHosts.rewrite(text, path),
+  });
   const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });
   return {
     counters,
@@ -77,5 +80,26 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     viewers,
     live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),
     streams: new Streams({ upstream, clock, log, counters, relayCounters, viewers }),
+  };
+}
+
+/** Media of the contract's playlists, which lie beside them. What a playlist names elsewhere is left to viewers. */
+function createMediaSource({
+  fills,
+  store,
+  segmentHosts,
+  clock,
+}: Pick<EdgeParts, "fills" | "store" | "segmentHosts"> & { readonly clock: Clock }): MediaSource {
+  return {
+    resolve(playlistPath, uri) {
+      const path = playlistPath.slice(0, playlistPath.lastIndexOf("/") + 1) + uri;
+      // What other edges are asked for need not be here before somebody asks.
+      return readTarget(path)?.kind === "media" && segmentHosts.isOurs(path) ? path : undefined;
+    },
+    fetch(path, holdMsMax) {
+      const isThere = store.getFresh(path, clock.monotonicMs()) !== undefined;
+      return isThere ? undefined : fills.refresh(wantedOf({ path, kind: "media", holdMsMax }));
+    },
+    wasAnswered: (path) => (store.getAny(path)?.ready.size ?? 0) > 0,
   };
 }

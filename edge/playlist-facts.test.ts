@@ -1,8 +1,14 @@
 /** What is read of a playlist, and what is asked for next. */
 import { expect, test } from "bun:test";
-import { standingOf } from "#common/playlist-reach.ts";
+import { placeOf, standingOf } from "#common/playlist-reach.ts";
 import { FakeLivePlaylist } from "./fake-origin.ts";
-import { compareReach, nextQuery, type PlaylistFacts, readPlaylistFacts } from "./playlist-facts.ts";
+import {
+  compareReach,
+  type ListedPart,
+  nextQuery,
+  type PlaylistFacts,
+  readPlaylistFacts,
+} from "./playlist-facts.ts";
 
 /** Segment 100 and 101 complete, five parts of 102. */
 const LOW_LATENCY: PlaylistFacts = {
@@ -13,14 +19,38 @@ const LOW_LATENCY: PlaylistFacts = {
     newest: { segmentNumber: 102, part: 4 },
     parts: { perSegment: 10, aheadMax: 15 },
   },
-  hintedPart: "aabbccdd-102.5.m4s",
+  media: {
+    segments: [100, 101].map((segmentNumber) => ({
+      segmentNumber,
+      uri: `aabbccdd-${segmentNumber}.m4s`,
+      durationMs: 2_000,
+    })),
+    parts: [...partsOf(100, 10), ...partsOf(101, 10), ...partsOf(102, 5)],
+    maps: ["aabbccdd-init.mp4"],
+    hintedPart: "aabbccdd-102.5.m4s",
+    holdBackMs: 600,
+  },
   canBlock: true,
+  isEnded: false,
 };
 const AT_SEGMENT_END: PlaylistFacts = {
   ...LOW_LATENCY,
   reach: { ...LOW_LATENCY.reach, newest: { segmentNumber: 101, part: 9 } },
-  hintedPart: "aabbccdd-102.0.m4s",
+  media: {
+    ...LOW_LATENCY.media,
+    parts: LOW_LATENCY.media.parts.slice(0, 20),
+    hintedPart: "aabbccdd-102.0.m4s",
+  },
 };
+
+function partsOf(segmentNumber: number, count: number): ListedPart[] {
+  return Array.from({ length: count }, (_, part) => ({
+    place: placeOf({ segmentNumber, part }),
+    uri: `aabbccdd-${segmentNumber}.${part}.m4s`,
+    durationMs: 200,
+    isIndependent: part === 0,
+  }));
+}
 
 test("readPlaylistFacts() reads how far a playlist reaches", () => {
   expect(readPlaylistFacts(new FakeLivePlaylist(25).text())).toEqual(LOW_LATENCY);

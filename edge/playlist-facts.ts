@@ -1,10 +1,10 @@
 /**
- * What the edge knows of a media playlist's text: how far it reaches, and what comes next. Read with m3u8-parser; the
- * text itself is passed on untouched.
+ * What the edge knows of a media playlist's text: how far it reaches, what media it lists, and what comes next. Read with
+ * m3u8-parser, once a version.
  */
-// draft-pantos-hls-rfc8216bis-22 4.4.3, 6.2.5.2
-import { Parser, type Manifest } from "m3u8-parser";
-import { endOf, PARTS_MAX, partsAheadMax, type PlaylistReach } from "#common/playlist-reach.ts";
+// draft-pantos-hls-rfc8216bis-22 4.4.3, 4.4.5.3, 6.2.5.2
+import { type Manifest, type ParsedPart, Parser } from "m3u8-parser";
+import { endOf, PARTS_MAX, partsAheadMax, placeOf, type PlaylistReach } from "#common/playlist-reach.ts";
 import { secondsToMs } from "#common/units.ts";
 
 /** What a version of a media playlist says. */
@@ -13,27 +13,61 @@ export interface PlaylistFacts {
   /** `undefined` without parts. */
   readonly partTargetMs: number | undefined;
   readonly reach: PlaylistReach;
-  /** URI of the part that comes next, as written; `undefined` without a hint. */
-  readonly hintedPart: string | undefined;
+  readonly media: ListedMedia;
   /** False when the origin does not hold requests; directives are ignored then. */
   readonly canBlock: boolean;
+  /** True when nothing will follow. */
+  readonly isEnded: boolean;
+}
+
+/** What a playlist lists. URIs are as written; ranges of files, and what it says is missing, are left out. */
+export interface ListedMedia {
+  /** Whole segments, oldest first. */
+  readonly segments: readonly ListedUri[];
+  /** Parts by their {@link placeOf places}, oldest first: of the open segment and of those before it that list any. */
+  readonly parts: readonly ListedPart[];
+  /** Initialization segments of the newest segments and of what is hinted at, in their order. */
+  readonly maps: readonly string[];
+  /** The part that comes next; `undefined` without a hint. */
+  readonly hintedPart: string | undefined;
+  /** How far from the end a player begins, milliseconds. */
+  readonly holdBackMs: number;
+}
+
+export interface ListedUri {
+  readonly segmentNumber: number;
+  readonly uri: string;
+  readonly durationMs: number;
+}
+
+export interface ListedPart {
+  readonly place: number;
+  readonly uri: string;
+  readonly durationMs: number;
+  /** True where decoding can begin. */
+  readonly isIndependent: boolean;
 }
 
 const TARGET_DURATION_SECONDS_DEFAULT = 2;
+/** How far from the end players begin where the playlist says nothing (4.4.3.8). */
+const HOLD_BACK_TARGETS = 3;
 
 /** Reads a playlist; `undefined` where the text is no media playlist. Never throws. */
 export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
   if (!text.startsWith("#EXTM3U") || !text.includes("#EXT-X-TARGETDURATION")) return undefined;
   const manifest = parse(text);
   if (manifest === undefined) return undefined;
-  const { partTargetDuration, serverControl, preloadSegment } = manifest;
+  const { partTargetDuration, serverControl } = manifest;
   const partTargetMs = partTargetDuration === undefined ? undefined : secondsToMs(partTargetDuration);
+  const isEnded = manifest.endList === true;
+  const targetDurationMs = secondsToMs(manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT);
   return {
-    targetDurationMs: secondsToMs(manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT),
+    targetDurationMs,
     partTargetMs,
     reach: readReach(manifest, partTargetMs),
-    hintedPart: preloadSegment?.preloadHints?.find(({ type }) => type === "PART")?.uri,
-    canBlock: serverControl?.canBlockReload === true && manifest.endList !== true,
+    media: readMedia(manifest, HOLD_BACK_TARGETS * targetDurationMs),
+    canBlock: serverControl?.canBlockReload === true && !isEnded,
+    isEnded,
   };
 }
 
@@ -50,6 +84,45 @@ function readReach(manifest: Manifest, partTargetMs: number | undefined): Playli
   if (partTargetMs === undefined) return { lastSegment, newest };
   const perSegment = Math.max(lastParts, openParts);
   return { lastSegment, newest, parts: { perSegment, aheadMax: partsAheadMax(partTargetMs) } };
+}
+
+function readMedia(manifest: Manifest, holdBackMsDefault: number): ListedMedia {
+  const first = manifest.mediaSequence ?? 0;
+  const { preloadSegment, serverControl } = manifest;
+  const listed = manifest.segments.map((segment, index) => ({ segment, segmentNumber: first + index }));
+  const open = { segment: preloadSegment ?? {}, segmentNumber: first + listed.length };
+  const hints = (preloadSegment?.preloadHints ?? []).filter(({ byterange }) => byterange === undefined);
+  const hintedMap = hints.find(({ type }) => type === "MAP")?.uri;
+  const maps = [...listed.slice(-HOLD_BACK_TARGETS), open].flatMap(({ segment: { map } }) =>
+    map === undefined || map.byterange !== undefined ? [] : map.uri,
+  );
+  const holdBackSeconds = serverControl?.partHoldBack ?? serverControl?.holdBack;
+  return {
+    segments: listed.flatMap(({ segment: { uri, duration = 0, byterange }, segmentNumber }) =>
+      uri === undefined || byterange !== undefined
+        ? []
+        : { segmentNumber, uri, durationMs: secondsToMs(duration) },
+    ),
+    parts: [...listed, open].flatMap(({ segment, segmentNumber }) =>
+      readParts(segment.parts ?? [], segmentNumber),
+    ),
+    maps: [...new Set(hintedMap === undefined ? maps : [...maps, hintedMap])],
+    hintedPart: hints.find(({ type }) => type === "PART")?.uri,
+    holdBackMs: holdBackSeconds === undefined ? holdBackMsDefault : secondsToMs(holdBackSeconds),
+  };
+}
+
+function readParts(parts: readonly ParsedPart[], segmentNumber: number): ListedPart[] {
+  return parts.flatMap(({ uri, duration = 0, independent = false, gap = false, byterange }, part) =>
+    uri === undefined || gap || byterange !== undefined
+      ? []
+      : {
+          place: placeOf({ segmentNumber, part }),
+          uri,
+          durationMs: secondsToMs(duration),
+          isIndependent: independent,
+        },
+  );
 }
 
 function parse(text: string): Manifest | undefined {

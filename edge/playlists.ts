@@ -1,13 +1,18 @@
 /**
  * The newest version of every media playlist that is being watched. A tail answers each request that its newest
  * version meets, and holds the rest on one upstream request for the next version, whatever positions were asked:
- * the upstream sees one viewer, not all of them.
+ * the upstream sees one viewer, not all of them. With the playlist come its media, before viewers ask for them.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking reload), B.1 (caching)
 import { LRUCache } from "lru-cache";
-import type { Directives } from "#common/delivery-directives.ts";
+import type { Clock } from "#common/clock.ts";
+import type { HeldBudget } from "#common/held-requests.ts";
+import { PlaylistTail, type TailAsker } from "./playlist-tail.ts";
+import { Prefetches, type MediaSource, TailPrefetch } from "./prefetches.ts";
 import { FAILURE_MS } from "./stored.ts";
-import { PlaylistTail, type TailAnswer, type TailAsker, type TailOptions } from "./playlist-tail.ts";
+import { type Asked, ASKED_PLAIN, refused, type TailAnswer } from "./tail-answer.ts";
+import { type FetchPlaylist, holdMsMaxOf } from "./tail-loop.ts";
+import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;
@@ -18,56 +23,127 @@ const MISSING_MAX = 1_024;
 const MISSING_MS = FAILURE_MS;
 /** How often a player without blocking reload looks at a playlist, about: segments of 1 to 2 s. */
 const PLAIN_BUSY_MS = 1_250;
+/** The playlist that lists the parts of its folder. */
+const PARTS_PLAYLIST = "index.m3u8";
 
-export type PlaylistsOptions = Omit<TailOptions, "path">;
+export interface PlaylistsOptions {
+  readonly fetch: FetchPlaylist;
+  readonly clock: Clock;
+  /** Bounds those who wait, of all playlists together. */
+  readonly budget: HeldBudget;
+  /** Where media come from that are fetched ahead. */
+  readonly media: MediaSource;
+  /** Changes the text of each version before it is given out: once, so all that is derived from it is of one text. */
+  readonly rewrite?: (text: string, key: string) => string;
+}
 
-/** The tails by playlist path. */
+/** The tails by playlist: see `playlistKey`. */
 export class Playlists {
-  readonly #tails = new LRUCache<string, PlaylistTail>({ max: TAILS_MAX });
+  readonly prefetches: Prefetches;
+  readonly #tails = new LRUCache<string, PlaylistTail>({
+    max: TAILS_MAX,
+    dispose: (tail) => tail.close(),
+  });
   readonly #starting = new Map<string, PlaylistTail>();
   readonly #missing = new LRUCache<string, TailAnswer>({ max: MISSING_MAX, ttl: MISSING_MS });
   readonly #options: PlaylistsOptions;
 
   constructor(options: PlaylistsOptions) {
     this.#options = options;
+    this.prefetches = new Prefetches({ source: options.media, clock: options.clock });
+  }
+
+  /** Tails that follow their playlist now. */
+  get running(): number {
+    return this.#runningTails().length;
+  }
+
+  /** How long ago the newest version came of the tail that waits longest, milliseconds; 0 where none runs. */
+  get ageMs(): number {
+    return Math.max(0, ...this.#runningTails().map((tail) => tail.ageMs));
+  }
+
+  /** True for a playlist that is answered here. */
+  has(key: string): boolean {
+    return this.#tails.has(key);
   }
 
   /** How long one request keeps a viewer of the playlist busy: until the version after the one asked for. */
-  busyMs(path: string, directives: Directives | undefined): number {
-    if (directives === undefined) return PLAIN_BUSY_MS;
-    return this.#tails.peek(path)?.intervalMs ?? PLAIN_BUSY_MS;
+  busyMs(key: string, { directives }: Asked): number {
+    const facts = directives === undefined ? undefined : this.#tails.peek(key)?.facts;
+    return facts?.partTargetMs ?? facts?.targetDurationMs ?? PLAIN_BUSY_MS;
   }
 
-  /** Answers at once from memory, or returns `undefined`: then {@link ask}. */
-  answerNow(path: string, directives: Directives | undefined): TailAnswer | undefined {
-    return this.#tails.get(path)?.answerNow(directives) ?? this.#missing.get(path);
+  /** How long the upstream may hold a request for media beside a playlist, milliseconds: a part may be yet to come. */
+  holdMsMax(mediaPath: string): number {
+    const folder = mediaPath.slice(0, mediaPath.lastIndexOf("/") + 1);
+    return holdMsMaxOf(this.#tails.peek(folder + PARTS_PLAYLIST)?.facts);
+  }
+
+  /** Answers at once from memory, or returns `undefined`: then {@link hold}. */
+  answerNow(key: string, asked: Asked): TailAnswer | undefined {
+    return this.#tails.get(key)?.answerNow(asked) ?? this.#missing.get(key);
   }
 
   /**
    * Holds a request that only has to wait, and resolves with what `answer` makes of it in its turn; `undefined` where
    * more is needed: then {@link ask}.
    */
-  hold<Answer>(path: string, directives: Directives, asker: TailAsker<Answer>): Promise<Answer> | undefined {
-    return this.#tails.get(path)?.hold(directives, asker);
+  hold<Answer>(key: string, asked: Asked, asker: TailAsker<Answer>): Promise<Answer> | undefined {
+    return this.#tails.get(key)?.hold(asked, asker);
   }
 
-  /** Answers as soon as the playlist contains what is asked. Never rejects. */
-  async ask(path: string, directives: Directives | undefined, signal: AbortSignal): Promise<TailAnswer> {
-    const known = this.#tails.get(path) ?? this.#starting.get(path);
-    if (known !== undefined) return known.ask(directives, signal);
-    if (this.#starting.size >= STARTING_MAX) {
-      return { status: 503, cacheControl: "no-store", result: "refused" };
+  /** Answers as soon as the playlist contains what is asked, or with why it does not. Rejects by our own mistake only. */
+  async ask(key: string, asked: Asked, signal: AbortSignal): Promise<TailAnswer> {
+    const known = this.#tails.get(key) ?? this.#starting.get(key);
+    if (known !== undefined) return known.ask(asked, signal);
+    if (this.#starting.size >= STARTING_MAX) return refused(503);
+    const tail = this.#create(key);
+    this.#starting.set(key, tail);
+    try {
+      // Settled by the tail's first version or failure, so that made-up names never push out real playlists.
+      const first = await tail.ask(asked.directives === undefined ? asked : ASKED_PLAIN, signal);
+      if (first.status !== 200) {
+        this.#missing.set(key, { ...first, result: "error" });
+        return first;
+      }
+      this.#tails.set(key, tail);
+      return asked.directives === undefined ? first : await tail.ask(asked, signal);
+    } finally {
+      this.#starting.delete(key);
     }
-    const tail = new PlaylistTail({ ...this.#options, path });
-    this.#starting.set(path, tail);
-    // Settled by the tail's first version or failure, so that made-up names never push out real playlists.
-    const first = await tail.ask(undefined, signal);
-    this.#starting.delete(path);
-    if (first.status !== 200) {
-      this.#missing.set(path, { ...first, result: "error" });
-      return first;
-    }
-    this.#tails.set(path, tail);
-    return directives === undefined ? first : tail.ask(directives, signal);
+  }
+
+  /** Follows a playlist that was fetched elsewhere, if its upstream holds requests; false where there is nothing to follow. */
+  offer(key: string, answer: UpstreamAnswer): boolean {
+    if (answer.status !== 200) return false;
+    if (this.#tails.has(key)) return true;
+    const tail = this.#create(key);
+    if (!tail.begin(answer)) return false;
+    this.#tails.set(key, tail);
+    return true;
+  }
+
+  /** Ends all loops and waits. */
+  close(): void {
+    for (const tail of this.#starting.values()) tail.close();
+    this.#tails.clear();
+  }
+
+  #create(key: string): PlaylistTail {
+    const { fetch, clock, budget, rewrite } = this.#options;
+    const prefetch = new TailPrefetch(this.prefetches, key);
+    return new PlaylistTail({
+      key,
+      fetch,
+      clock,
+      budget,
+      onVersion: (facts) => prefetch.follow(facts),
+      rewrite: rewrite && ((text) => rewrite(text, key)),
+    });
+  }
+
+  #runningTails(): PlaylistTail[] {
+    return [...this.#tails.values()].filter((tail) => tail.isRunning);
   }
 }

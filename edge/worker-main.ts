@@ -38,6 +38,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   // Its own clients are the workers: how many viewers there are, they say.
   const parts = createParts({ config: { ...config, cacheMib, viewerMax: 0 }, clock, log });
   lifecycle.onClose("upstream", () => parts.upstream.close());
+  lifecycle.onClose("playlists", () => parts.playlists.close());
   const socket = await WorkerSocket.create();
   lifecycle.onClose("socket of workers", () => socket.close());
   const viewers = new CountedViewers({ clock, viewersMax: config.viewerMax });
@@ -89,6 +90,7 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
   const viewers = new WorkerViewers({ clock, salt, viewersMax: config.viewerMax });
   const parts = createParts({ config: own, clock, log, viewers });
   lifecycle.onClose("upstream", () => parts.upstream.close());
+  lifecycle.onClose("playlists", () => parts.playlists.close());
   const readiness = (): string | undefined => (lifecycle.isStopping ? "draining" : link.reason);
   const registry = createEdgeMetrics({ ...parts, leases: [], readiness });
   const link = new WorkerLink({ channel: copyOf, viewers, egress: parts.egress, registry, clock });

@@ -1,0 +1,60 @@
+/** What the live end of a playlist gives to one who asks, and what it says where there is nothing to give. */
+// draft-pantos-hls-rfc8216bis-22 B.1 (caching)
+import { msToSeconds, secondsToMs } from "#common/units.ts";
+import type { RequestResult } from "./counters.ts";
+import type { PlaylistFacts } from "./playlist-facts.ts";
+import type { TailVersion } from "./playlist-version.ts";
+import { freshMsOf, type Stored } from "./stored.ts";
+import type { Directives } from "#common/delivery-directives.ts";
+
+/** Lifetime of an answer to a blocking reload, in target durations. */
+export const BLOCKING_FRESH_TARGETS = 6;
+
+/** What a request gets. `stored` is absent where nothing but a status can be said. */
+export interface TailAnswer {
+  readonly status: number;
+  readonly stored?: Stored;
+  /** `Cache-Control` for this kind of request. */
+  readonly cacheControl: string;
+  readonly result: RequestResult;
+}
+
+/** What a request asks of a playlist. */
+export interface Asked {
+  readonly directives: Directives | undefined;
+  /** True for a delta update, where one is offered. */
+  readonly isDelta: boolean;
+}
+
+/** The playlist as it is, whole. */
+export const ASKED_PLAIN: Asked = { directives: undefined, isDelta: false };
+
+/** How long the answer to a plain request is fresh: half a target duration in whole seconds, at least one. */
+export function plainFreshMs(facts: PlaylistFacts): number {
+  return secondsToMs(Math.max(1, Math.floor(msToSeconds(facts.targetDurationMs) / 2)));
+}
+
+/** The answer that `version` is to a request. */
+export function answerWith(
+  version: TailVersion,
+  { directives, isDelta, result }: Asked & { readonly result: RequestResult },
+): TailAnswer {
+  const { facts } = version;
+  const stored = isDelta ? version.delta : version.whole;
+  const isHeld = directives !== undefined && facts.canBlock;
+  const freshMs = isHeld ? BLOCKING_FRESH_TARGETS * facts.targetDurationMs : plainFreshMs(facts);
+  // The origin's own words where it set the same lifetime; both kinds of request share one stored version.
+  const cacheControl =
+    freshMsOf(stored.cacheControl) === freshMs ? stored.cacheControl : `max-age=${msToSeconds(freshMs)}`;
+  return { status: 200, stored, cacheControl, result };
+}
+
+/** Refused by this edge. */
+export function refused(status: number): TailAnswer {
+  return { status, cacheControl: "no-store", result: "refused" };
+}
+
+/** Failed at or before the upstream. */
+export function failed(status: number): TailAnswer {
+  return { status, cacheControl: "no-store", result: "error" };
+}

@@ -1,0 +1,275 @@
+/**
+ * One upstream loop a playlist: it holds one request for the next version, adopts what comes, and asks again, as long as
+ * somebody watches and a while longer. So what viewers ask for is in memory or on its way, and the upstream sees the same
+ * requests whether one viewer watches or thousands. A playlist that does not block is looked at as the stream goes on.
+ */
+// draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload), 6.3.4 (reloading)
+import type { Clock } from "#common/clock.ts";
+import { HeldPlaylist, HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
+import type { HeldBudget } from "#common/held-requests.ts";
+import { secondsToMs } from "#common/units.ts";
+import { compareReach, nextQuery, type PlaylistFacts } from "./playlist-facts.ts";
+import { withDirectives } from "./playlist-key.ts";
+import { readVersion, type Rewrite, type TailVersion } from "./playlist-version.ts";
+import { FAILURE_MS, readStored } from "./stored.ts";
+import { answerWith, ASKED_PLAIN, failed, type TailAnswer } from "./tail-answer.ts";
+import { isNewRun } from "./tail-restart.ts";
+import { type UpstreamAnswer, UpstreamError } from "./upstream.ts";
+
+/** How long a loop goes on after the last request of a viewer: in target durations, and at least. */
+export const IDLE_TARGETS = 3;
+export const IDLE_MS_MIN = secondsToMs(10);
+/** Beyond the upstream's own hold, so that its 503 arrives before our timeout. */
+const HOLD_MARGIN_MS = 2_000;
+/** Before the first version is read: the longest hold that a first request could meet. */
+const HOLD_MS_UNKNOWN = 8_000;
+/** How long a plain request may take: the upstream has no reason to hold it. */
+const PLAIN_MS_MIN = 2_000;
+/** Pause before asking an upstream again that answered a held request with what we have. */
+const UNCHANGED_PAUSE_MS = 200;
+/** Where nothing is held: how far before the next segment is due the looking begins, in shares of a segment. */
+const POLL_SHARE = 1 / 8;
+
+/** What they get who waited for the next version when there will be none. */
+const ENDED = { ...ASKED_PLAIN, result: "collapsed" } as const;
+
+/** How asking for a version ended. */
+interface Step {
+  readonly isChanged: boolean;
+  readonly failure: TailAnswer | undefined;
+}
+
+type Fetched =
+  | { readonly version: TailVersion; readonly failure?: undefined }
+  | { readonly version?: undefined; readonly failure: TailAnswer };
+
+/** Fetches a playlist whole; may ask twice. Rejects with {@link UpstreamError}. */
+export type FetchPlaylist = (key: string, holdMsMax: number) => Promise<UpstreamAnswer>;
+
+export interface TailLoopOptions {
+  /** Path and content parameters of the playlist. */
+  readonly key: string;
+  readonly fetch: FetchPlaylist;
+  readonly clock: Clock;
+  /** Bounds those who wait, of all playlists together. */
+  readonly budget: HeldBudget;
+  /** Told of each version, while somebody watches, once the request for the next one is on its way. */
+  readonly onVersion: (facts: PlaylistFacts) => void;
+  readonly rewrite?: Rewrite | undefined;
+}
+
+/** How long an upstream may hold a request for what is next in a playlist, and some. */
+export function holdMsMaxOf(facts: PlaylistFacts | undefined): number {
+  return facts === undefined
+    ? HOLD_MS_UNKNOWN
+    : HOLD_TARGET_DURATIONS * facts.targetDurationMs + HOLD_MARGIN_MS;
+}
+
+export class TailLoop {
+  /** The newest version, and those who wait for a later one; a failure is told them by the answer that they get. */
+  readonly playlist: HeldPlaylist<TailVersion, TailAnswer>;
+  readonly #options: TailLoopOptions;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #isRunning = false;
+  #isClosed = false;
+  #plainFill: Promise<TailAnswer | undefined> | undefined;
+  /** Versions adopted that reach further or less far than the one before. */
+  #versions = 0;
+  #followed: TailVersion | undefined;
+  /** The newest failure and until when it is the answer to all: the upstream is not asked once per viewer. */
+  #failure: { readonly answer: TailAnswer; readonly untilMs: number } | undefined;
+  #endPause: (() => void) | undefined;
+
+  constructor(options: TailLoopOptions) {
+    this.#options = options;
+    this.playlist = new HeldPlaylist({
+      clock: options.clock,
+      budget: options.budget,
+      targetDurationMs: () => this.newest?.facts.targetDurationMs ?? 0,
+    });
+  }
+
+  get newest(): TailVersion | undefined {
+    return this.playlist.newest;
+  }
+
+  /** True while the newest version is kept the newest. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  /** True while a plain request is under way. */
+  get isRefreshing(): boolean {
+    return this.#plainFill !== undefined;
+  }
+
+  /** A failure of a moment ago: what everybody gets who cannot be answered from memory. */
+  get failure(): TailAnswer | undefined {
+    const failure = this.#failure;
+    return failure !== undefined && this.#nowMs() < failure.untilMs ? failure.answer : undefined;
+  }
+
+  /** Somebody asks: begins the loop if there is something to follow, or keeps it going. */
+  touch(): void {
+    this.#askedMs = this.#nowMs();
+    if (!this.#isRunning && this.#isWatched()) void this.#run();
+  }
+
+  /** Fetches the playlist as it is now, once for all who want it meanwhile. Resolves with the failure, if it is one. */
+  refresh(): Promise<TailAnswer | undefined> {
+    this.#plainFill ??= this.#fetch("").finally(() => {
+      this.#plainFill = undefined;
+    });
+    return this.#plainFill;
+  }
+
+  /**
+   * Takes a version as the newest, unless it is late news: one that ends earlier than ours and was asked for before ours
+   * arrived, or comes from an upstream that lags a little behind another.
+   */
+  adopt(version: TailVersion, askedMs: number): void {
+    if (this.#isClosed) return;
+    const current = this.newest;
+    const order = current === undefined ? 1 : compareReach(version.reach, current.reach);
+    const isBack = current !== undefined && order < 0;
+    if (isBack && askedMs <= current.whole.receivedMs) return;
+    if (isBack && !isNewRun(version.facts, current.facts, current.ageMs(this.#nowMs()))) return;
+    if (order !== 0) this.#versions++;
+    this.#failure = undefined;
+    this.playlist.publish(order === 0 && current !== undefined ? version.since(current) : version);
+    // Of a stream that is over, or holds no requests any more, what they wait for will not come.
+    if (!version.facts.canBlock) this.playlist.end(answerWith(version, ENDED));
+    if (!this.#isRunning && this.#isWatched()) void this.#run();
+  }
+
+  /** Ends the loop and all waits for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.#endPause?.();
+    this.playlist.close();
+  }
+
+  /**
+   * Brings version after version while somebody watches. What fails is told to those who wait, and tried again. Rejects
+   * by our own mistake only.
+   */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      let last: Step = { isChanged: true, failure: await this.#catchUp() };
+      while (this.#isWatched()) last = await this.#step(last);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** A loop that begins again looks what has come since, as the viewer does who began it. */
+  async #catchUp(): Promise<TailAnswer | undefined> {
+    const version = this.newest;
+    if (version === undefined) return undefined;
+    const { facts, whole } = version;
+    const isNew = this.#nowMs() - whole.receivedMs <= (facts.partTargetMs ?? facts.targetDurationMs);
+    const failure = isNew ? undefined : await this.refresh();
+    if (failure !== undefined) this.playlist.end(failure);
+    return failure;
+  }
+
+  async #step(last: Step): Promise<Step> {
+    const before = this.#versions;
+    const pauseMs = this.#pauseMs(last);
+    if (pauseMs > 0) {
+      this.#follow();
+      await this.#pause(pauseMs);
+      if (!this.#isWatched()) return last;
+    }
+    // The playlist first: an origin answers in this order, and viewers wait for the playlist most.
+    const next = this.#next(last.failure !== undefined);
+    this.#follow();
+    const failure = await next;
+    if (failure !== undefined) this.playlist.end(failure);
+    return { isChanged: this.#versions !== before, failure };
+  }
+
+  #isWatched(): boolean {
+    const facts = this.newest?.facts;
+    if (this.#isClosed || facts === undefined || facts.isEnded) return false;
+    const idleMs = Math.max(IDLE_MS_MIN, IDLE_TARGETS * facts.targetDurationMs);
+    return this.playlist.waiting > 0 || this.#nowMs() - this.#askedMs < idleMs;
+  }
+
+  /** How long to wait before the upstream is asked for the version after the newest. */
+  #pauseMs(last: Step): number {
+    const version = this.newest;
+    if (last.failure !== undefined || version === undefined) return FAILURE_MS;
+    const { facts } = version;
+    if (facts.canBlock) return last.isChanged ? 0 : (facts.partTargetMs ?? UNCHANGED_PAUSE_MS);
+    const segmentMs = facts.media.segments.at(-1)?.durationMs ?? facts.targetDurationMs;
+    if (!last.isChanged) return Math.max(UNCHANGED_PAUSE_MS, POLL_SHARE * segmentMs);
+    return Math.max(0, (1 - POLL_SHARE) * segmentMs - version.ageMs(this.#nowMs()));
+  }
+
+  /** Asks for the next version: held, where we are up to date and the upstream holds. */
+  async #next(hasFailed: boolean): Promise<TailAnswer | undefined> {
+    const facts = this.newest?.facts;
+    if (facts?.canBlock !== true || hasFailed) return this.refresh();
+    const failure = await this.#fetch(nextQuery(facts));
+    // Too far ahead, or unknown: perhaps the upstream began anew.
+    return failure !== undefined && failure.status < 500 ? this.refresh() : failure;
+  }
+
+  #follow(): void {
+    const version = this.newest;
+    if (version === undefined || version === this.#followed) return;
+    this.#followed = version;
+    this.#options.onVersion(version.facts);
+  }
+
+  /** Fetches one version and adopts it. A failure is remembered and returned as what its askers get. */
+  async #fetch(directives: string): Promise<TailAnswer | undefined> {
+    const askedMs = this.#nowMs();
+    const { version, failure } = await this.#fetchVersion(directives);
+    if (version !== undefined) {
+      this.adopt(version, askedMs);
+      return undefined;
+    }
+    // A position that an upstream refuses says nothing about the playlist.
+    if (directives === "" || failure.status >= 500) {
+      this.#failure = { answer: failure, untilMs: this.#nowMs() + FAILURE_MS };
+    }
+    return failure;
+  }
+
+  async #fetchVersion(directives: string): Promise<Fetched> {
+    const { key, fetch, rewrite } = this.#options;
+    try {
+      const answer = await fetch(withDirectives(key, directives), this.#timeoutMs(directives));
+      if (answer.status >= 500) return { failure: failed(503) };
+      if (answer.status !== 200) return { failure: { ...failed(answer.status), stored: readStored(answer) } };
+      const version = readVersion(answer, rewrite);
+      return version === undefined ? { failure: failed(502) } : { version };
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      return { failure: failed(error.status === 504 ? 504 : 503) };
+    }
+  }
+
+  #timeoutMs(directives: string): number {
+    const facts = this.newest?.facts;
+    if (facts === undefined || directives !== "") return holdMsMaxOf(facts);
+    return Math.max(PLAIN_MS_MIN, facts.targetDurationMs);
+  }
+
+  #pause(pauseMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(pauseMs, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}

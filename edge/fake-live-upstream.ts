@@ -26,6 +26,8 @@ export class FakeLiveUpstream {
   #mode: UpstreamMode = "well";
   /** From request to answer, in milliseconds. */
   latencyMs = 1;
+  /** `Age` of its answers in seconds, which it is behind then. */
+  ageSeconds = 0;
   /** Requests for the playlist, as asked. */
   readonly asked: string[] = [];
   /** The most held requests, and the most plain ones, that were under way at once. */
@@ -135,7 +137,11 @@ export class FakeLiveUpstream {
     const nowMs = this.#clock.monotonicMs();
     return {
       status,
-      headers: new Headers({ "content-type": "application/vnd.apple.mpegurl" }),
+      headers: new Headers({
+        "content-type": "application/vnd.apple.mpegurl",
+        "cache-control": "max-age=1, stale-while-revalidate=30",
+        age: String(this.ageSeconds),
+      }),
       requestedMs: nowMs,
       receivedMs: nowMs,
       receivedWallMs: this.#clock.wallMs(),

@@ -2,10 +2,11 @@
  * One media playlist at its live end, as viewers meet it: what the newest version answers is answered from memory, what
  * a later one will answer waits for it, and what nobody may ask is refused. `tail-loop.ts` brings the versions.
  */
-// draft-pantos-hls-rfc8216bis-22 6.2.5.2, B.1
+// draft-pantos-hls-rfc8216bis-22 6.2.5.2, B.1, appendix C
 import type { Directives } from "#common/delivery-directives.ts";
 import type { HeldOutcome, HoldOptions } from "#common/held-requests.ts";
 import { standingOf, wantedPosition } from "#common/playlist-reach.ts";
+import { msToSeconds, secondsToMs } from "#common/units.ts";
 import type { PlaylistFacts } from "./playlist-facts.ts";
 import { readVersion, type TailVersion } from "./playlist-version.ts";
 import {
@@ -99,7 +100,7 @@ export class PlaylistTail {
     if (standing === "listed") return answerWith(version, { ...asked, result: "collapsed" });
     const failure = this.#loop.failure;
     if (failure !== undefined) return failure;
-    if (standing === "far") return refused(400);
+    if (standing === "far" && !this.#isToldToAskAhead(version, directives)) return refused(400);
     return this.#wait({ ...asked, directives }, { client: { signal }, answer: (answer) => answer });
   }
 
@@ -140,6 +141,16 @@ export class PlaylistTail {
     const isNew = version.ageMs(this.#nowMs()) < REFUSE_AGE_MS_MAX;
     if (!isNew && this.#loop.failure === undefined) await this.#loop.refresh();
     return this.#loop.newest ?? version;
+  }
+
+  /** Players ask for as much more as the `Age` tells them that a playlist is behind (appendix C). */
+  #isToldToAskAhead(version: TailVersion, directives: Directives): boolean {
+    const { reach, facts } = version;
+    const toldSeconds = Math.floor(msToSeconds(version.ageMs(this.#nowMs())));
+    const segments = Math.ceil(secondsToMs(toldSeconds) / facts.targetDurationMs);
+    const newest = { ...reach.newest, segmentNumber: reach.newest.segmentNumber + segments };
+    const told = { ...reach, lastSegment: reach.lastSegment + segments, newest };
+    return standingOf(told, directives) !== "far";
   }
 
   #wait<Answer>(

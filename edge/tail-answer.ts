@@ -4,7 +4,7 @@ import { msToSeconds, secondsToMs } from "#common/units.ts";
 import type { RequestResult } from "./counters.ts";
 import type { PlaylistFacts } from "./playlist-facts.ts";
 import type { TailVersion } from "./playlist-version.ts";
-import { freshMsOf, type Stored } from "./stored.ts";
+import type { Stored } from "./stored.ts";
 import type { Directives } from "#common/delivery-directives.ts";
 
 /** Lifetime of an answer to a blocking reload, in target durations. */
@@ -43,10 +43,8 @@ export function answerWith(
   const stored = isDelta ? version.delta : version.whole;
   const isHeld = directives !== undefined && facts.canBlock;
   const freshMs = isHeld ? BLOCKING_FRESH_TARGETS * facts.targetDurationMs : plainFreshMs(facts);
-  // The origin's own words where it set the same lifetime; both kinds of request share one stored version.
-  const cacheControl =
-    freshMsOf(stored.cacheControl) === freshMs ? stored.cacheControl : `max-age=${msToSeconds(freshMs)}`;
-  return { status: 200, stored, cacheControl, result };
+  // Both kinds of request share one stored version.
+  return { status: 200, stored, cacheControl: `max-age=${msToSeconds(freshMs)}`, result };
 }
 
 /** Refused by this edge. */

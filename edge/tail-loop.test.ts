@@ -106,7 +106,7 @@ describe("a followed playlist", () => {
     });
   }
 
-  test("is given up a while after the last viewer, and taken up again by the next one with the newest version", async () => {
+  test("E18: is given up a while after the last viewer, and taken up again by the next one with the newest version", async () => {
     const made = setup();
     void ask(made, ASKED_PLAIN);
     await pass(made, IDLE_MS_MIN - 100);
@@ -119,10 +119,52 @@ describe("a followed playlist", () => {
     const next = ask(made, ASKED_PLAIN);
     await pass(made, 50);
     expect(await textOf(await next)).toBe(made.upstream.text);
+    expect((await next).cacheControl).toBe("max-age=1");
     expect([made.playlists.running, made.upstream.asked.length - before]).toEqual([1, 2]);
     expect(made.playlists.ageMs).toBeLessThanOrEqual(50);
     made.playlists.close();
   });
+
+  test("E7, E22: is held for 5 s on one request, and all who wait are answered", async () => {
+    const made = setup();
+    void ask(made, ASKED_PLAIN);
+    await pass(made, 50);
+    made.upstream.mode = "stalled";
+    const held: Promise<TailAnswer>[] = [];
+    for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 500) {
+      held.push(ask(made, reload(made)));
+      await pass(made, 500);
+    }
+    expect(made.upstream.asked.length).toBe(2);
+    made.upstream.mode = "well";
+    await pass(made, PART_MS);
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual(held.map(() => 200));
+    made.playlists.close();
+  });
+
+  test.each([0, 1, 3, 5])(
+    "E16: that is %d s behind by its Age: a player that asks ahead by that is held, and has what it asked for",
+    async (ageSeconds) => {
+      const made = setup();
+      made.upstream.ageSeconds = ageSeconds;
+      void ask(made, ASKED_PLAIN);
+      // Until a segment has just begun: then what is asked for is as many parts ahead as can be.
+      while (made.upstream.parts % 10 !== 2) await pass(made, PART_MS);
+      const place = made.upstream.parts;
+      // What hls.js does: as many whole segments and parts as the age, less a part, has; 1.5 target durations at most.
+      const goalMs = Math.max(0, Math.min(1_000 * ageSeconds - PART_MS, 1.5 * TARGET_MS));
+      const segments = Math.floor(goalMs / TARGET_MS);
+      const parts = Math.round((goalMs % TARGET_MS) / PART_MS);
+      const asked = reload(made, 1);
+      const { segmentNumber = 0, part = 0 } = asked.directives ?? {};
+      const ahead = { segmentNumber: segmentNumber + segments, part: part + parts };
+      const answer = ask(made, { ...asked, directives: ahead });
+      await pass(made, PART_MS * (2 + 10 * segments + parts));
+      expect((await answer).status).toBe(200);
+      expect(made.upstream.parts - place).toBeGreaterThanOrEqual(10 * segments + parts);
+      made.playlists.close();
+    },
+  );
 
   test("E17: is given out stale for 1.5 target durations while its upstream fails, and then not at all; a reload never", async () => {
     const made = setup();

@@ -14,6 +14,7 @@ export type UpstreamMode = "well" | "stalled" | "hung" | "busy" | "down";
 
 export const TARGET_MS = 2_000;
 export const PART_MS = 200;
+const LOW_LATENCY_LINES = /#EXT-X-(?:SERVER-CONTROL|PART|PART-INF|PRELOAD-HINT):.*\n/g;
 const HOLD_MS_MAX = 3 * TARGET_MS;
 
 interface Waiting {
@@ -26,6 +27,8 @@ export class FakeLiveUpstream {
   #mode: UpstreamMode = "well";
   /** From request to answer, in milliseconds. */
   latencyMs = 1;
+  /** False for one that lists whole segments and holds nothing. */
+  canBlock = true;
   /** `Age` of its answers in seconds, which it is behind then. */
   ageSeconds = 0;
   /** Requests for the playlist, as asked. */
@@ -61,7 +64,8 @@ export class FakeLiveUpstream {
   }
 
   get text(): string {
-    return this.#live.text().replaceAll("aabbccdd", `run${this.#runs}`);
+    const text = this.#live.text().replaceAll("aabbccdd", `run${this.#runs}`);
+    return this.canBlock ? text : text.replaceAll(LOW_LATENCY_LINES, "");
   }
 
   /** Requests that have no answer yet. */
@@ -96,7 +100,7 @@ export class FakeLiveUpstream {
     await this.#after(this.latencyMs);
     if (this.mode === "down") throw new UpstreamError("down", { status: 502, isReached: false });
     if (this.mode === "busy") return this.#respond(503, "busy");
-    const directives = readDirectives(query);
+    const directives = this.canBlock ? readDirectives(query) : undefined;
     if (directives === "malformed") return this.#respond(400, "malformed");
     const startMs = this.#clock.monotonicMs();
     return new Promise((resolve, reject) => {

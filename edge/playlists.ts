@@ -105,6 +105,7 @@ export class Playlists {
       const first = await tail.ask(asked.directives === undefined ? asked : ASKED_PLAIN, signal);
       if (first.status !== 200) {
         this.#missing.set(key, { ...first, result: "error" });
+        tail.close();
         return first;
       }
       this.#tails.set(key, tail);

@@ -1,84 +1,9 @@
 /** The loop that follows a playlist, on a clock moved by hand: what the upstream is asked, and what viewers get meanwhile. */
 import { describe, expect, test } from "bun:test";
-import { FakeClock } from "#common/clock.ts";
-import { HeldBudget } from "#common/held-requests.ts";
-import { standingOf } from "#common/playlist-reach.ts";
-import { createRandom } from "../bench/statistics.ts";
-import { FakeLiveUpstream, PART_MS, settle, TARGET_MS, type UpstreamMode } from "./fake-live-upstream.ts";
-import { readPlaylistFacts } from "./playlist-facts.ts";
-import { Playlists } from "./playlists.ts";
-import { type Asked, ASKED_PLAIN, type TailAnswer } from "./tail-answer.ts";
+import { FakeLiveUpstream, PART_MS, TARGET_MS } from "./fake-live-upstream.ts";
+import { ASKED_PLAIN, type TailAnswer } from "./tail-answer.ts";
+import { ask, KEY, pass, PLAIN_AGE_MS_MAX, reload, setup, STEP_MS, textOf } from "./tail-fixture.ts";
 import { IDLE_MS_MIN } from "./tail-loop.ts";
-
-const KEY = "/live/canvas/720p/index.m3u8";
-const STEP_MS = 10;
-/** Half a target duration fresh, 1.5 stale. */
-const PLAIN_AGE_MS_MAX = 1_000 + 1.5 * TARGET_MS;
-const WAIT_MS_MAX = 3 * TARGET_MS + 500;
-
-interface Fixture {
-  readonly clock: FakeClock;
-  readonly upstream: FakeLiveUpstream;
-  /** Who answers: {@link Fixture.upstream} unless changed. */
-  readonly source: { current: FakeLiveUpstream };
-  readonly playlists: Playlists;
-  /** How often each thing was fetched ahead. */
-  readonly fetched: Map<string, number>;
-}
-
-function setup(rewrite?: (text: string) => string): Fixture {
-  const clock = new FakeClock();
-  const upstream = new FakeLiveUpstream(clock);
-  const source = { current: upstream };
-  const fetched = new Map<string, number>();
-  const playlists = new Playlists({
-    fetch: (path, holdMsMax) => source.current.fetch(path, holdMsMax),
-    clock,
-    budget: new HeldBudget(10_000),
-    media: {
-      resolve: (_key, uri) => uri,
-      fetch(key) {
-        if (fetched.has(key)) return undefined;
-        fetched.set(key, 1);
-        return Promise.resolve();
-      },
-      wasAnswered: (key) => key.includes(".m4s"),
-    },
-    ...(rewrite && { rewrite }),
-  });
-  return { clock, upstream, source, playlists, fetched };
-}
-
-/** Lets `ms` pass, in steps small enough for whatever reacts. */
-async function pass({ clock }: Fixture, ms: number): Promise<void> {
-  await settle();
-  for (let passed = 0; passed < ms; passed += STEP_MS) {
-    clock.advance(STEP_MS);
-    await settle();
-  }
-}
-
-async function textOf({ stored }: TailAnswer): Promise<string> {
-  return (await stored?.body.text()) ?? "";
-}
-
-/** As `live.ts` asks. */
-function ask(
-  { playlists }: Fixture,
-  asked: Asked,
-  signal = new AbortController().signal,
-): Promise<TailAnswer> {
-  const now = playlists.answerNow(KEY, asked);
-  if (now !== undefined) return Promise.resolve(now);
-  const answer = (tail: TailAnswer): TailAnswer => tail;
-  return playlists.hold(KEY, asked, { client: { signal }, answer }) ?? playlists.ask(KEY, asked, signal);
-}
-
-/** The reload that asks for what comes `ahead` parts after the newest part. */
-function reload({ upstream }: Fixture, ahead = 1): Asked {
-  const place = upstream.parts + ahead - 1;
-  return { directives: { segmentNumber: 100 + Math.floor(place / 10), part: place % 10 }, isDelta: false };
-}
 
 describe("a followed playlist", () => {
   for (const count of [1, 100, 2_000]) {
@@ -101,7 +26,6 @@ describe("a followed playlist", () => {
       expect(answers).toBe(20 * count);
       expect(made.upstream.asked.length - before).toBe(made.upstream.parts - parts);
       expect(made.upstream.most).toEqual({ held: 1, plain: 1 });
-      expect(new Set(made.fetched.values())).toEqual(new Set([1]));
       made.playlists.close();
     });
   }
@@ -248,7 +172,47 @@ describe("a followed playlist", () => {
       expect(stored?.etag).toMatch(/^"\w+"$/);
     }
     expect(rewrites).toBe(1);
-    expect([...made.fetched.keys()].filter((name) => name.includes("edge"))).toEqual([]);
+    expect([...made.fetched].filter((name) => name.includes("edge"))).toEqual([]);
+    made.playlists.close();
+  });
+
+  test.each([1, 100])(
+    "that does not block is looked at as its segments come, for %d viewers",
+    async (count) => {
+      const made = setup();
+      made.upstream.canBlock = false;
+      void ask(made, ASKED_PLAIN);
+      await pass(made, 50);
+      const before = made.upstream.asked.length;
+      let oldMs = 0;
+      for (let step = 0; step < 100; step++) {
+        await pass(made, PART_MS);
+        for (let viewer = 0; viewer < count; viewer++) {
+          const text = await textOf(await ask(made, viewer % 2 === 0 ? ASKED_PLAIN : reload(made, 5)));
+          oldMs = Math.max(oldMs, made.clock.monotonicMs() - (made.upstream.newestAtMs.get(text) ?? 0));
+        }
+      }
+      // Ten segments: each is seen within an eighth of its length, by two or three looks.
+      expect(made.upstream.asked.length - before).toBeLessThanOrEqual(30);
+      expect(made.upstream.asked.some((path) => path.includes("_HLS_"))).toBe(false);
+      expect(oldMs).toBeLessThanOrEqual(TARGET_MS / 8 + PART_MS);
+      made.playlists.close();
+    },
+  );
+
+  test("that was fetched elsewhere is followed from then on, if its upstream holds requests", async () => {
+    const made = setup();
+    const answer = made.upstream.fetch(KEY, 1_000);
+    await pass(made, 10);
+    expect([made.playlists.offer(KEY, await answer), made.playlists.has(KEY)]).toEqual([true, true]);
+    await pass(made, 2 * PART_MS);
+    expect(await textOf(await ask(made, ASKED_PLAIN))).toBe(made.upstream.text);
+    expect(made.upstream.asked.filter((path) => !path.includes("_HLS_"))).toHaveLength(1);
+    made.upstream.canBlock = false;
+    const plain = made.upstream.fetch("/plain.m3u8", 1_000);
+    await pass(made, 10);
+    expect(made.playlists.offer("/plain.m3u8", await plain)).toBe(false);
+    expect(made.playlists.has("/plain.m3u8")).toBe(false);
     made.playlists.close();
   });
 
@@ -257,7 +221,7 @@ describe("a followed playlist", () => {
     void ask(made, ASKED_PLAIN);
     await pass(made, 1_000);
     expect(made.playlists.prefetches.judged).toEqual({ used: 0, unused: 0, dropped: 0 });
-    const fetched = [...made.fetched.keys()];
+    const fetched = [...made.fetched];
     await pass(made, 20_000);
     const unused = fetched.filter((name) => name.includes("init")).length;
     expect(made.playlists.prefetches.judged).toMatchObject({ unused, dropped: 0 });
@@ -265,93 +229,3 @@ describe("a followed playlist", () => {
     made.playlists.close();
   });
 });
-
-const MODES: readonly UpstreamMode[] = ["well", "well", "well", "stalled", "hung", "busy", "down"];
-const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
-/** After this long of health nothing is left of what was before. */
-const RECOVERED_MS = 3 * TARGET_MS + 3_000;
-
-/** Viewers that ask at random, of an upstream whose state changes at random; each answer is held against the rules. */
-class Storm {
-  readonly made = setup();
-  readonly problems: string[] = [];
-  answers = 0;
-  readonly #random: () => number;
-  #wellSinceMs = 0;
-  #pending = 0;
-
-  constructor(seed: number) {
-    this.#random = createRandom(seed);
-    this.#wellSinceMs = this.#nowMs();
-  }
-
-  async run(steps: number): Promise<void> {
-    for (let step = 0; step < steps; step++) {
-      if (this.#random() < 0.004) this.#change();
-      if (this.#random() < 0.25) void this.#visit();
-      await pass(this.made, STEP_MS * (1 + Math.floor(this.#random() * 6)));
-    }
-    await pass(this.made, WAIT_MS_MAX + 10_000);
-    if (this.#pending > 0) this.problems.push(`${this.#pending} viewers never got an answer`);
-    this.made.playlists.close();
-  }
-
-  #change(): void {
-    const { upstream } = this.made;
-    upstream.latencyMs = this.#random() < 0.3 ? 30 : 1;
-    if (this.#random() < 0.3) {
-      upstream.restart(20 + Math.floor(this.#random() * 60));
-      this.#wellSinceMs = this.#nowMs();
-    }
-    upstream.mode = MODES[Math.floor(this.#random() * MODES.length)] ?? "well";
-    if (upstream.mode !== "well") this.#wellSinceMs = Number.POSITIVE_INFINITY;
-    else if (this.#wellSinceMs === Number.POSITIVE_INFINITY) this.#wellSinceMs = this.#nowMs();
-  }
-
-  async #visit(): Promise<void> {
-    const isPlain = this.#random() < 0.4;
-    const ahead = Math.floor(this.#random() * 14) - 3;
-    const asked = { ...(isPlain ? ASKED_PLAIN : reload(this.made, ahead)), isDelta: this.#random() < 0.3 };
-    const startMs = this.#nowMs();
-    this.#pending++;
-    const answer = await ask(this.made, asked);
-    this.#pending--;
-    this.answers++;
-    this.#check({ asked, answer, startMs, text: await textOf(answer) });
-  }
-
-  #check(seen: { asked: Asked; answer: TailAnswer; startMs: number; text: string }): void {
-    const { asked, answer, startMs, text } = seen;
-    const nowMs = this.#nowMs();
-    const said = `${answer.status} ${answer.result} to ${JSON.stringify(asked.directives)} after ${nowMs - startMs}`;
-    if (nowMs - startMs > WAIT_MS_MAX + TARGET_MS) this.problems.push(`too late: ${said}`);
-    if (answer.status === 400 && nowMs - startMs > 200) this.problems.push(`waited for a refusal: ${said}`);
-    if (answer.status !== 200) {
-      if (startMs - this.#wellSinceMs > RECOVERED_MS) this.problems.push(`of a well upstream: ${said}`);
-      return;
-    }
-    const reach = readPlaylistFacts(text)?.reach;
-    if (reach === undefined) this.problems.push(`no playlist: ${said}`);
-    else if (asked.directives === undefined) {
-      const ageMs = nowMs - (this.made.upstream.newestAtMs.get(text) ?? 0);
-      if (ageMs > PLAIN_AGE_MS_MAX + 100) this.problems.push(`${ageMs} ms old: ${said}`);
-    } else if (standingOf(reach, asked.directives) !== "listed") this.problems.push(`not in it: ${said}`);
-    else if (answer.result === "stale") this.problems.push(`stale reload: ${said}`);
-  }
-
-  #nowMs(): number {
-    return this.made.clock.monotonicMs();
-  }
-}
-
-test.each(SEEDS)(
-  "E6, E17, E23: random versions, restarts and failures (seed %d): nobody waits in vain, nobody gets what he did not ask for",
-  async (seed) => {
-    const storm = new Storm(seed);
-    await storm.run(2_000);
-    expect(storm.problems).toEqual([]);
-    expect(storm.answers).toBeGreaterThan(400);
-    expect(storm.made.upstream.most).toEqual({ held: 1, plain: 1 });
-    expect(storm.made.upstream.pending).toBe(0);
-  },
-);

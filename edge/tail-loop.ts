@@ -156,7 +156,9 @@ export class TailLoop {
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
-      let last: Step = { isChanged: true, failure: await this.#catchUp() };
+      const failure = await this.#catchUp();
+      // Where nothing is held, it is not known yet when segments come: as if the newest had been there for a while.
+      let last: Step = { isChanged: this.newest?.facts.canBlock === true, failure };
       while (this.#isWatched()) last = await this.#step(last);
     } finally {
       this.#isRunning = false;

@@ -8,7 +8,7 @@ import type { ByteRange } from "#common/http-conditions.ts";
 import type { Cursor, FillBody } from "./fill-body.ts";
 
 /** What one write gives to the socket at most: it is also what Bun copies for a reader whose socket is full. */
-const WRITE_BYTES_MAX = 128 * 1024;
+export const WRITE_BYTES_MAX = 32 * 1024;
 /** A reader for whom there is something and who takes nothing for so long is let go. */
 const STALL_MS_MAX = 30_000;
 

@@ -6,12 +6,12 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { FillBody } from "./fill-body.ts";
-import { FillReader, type FillReaderOptions } from "./fill-reader.ts";
+import { FillReader, WRITE_BYTES_MAX, type FillReaderOptions } from "./fill-reader.ts";
 import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import type { Stored, WholeAnswer } from "./stored.ts";
 import { retryOnce, serverError } from "./upstream-retry.ts";
-import { UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
+import { noRoom, UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
 
 /** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
 const HOLD_MS_MAX = 20_000;
@@ -196,10 +196,11 @@ export class Fill {
     this.#isWantedAnyway = true;
   }
 
-  /** A response body that gets what has come so far at once, and the rest as it comes. */
+  /** A response body that gets what has come so far at once, and the rest as it comes. Throws {@link UpstreamError}. */
   stream(options: StreamOptions): ReadableStream<Uint8Array> {
     if (this.#answer === undefined) throw new Error("The body of a fill was read before it began");
-    const { clock, counters } = this.#options;
+    const { budget, clock, counters } = this.#options;
+    if (!budget.reserve(WRITE_BYTES_MAX)) throw noRoom();
     this.retain();
     const reader = new FillReader({
       ...options,
@@ -207,6 +208,7 @@ export class Fill {
       clock,
       onClose: (isLaggard) => {
         if (isLaggard) counters.laggards++;
+        budget.release(WRITE_BYTES_MAX);
         this.release();
       },
     });

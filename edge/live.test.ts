@@ -1,5 +1,6 @@
 /** Cached media and multivariant playlists against a scripted origin: collapsing, ranges, failures, limits. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { FakeClock } from "#common/clock.ts";
 import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
@@ -238,6 +239,36 @@ test("a multivariant playlist is shared for a second whatever it says, then give
   }
   // Two tries for each failure, which is remembered for 250 ms.
   expect(origin.count() - before).toBeLessThanOrEqual(6);
+});
+
+test("E18: an expired multivariant playlist that allows it is given to 50 viewers at once while one request brings a newer", async () => {
+  const [old, newer] = ["#EXTM3U\n#old\n", "#EXTM3U\n#newer\n"];
+  const headers = {
+    "content-type": "application/vnd.apple.mpegurl",
+    "cache-control": "max-age=1, stale-while-revalidate=9",
+  };
+  const clock = new FakeClock();
+  const gate = Promise.withResolvers<void>();
+  const origin = new FakeOrigin(async () => {
+    if (origin.count() === 1) return new Response(old, { headers });
+    await gate.promise;
+    return new Response(newer, { headers });
+  });
+  const edge = startTestEdge(origin.url, { clock });
+  closers.push(edge.close, () => origin.close());
+  const url = `${edge.url}/live/canvas/index.m3u8`;
+  expect(await (await fetch(url)).text()).toBe(old);
+  clock.advance(5_000);
+  const answers = await Promise.all(Array.from({ length: 50 }, () => fetch(url)));
+  const texts = await Promise.all(answers.map((answer) => answer.text()));
+  expect([new Set(texts), answers[0]?.headers.get("age")]).toEqual([new Set([old]), "5"]);
+  await until(() => origin.count() === 2);
+  gate.resolve();
+  await until(() => edge.fills.running === 0);
+  expect(await (await fetch(url)).text()).toBe(newer);
+  clock.advance(11_000);
+  expect(await (await fetch(url)).text()).toBe(newer);
+  expect([origin.count(), edge.counters.requests.stale]).toEqual([3, 50]);
 });
 
 test("the store keeps to its bytes and lets the oldest go", async () => {

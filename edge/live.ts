@@ -14,7 +14,7 @@ import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
 import { wantedOf, type LiveThing } from "./live-wanted.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
-import { isFresh, readHead, type Stored } from "./stored.ts";
+import { isFreshEnough, readHead, type Stored } from "./stored.ts";
 import type { TailAnswer } from "./tail-answer.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
@@ -106,6 +106,11 @@ export class LiveCache {
     const fresh = store.getFresh(wanted.key, clock.monotonicMs());
     if (fresh !== undefined) return this.#send(request, { stored: fresh, result: "hit" });
     const old = store.getAny(wanted.key);
+    if (old !== undefined && isFreshEnough(old, clock.monotonicMs(), old.revalidateMs)) {
+      // Nobody waits for it; how it ends is seen by who asks next.
+      void fills.refresh(wanted);
+      return this.#send(request, { stored: old, result: "stale" });
+    }
     try {
       return await fills.share(wanted, {
         signal: request.signal,
@@ -163,7 +168,7 @@ export class LiveCache {
   #usableStale(old: Stored | undefined): Stored | undefined {
     if (old?.status !== 200) return undefined;
     const nowMs = this.#options.clock.monotonicMs();
-    return isFresh({ ...old, freshMs: old.freshMs + STALE_MS_MAX }, nowMs) ? old : undefined;
+    return isFreshEnough(old, nowMs, STALE_MS_MAX) ? old : undefined;
   }
 
   #send(

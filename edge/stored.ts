@@ -2,7 +2,7 @@
  * One answer of the upstream as the edge keeps it: body, the headers that viewers get again, and the clock
  * readings that freshness is computed from. Fills make them, the store and the playlist tails hold them.
  */
-// RFC 9111 4.2 (freshness), RFC 8246 (immutable)
+// RFC 9111 4.2 (freshness), RFC 5861 (stale-while-revalidate), RFC 8246 (immutable)
 import { gzipSync } from "node:zlib";
 import { secondsToMs } from "#common/units.ts";
 import type { ResponseHead } from "./response-head.ts";
@@ -34,6 +34,8 @@ export interface StoredHead {
   readonly ageAtArrivalMs: number;
   /** How long after its birth it may be given out unasked. */
   readonly freshMs: number;
+  /** How much longer it may be given out while a newer one is asked for (RFC 5861 3). */
+  readonly revalidateMs: number;
   /** True for what is offered compressed. */
   readonly isText: boolean;
 }
@@ -83,6 +85,8 @@ export function readHead(head: ResponseHead, freshMsMin = 0): StoredHead {
     receivedMs,
     ageAtArrivalMs: secondsToMs(readSeconds(headers.get("age") ?? "")),
     freshMs: status === 200 ? Math.max(freshMsMin, freshMsOf(cacheControl)) : FAILURE_MS,
+    revalidateMs:
+      status === 200 ? secondsToMs(readDelta(cacheControl, /\bstale-while-revalidate=(\d+)/i)) : 0,
     isText: TEXT_TYPE.test(contentType),
   };
 }
@@ -106,7 +110,12 @@ export function ageMsOf(stored: StoredHead, nowMs: number): number {
 }
 
 export function isFresh(stored: StoredHead, nowMs: number): boolean {
-  return ageMsOf(stored, nowMs) < stored.freshMs;
+  return isFreshEnough(stored, nowMs, 0);
+}
+
+/** True for what is fresh or has not been stale for more than `staleMsMax`. */
+export function isFreshEnough(stored: StoredHead, nowMs: number, staleMsMax: number): boolean {
+  return ageMsOf(stored, nowMs) < stored.freshMs + staleMsMax;
 }
 
 /** What an entry weighs in the store, in bytes. */
@@ -125,6 +134,10 @@ export function freshMsOf(cacheControl: string): number {
   if (/\b(?:no-store|no-cache|private)\b/i.test(cacheControl)) return 0;
   const shared = /\bs-maxage=(\d+)/i.exec(cacheControl) ?? /\bmax-age=(\d+)/i.exec(cacheControl);
   return secondsToMs(readSeconds(shared?.[1] ?? ""));
+}
+
+function readDelta(cacheControl: string, directive: RegExp): number {
+  return readSeconds(directive.exec(cacheControl)?.[1] ?? "");
 }
 
 function readSeconds(text: string): number {

@@ -138,6 +138,13 @@ describe("handing viewers to edges", () => {
     expect(await response.text()).toContain("\n64p/index.m3u8\n");
   });
 
+  test("E18: only edges may keep the list of variants, and give it out stale while they look for a newer", async () => {
+    const ask = async (headers: Record<string, string>): Promise<string | null> =>
+      (await spread().get("index.m3u8", { headers })).headers.get("cache-control");
+    expect(await ask(host)).toBe("no-store");
+    expect(await ask({ ...host, "cdn-loop": "spillway" })).toBe("max-age=1, stale-while-revalidate=9");
+  });
+
   test("/api/v1/edges lists them", async () => {
     const response = await spread().app.request("http://x/api/v1/edges", { headers: host });
     expect(await response.json()).toEqual([

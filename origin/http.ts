@@ -48,6 +48,8 @@ export interface OriginAppOptions extends NodeAppOptions {
 type Bindings = { Bindings: NodeBindings };
 
 const TS_CONTENT_TYPE = "video/mp2t";
+/** Of a multivariant playlist for an edge: it hardly ever changes, so nobody need wait while the edge looks for a newer. */
+const EDGE_CACHE_CONTROL = "max-age=1, stale-while-revalidate=9";
 
 /** The application with all routes of an origin. */
 export function createOriginApp(options: OriginAppOptions): NodeApp {
@@ -103,7 +105,7 @@ function multivariant(context: Context<Bindings>, options: OriginAppOptions, for
   return playlistResponse(context.req.raw, text, {
     sent: options.sent,
     // With relative URIs only edges may keep it: they alone send CDN-Loop.
-    cacheControl: edge === undefined && isFromEdge(context) ? "max-age=1" : "no-store",
+    cacheControl: edge === undefined && isFromEdge(context) ? EDGE_CACHE_CONTROL : "no-store",
     vary: "Accept-Encoding, CDN-Loop",
   });
 }

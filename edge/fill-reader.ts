@@ -6,14 +6,17 @@ import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import type { ByteRange } from "#common/http-conditions.ts";
 import type { Cursor, FillBody } from "./fill-body.ts";
+import type { ByteBudget } from "./store.ts";
 
-/** What one write gives to the socket at most: it is also what Bun copies for a reader whose socket is full. */
-export const WRITE_BYTES_MAX = 32 * 1024;
+/** What one write gives to the socket at most: it is also what Bun may copy for a reader whose socket is full. */
+export const WRITE_BYTES_MAX = 128 * 1024;
 /** A reader for whom there is something and who takes nothing for so long is let go. */
 const STALL_MS_MAX = 30_000;
 
 export interface FillReaderOptions {
   readonly body: FillBody;
+  /** Counts what Bun copies while the socket is full. Where there is no room for it the reader is let go. */
+  readonly budget: ByteBudget;
   readonly clock: Clock;
   /** Where the bytes that the socket took are counted. */
   readonly counters: { sentBytes: number };
@@ -30,6 +33,7 @@ export class FillReader {
   readonly #options: FillReaderOptions;
   readonly #stream: DirectStream;
   #cancelStall: (() => void) | undefined;
+  #copiedBytes = 0;
   #isLaggard = false;
 
   constructor(options: FillReaderOptions) {
@@ -39,7 +43,7 @@ export class FillReader {
     this.#stream = new DirectStream({
       counters,
       signal,
-      onDrain: () => this.onChange(),
+      onDrain: () => this.#onDrain(),
       onClose: () => this.#close(),
     });
     body.readers.add(this);
@@ -62,7 +66,7 @@ export class FillReader {
       }
       if (bytes === undefined || bytes.length === 0) break;
       this.#stream.write(bytes);
-      this.#watchStall();
+      if (!this.#stream.canWrite) this.#onFull(bytes.length);
     }
     body.onTaken();
     if (!this.#stream.canWrite) return;
@@ -76,18 +80,33 @@ export class FillReader {
     this.#stream.abort(new Error("The reader is too slow"));
   }
 
-  /** Begins to count time when the socket is full; each write that it takes begins anew. */
-  #watchStall(): void {
+  /** The socket is full: Bun keeps a copy of what it did not take, and time counts until it takes more. */
+  #onFull(bytes: number): void {
+    if (this.#stream.isClosed) return;
+    const { budget, clock } = this.#options;
+    if (!budget.reserve(bytes)) {
+      this.drop();
+      return;
+    }
+    this.#copiedBytes = bytes;
+    this.#cancelStall = clock.after(STALL_MS_MAX, () => this.drop());
+  }
+
+  #onDrain(): void {
+    this.#endFull();
+    this.onChange();
+  }
+
+  #endFull(): void {
     this.#cancelStall?.();
     this.#cancelStall = undefined;
-    if (!this.#stream.canWrite && !this.#stream.isClosed) {
-      this.#cancelStall = this.#options.clock.after(STALL_MS_MAX, () => this.drop());
-    }
+    this.#options.budget.release(this.#copiedBytes);
+    this.#copiedBytes = 0;
   }
 
   #close(): void {
     const { body, onClose } = this.#options;
-    this.#cancelStall?.();
+    this.#endFull();
     body.readers.delete(this);
     body.onTaken();
     onClose(this.#isLaggard);

@@ -6,12 +6,12 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { FillBody } from "./fill-body.ts";
-import { FillReader, WRITE_BYTES_MAX, type FillReaderOptions } from "./fill-reader.ts";
+import { FillReader, type FillReaderOptions } from "./fill-reader.ts";
 import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import type { Stored, WholeAnswer } from "./stored.ts";
 import { retryOnce, serverError } from "./upstream-retry.ts";
-import { noRoom, UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
+import { UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
 
 /** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
 const HOLD_MS_MAX = 20_000;
@@ -196,19 +196,24 @@ export class Fill {
     this.#isWantedAnyway = true;
   }
 
-  /** A response body that gets what has come so far at once, and the rest as it comes. Throws {@link UpstreamError}. */
+  /** A response body that gets what has come so far at once, and the rest as it comes. */
   stream(options: StreamOptions): ReadableStream<Uint8Array> {
     if (this.#answer === undefined) throw new Error("The body of a fill was read before it began");
+    const { range } = options;
     const { budget, clock, counters } = this.#options;
-    if (!budget.reserve(WRITE_BYTES_MAX)) throw noRoom();
+    if (this.#isFree) {
+      // Its blocks are gone; who was remembered a failure reads what was made of them.
+      if (this.#stored === undefined) throw new Error("The body of a fill was read after its end");
+      return this.#stored.body.slice(range?.start, range?.end).stream();
+    }
     this.retain();
     const reader = new FillReader({
       ...options,
       body: this.#answer.body,
+      budget,
       clock,
       onClose: (isLaggard) => {
         if (isLaggard) counters.laggards++;
-        budget.release(WRITE_BYTES_MAX);
         this.release();
       },
     });

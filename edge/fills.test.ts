@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { MEBIBYTE } from "#common/units.ts";
 import { startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { wantedOf } from "./live-wanted.ts";
 import { Download, PacedOrigin } from "./paced-origin.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
@@ -143,6 +144,20 @@ describe("one fill and many readers", () => {
     );
     for (const body of answers) expect(body.length).toBe(WHOLE.length);
     expect([origin.requests.length, edge.fills.counters.retries]).toEqual([2, 1]);
+  });
+
+  test("a failure is read again by who comes a moment later", async () => {
+    const { origin, edge } = await start();
+    origin.onRequest = (request) => request.begin(503).send(chunk(0).subarray(0, 5_000)).end();
+    const read = (): Promise<Uint8Array> =>
+      edge.fills
+        .share(wantedOf({ path: MEDIA, kind: "media" }), {
+          answer: (fill) => fill.stream({ counters: { sentBytes: 0 }, signal: new AbortController().signal }),
+        })
+        .then((body) => new Response(body).bytes());
+    expect(await Promise.all([read(), read()])).toEqual([WHOLE.slice(0, 5_000), WHOLE.slice(0, 5_000)]);
+    expect(await read()).toEqual(WHOLE.slice(0, 5_000));
+    expect(origin.requests.length).toBe(2);
   });
 
   test("E8: what is not for everyone goes to who began it; the others ask for themselves, the next wave at once", async () => {

@@ -5,6 +5,7 @@ import {
   addressRanges,
   bindAddress,
   choice,
+  flag,
   httpUrl,
   httpUrls,
   integer,
@@ -79,6 +80,11 @@ export const edgeOptions = {
     default: 1,
     min: 1,
     max: 64,
+  }),
+  "proxy-all": flag({
+    table: "edge",
+    description:
+      "Be a caching proxy for every path of the upstream, by the rules of HTTP caching, instead of for the stream's alone. Only /metrics, /healthz, /readyz, /health and /api/ stay the edge's own.",
   }),
   "viewer-limit": integer({
     table: "edge",

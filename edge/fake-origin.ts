@@ -194,6 +194,7 @@ export interface TestEdgeLimits {
   readonly cacheMib?: number;
   readonly viewerMax?: number;
   readonly idleTimeoutSeconds?: number;
+  readonly proxyAll?: boolean;
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly publicUrl?: string;
@@ -205,9 +206,15 @@ export interface TestEdgeLimits {
 
 /** Starts an edge in front of `upstream`. */
 export function startTestEdge(upstream: string | readonly string[], limits: TestEdgeLimits = {}): TestEdge {
-  const { cacheMib = 32, viewerMax = 0, idleTimeoutSeconds = 60, clock = systemClock } = limits;
-  const { publicUrl = "" } = limits;
-  const config = { upstream: [upstream].flat(), cacheMib, viewerMax, publicUrl };
+  const {
+    cacheMib = 32,
+    viewerMax = 0,
+    idleTimeoutSeconds = 60,
+    proxyAll = false,
+    publicUrl = "",
+    clock = systemClock,
+  } = limits;
+  const config = { upstream: [upstream].flat(), cacheMib, viewerMax, publicUrl, proxyAll };
   const parts = createParts({ config, clock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,

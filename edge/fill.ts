@@ -45,6 +45,11 @@ export interface Wanted {
    * asker hears what the upstream said, and nothing is asked twice for it.
    */
   readonly retriesAlone?: boolean | undefined;
+  /**
+   * What the next who ask hear of: a failure, for a moment, and that the thing is not for everyone (`all`, the default),
+   * only the latter (`unshared`), or `nothing`, where a request is so much one client's own that it says nothing.
+   */
+  readonly remembers?: "all" | "unshared" | "nothing" | undefined;
   /** Called once, with the head of the answer that will be given. May throw {@link UpstreamError} to have none. */
   readonly judge: (head: ResponseHead) => Verdict;
 }
@@ -55,6 +60,8 @@ export interface Verdict {
   readonly isShared: boolean;
   /** Whether the whole is put into the store. What breaks off or is too large to be kept never is. */
   readonly isStored: boolean;
+  /** What it is called in the store, where that is known by its head alone. Default: {@link Wanted.key}. */
+  readonly storeKey?: string | undefined;
   /** What is made of the whole. */
   readonly toStored: (whole: WholeAnswer) => Stored;
 }
@@ -89,7 +96,7 @@ export interface FillOptions {
   readonly counters: FillCounters;
   readonly wanted: Wanted;
   /** Puts what is whole into the store. */
-  readonly store: (stored: Stored) => void;
+  readonly store: (key: string, stored: Stored) => void;
   /** Called once, when nobody can join any more: it is over, or not for everyone. */
   readonly onClosed: (fill: Fill) => void;
   /** Called once, when nothing more comes. */
@@ -298,7 +305,7 @@ export class Fill {
     const verdict = this.#answer?.verdict;
     if (!body.isWindow && verdict !== undefined) {
       this.#stored = verdict.toStored({ head, body: body.toBlob(), bytes: () => body.toBytes() });
-      if (verdict.isStored) this.#options.store(this.#stored);
+      if (verdict.isStored) this.#options.store(verdict.storeKey ?? this.wanted.key, this.#stored);
     }
     this.#becomeReady(body);
     this.#finished.resolve();

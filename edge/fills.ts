@@ -83,6 +83,11 @@ export class Fills implements ByteBudget {
       const attended = await attend(shared, asker, known === undefined ? "miss" : "collapsed");
       if (attended !== undefined) return attended.answer;
     }
+    return this.alone(wanted, asker);
+  }
+
+  /** Asks for a thing that is nobody else's, beside whatever fills of it are under way. Resolves as {@link share} does. */
+  async alone<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
     const attended = await attend(this.#begin(wanted, false), asker, "miss");
     if (attended === undefined) throw new Error("A fill was not for who began it");
     return attended.answer;
@@ -125,7 +130,7 @@ export class Fills implements ByteBudget {
       wanted,
       budget: this,
       counters: this.counters,
-      store: (stored) => store.set(wanted.key, stored),
+      store: (key, stored) => store.set(key, stored),
       onClosed: (closed) => this.#onClosed(closed),
       onOver: (over) => this.#onOver(over),
       onFree: (free) => void this.#alive.delete(free),
@@ -138,7 +143,8 @@ export class Fills implements ByteBudget {
   #onClosed(fill: Fill): void {
     const { key } = fill.wanted;
     if (this.#joinable.get(key) === fill) this.#joinable.delete(key);
-    if (fill.isGivenUp) this.#unshared.set(key, this.#nowMs() + UNSHARED_MS);
+    if (fill.isGivenUp && fill.wanted.remembers !== "nothing")
+      this.#unshared.set(key, this.#nowMs() + UNSHARED_MS);
   }
 
   #onOver(fill: Fill): void {
@@ -147,6 +153,7 @@ export class Fills implements ByteBudget {
     if (fill.isShared) this.#unshared.delete(key);
     const isLarge = (fill.stored?.body.size ?? 0) > FAILURE_BYTES_MAX;
     if (!fill.isFailure || fill.isGivenUp || isLarge) return;
+    if ((fill.wanted.remembers ?? "all") !== "all") return;
     this.#failures.set(key, { fill, untilMs: this.#nowMs() + FAILURE_MS });
   }
 

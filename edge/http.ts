@@ -11,6 +11,7 @@ import { answerRefusal } from "./answer.ts";
 import type { Counters, EgressRate, RefusalCause } from "./counters.ts";
 import type { Guard } from "./guard.ts";
 import type { LiveCache } from "./live.ts";
+import type { ProxyCache } from "./proxy.ts";
 import type { Streams } from "./streams.ts";
 import { readTarget, splitUrl } from "./targets.ts";
 import type { ViewerAddresses } from "./viewer-address.ts";
@@ -37,6 +38,8 @@ export interface EdgeHttpOptions {
   readonly readiness: Readiness;
   readonly live: LiveCache;
   readonly streams: Streams;
+  /** For every path that is not this node's own. Without it only the paths of the URL contract lead upstream. */
+  readonly proxy: ProxyCache | undefined;
   readonly viewers: Viewers;
   readonly counters: Counters;
   readonly egress: Pick<EgressRate, "bitsPerSecond">;
@@ -55,6 +58,8 @@ export interface EdgeHttpOptions {
 export type EdgeFetch = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
 
 const LIVE_PREFIX = "/live/";
+const API_PREFIX = "/api/";
+const OWN_PATHS = new Set(["/metrics", "/healthz", "/readyz", "/health"]);
 const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
@@ -64,7 +69,7 @@ const RETRY_AFTER_SECONDS = 1;
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   const app = createNodeApp({ ...options, onRefusedMethod: () => options.counters.refuse("method") });
   addRoutes(app, options);
-  const { live, streams, counters, addresses, guard } = options;
+  const { live, streams, counters, addresses, guard, proxy } = options;
   return (original, server) => {
     const refusal = guard?.refusal(original, server);
     if (refusal !== undefined) return refuse(refusal, counters);
@@ -73,6 +78,11 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     const addressOf = (): string => addresses.of(original.headers, peerAddress());
     const { path, query } = splitUrl(request.url);
     const isRead = request.method === "GET" || request.method === "HEAD";
+    if (proxy !== undefined && isRead && !isOwnPath(path)) {
+      if (!proxy.playlists.isBlocking(path))
+        return proxy.answer(request, query === "" ? path : `${path}?${query}`);
+      return live.answer(request, { target: { kind: "playlist", path }, query, addressOf });
+    }
     if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: peerAddress() });
     const stored = live.hit(request, path);
     if (stored !== undefined) return stored;
@@ -107,6 +117,11 @@ function refuse(cause: RefusalCause, counters: Counters): Response {
   return answer;
 }
 
+/** True for what a caching proxy answers itself. */
+function isOwnPath(path: string): boolean {
+  return OWN_PATHS.has(path) || path.startsWith(API_PREFIX);
+}
+
 /** What is asked for seldom. Paths below `/live/` that the contract does not know end in the router's 404. */
 function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
   const { live, addresses } = options;
@@ -115,7 +130,9 @@ function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
     return live.answerApi(raw, EDGES_PATH, addresses.hostOf(raw.headers, context.env.address));
   });
   app.get("/health", (context) => context.json(readHealth(options), 200, { "cache-control": "no-store" }));
-  for (const [path, file] of options.page.files) {
+  // A caching proxy's paths are all its upstream's.
+  const pageFiles = options.proxy === undefined ? options.page.files : [];
+  for (const [path, file] of pageFiles) {
     app.get(path, (context) => sendFile(context, { file, options }));
   }
 }

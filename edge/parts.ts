@@ -14,6 +14,7 @@ import { LiveCache } from "./live.ts";
 import { wantedOf } from "./live-wanted.ts";
 import { Playlists } from "./playlists.ts";
 import type { MediaSource } from "./prefetches.ts";
+import { ProxyCache } from "./proxy.ts";
 import { RelayCounters } from "./relay.ts";
 import { SegmentHosts } from "./segment-hosts.ts";
 import { Store } from "./store.ts";
@@ -37,10 +38,12 @@ export interface EdgeParts {
   readonly viewers: Viewers;
   readonly live: LiveCache;
   readonly streams: Streams;
+  /** Only with `--proxy-all`. */
+  readonly proxy: ProxyCache | undefined;
 }
 
 export interface EdgePartsOptions {
-  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl"> &
+  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl" | "proxyAll"> &
     Partial<Pick<EdgeConfig, "upstreamWeight">>;
   readonly clock: Clock;
   readonly log: Log;
@@ -59,6 +62,8 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const segmentHosts = new SegmentHosts(config.publicUrl);
+  const nodeId = crypto.randomUUID();
+  const proxy = config.proxyAll ? new ProxyCache({ store, fills, counters, clock, log, nodeId }) : undefined;
   const playlists = new Playlists({
     fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
     clock,
@@ -79,6 +84,7 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     playlists,
     viewers,
     live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),
+    proxy,
     streams: new Streams({ upstream, clock, log, counters, relayCounters, viewers }),
   };
 }

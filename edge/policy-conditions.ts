@@ -11,12 +11,19 @@ const STRONG_DATE_MS = 1_000;
 /** Conditions that only the upstream can judge. */
 const UPSTREAM_CONDITIONS = ["if-match", "if-unmodified-since"];
 
+const CONDITIONS = [...UPSTREAM_CONDITIONS, "if-none-match", "if-modified-since"];
+
 /** What to send of a stored answer. */
 export type Selection = "whole" | "not-modified" | "unsatisfiable" | ByteRange;
 
 /** True where a request asks for what no cache may decide. */
 export function isForUpstreamOnly(request: Headers): boolean {
   return UPSTREAM_CONDITIONS.some((name) => request.has(name));
+}
+
+/** True where the answer may be about what the client has, and not the thing itself. */
+export function hasOwnConditions(request: Headers): boolean {
+  return CONDITIONS.some((name) => request.has(name));
 }
 
 /**

@@ -41,8 +41,20 @@ const NEVER: Lifetime = {
   staleIfDisconnectedMs: 0,
 };
 
-/** Reads the lifetime out of an answer's header. */
+/** Heads are read again with every request for what is stored. */
+const lifetimes = new WeakMap<ResponseHead, Lifetime>();
+
+/** What an answer's headers allow. Read once a head. */
 export function lifetimeOf(head: ResponseHead): Lifetime {
+  let lifetime = lifetimes.get(head);
+  if (lifetime === undefined) {
+    lifetime = readLifetime(head);
+    lifetimes.set(head, lifetime);
+  }
+  return lifetime;
+}
+
+function readLifetime(head: ResponseHead): Lifetime {
   const directives = readCacheControl(head.headers.get("cache-control"));
   // With field names it is about those fields alone, which are not stored.
   if (directives.get("no-cache") === true) return NEVER;

@@ -3,7 +3,7 @@
 import { fieldNamesOf, readCacheControl, type Directives } from "./policy-directives.ts";
 import { ageMsAt, lifetimeOf } from "./policy-freshness.ts";
 import { varyNamesOf } from "./policy-vary.ts";
-import type { ResponseHead } from "./response-head.ts";
+import { isFieldName, type ResponseHead } from "./response-head.ts";
 
 /** Statuses whose meaning for a cache is known here, as `must-understand` asks: those of RFC 9110 but partial content. */
 const UNDERSTOOD_STATUSES = new Set([
@@ -12,8 +12,6 @@ const UNDERSTOOD_STATUSES = new Set([
 ]);
 /** Never complete or never an answer to everyone, whatever their headers say. */
 const UNSTORABLE_STATUSES = new Set([206, 304, 416]);
-/** Meant for the node that asked (RFC 9111 3.1). */
-const UNSTORED_FIELDS = ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization"];
 /** Fields that describe the stored bytes themselves: an answer without those bytes does not change them. */
 const KEPT_FIELDS = new Set(["content-length", "content-encoding", "content-range", "transfer-encoding"]);
 /** Fields of the moment: those of the newer answer only, or none. */
@@ -47,7 +45,7 @@ export function judge(request: AskedWith, head: ResponseHead): Verdict {
   const ageMs = ageMsAt(head, { nowMs: head.receivedMs, isHeld: request.isHeld });
   const { freshMs, staleWhileRevalidateMs } = lifetime;
   const isShared = ageMs < freshMs + staleWhileRevalidateMs;
-  return { isShared, isStored: isShared || hasValidator(head.headers) };
+  return { isShared, isStored: isShared || (head.status === 200 && hasValidator(head.headers)) };
 }
 
 function isStorable({ method, headers: asked }: AskedWith, { status, headers }: ResponseHead): boolean {
@@ -72,17 +70,14 @@ function hasValidator(headers: Headers): boolean {
   return headers.has("etag") || headers.has("last-modified");
 }
 
-/** The head as it is kept and as others than the one who asked get it. */
+/** The head as it is kept and as others than the one who asked get it: without the fields that it says are not for them. */
 export function storedHeadOf(head: ResponseHead): ResponseHead {
   const directives = readCacheControl(head.headers.get("cache-control"));
-  const headers = new Headers(head.headers);
   const named = [...fieldNamesOf(directives, "no-cache"), ...fieldNamesOf(directives, "private")];
-  for (const name of [...UNSTORED_FIELDS, ...named]) if (isFieldName(name)) headers.delete(name);
+  if (named.length === 0) return head;
+  const headers = new Headers(head.headers);
+  for (const name of named) if (isFieldName(name)) headers.delete(name);
   return { ...head, headers };
-}
-
-function isFieldName(name: string): boolean {
-  return /^[\w!#$%&'*+.^`|~-]+$/.test(name);
 }
 
 /**

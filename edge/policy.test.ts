@@ -133,7 +133,7 @@ const CASES: readonly Case[] = [
     is: "revalidate",
   },
   { title: "heuristic 404", status: 404, answer: [["Last-Modified", "@-1000"]], is: "hit" },
-  { title: "no heuristic for 201", status: 201, answer: [["Last-Modified", "@-1000"]], is: "revalidate" },
+  { title: "no heuristic for 201", status: 201, answer: [["Last-Modified", "@-1000"]], is: "not kept" },
   { title: "public 599", status: 599, answer: [["Last-Modified", "@-1000"], ...cc("public")], is: "hit" },
   // Age, RFC 9111 4.2.3, 5.1
   { title: "Age counts", answer: [...FRESH, ["Age", "3599"]], is: "miss" },

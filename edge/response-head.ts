@@ -52,8 +52,13 @@ export function readHeaders(fields: Readonly<Record<string, string | string[] | 
 export function removeHopByHop(headers: Headers): void {
   const listed = (headers.get("connection") ?? "").split(",");
   for (const name of [...HOP_BY_HOP, ...listed.map((name) => name.trim())]) {
-    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) headers.delete(name);
+    if (isFieldName(name)) headers.delete(name);
   }
+}
+
+/** True for what can be the name of a field (RFC 9110 5.1). */
+export function isFieldName(name: string): boolean {
+  return /^[\w!#$%&'*+.^`|~-]+$/.test(name);
 }
 
 /** A field that is none by RFC 9110 5.5 is left out. */

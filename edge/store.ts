@@ -53,6 +53,11 @@ export class Store implements ByteBudget {
     return stored !== undefined && isFresh(stored, nowMs) ? stored : undefined;
   }
 
+  /** The entry whatever its age, for whoever decides about that. */
+  get(key: string): Stored | undefined {
+    return this.#entries.get(key);
+  }
+
   /** The entry whatever its age, for answers while the upstream is away. */
   getAny(key: string): Stored | undefined {
     return this.#entries.peek(key);

@@ -1,0 +1,156 @@
+/**
+ * From an upstream's answer, stored or on its way, to what one client of the caching proxy gets: its status and headers
+ * as they came, the age, how the cache came by it, and of the body what the request asks for.
+ */
+// RFC 9110 15.4.5 (304), 15.3.7 (206), RFC 9111 5.1 (Age), RFC 9211
+import { CORS_HEADERS } from "#common/node-http.ts";
+import { msToSeconds } from "#common/units.ts";
+import { cacheStatusOf, type CacheStatus } from "./cache-status.ts";
+import type { Counters, RequestResult } from "./counters.ts";
+import type { Fill } from "./fill.ts";
+import { select, type Selection } from "./policy-conditions.ts";
+import { ageMsAt, lifetimeOf } from "./policy-freshness.ts";
+import type { ResponseHead } from "./response-head.ts";
+import type { Stored } from "./stored.ts";
+
+/** Fields that describe the body, which a 304 has none of (RFC 9110 15.4.5). */
+const BODY_FIELDS = ["content-encoding", "content-length", "content-range", "content-type", "accept-ranges"];
+/** Statuses that never have a body. */
+const BODILESS_STATUSES = new Set([204, 205, 304]);
+
+/** One client's request, and how the cache met it. */
+export interface ProxyAnswerOptions {
+  readonly request: Request;
+  readonly head: ResponseHead;
+  readonly result: RequestResult;
+  readonly status: CacheStatus;
+  readonly counters: Counters;
+  /** On the monotonic clock. */
+  readonly nowMs: number;
+  /** The request is one that upstreams hold, so that the wait does not count as age. */
+  readonly isHeld: boolean;
+}
+
+/** Answers from a stored object. */
+export function answerStored(options: ProxyAnswerOptions, stored: Stored): Response {
+  const { request, head } = options;
+  const { body } = stored;
+  const headers = headersOf(options, stored);
+  const selection = select(request, { head, size: body.size });
+  if (selection === "whole") headers.set("content-length", String(body.size));
+  return send(options, { selection, headers, size: body.size, bodyOf: (from, to) => cut(body, from, to) });
+}
+
+/** Answers from a fill: its whole body, or the one that is on its way. */
+export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
+  const { request, head, counters } = options;
+  const { length } = fill;
+  const whole = fill.stored?.body;
+  const headers = headersOf(options);
+  // Where nobody knows how long it gets, a range means nothing: the whole is a right answer to that.
+  const selection = length === undefined ? "whole" : select(request, { head, size: length });
+  const { signal } = request;
+  if (selection === "whole" && whole !== undefined) headers.set("content-length", String(whole.size));
+  return send(options, {
+    selection,
+    headers,
+    size: length ?? 0,
+    bodyOf: (from, to) =>
+      whole === undefined
+        ? fill.stream({ signal, counters, range: to === undefined ? undefined : { start: from, end: to } })
+        : cut(whole, from, to),
+  });
+}
+
+/** Passes on an answer that is for this client alone, as it is. */
+export function answerAlone(options: ProxyAnswerOptions, fill: Fill): Response {
+  const { request, counters, head } = options;
+  const headers = headersOf(options);
+  const { signal } = request;
+  if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
+  const { stored } = fill;
+  if (stored !== undefined) headers.set("content-length", String(stored.body.size));
+  const body = stored?.body ?? fill.stream({ signal, counters });
+  return withBody(options, { status: head.status, headers, body });
+}
+
+interface Body {
+  readonly selection: Selection;
+  readonly headers: Headers;
+  readonly size: number;
+  readonly bodyOf: (from: number, to: number | undefined) => Blob | ReadableStream<Uint8Array>;
+}
+
+function send(options: ProxyAnswerOptions, { selection, headers, size, bodyOf }: Body): Response {
+  const { head, request } = options;
+  if (selection === "not-modified") {
+    for (const name of BODY_FIELDS) headers.delete(name);
+    return new Response(null, { status: 304, headers });
+  }
+  if (selection === "unsatisfiable") {
+    headers.set("content-range", `bytes */${size}`);
+    headers.delete("content-length");
+    return new Response(null, { status: 416, headers });
+  }
+  if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
+  if (selection === "whole")
+    return withBody(options, { status: head.status, headers, body: bodyOf(0, undefined) });
+  const { start, end } = selection;
+  headers.set("content-range", `bytes ${start}-${end - 1}/${size}`);
+  headers.set("content-length", String(end - start));
+  return withBody(options, { status: 206, headers, body: bodyOf(start, end) });
+}
+
+function bodiless({ head }: ProxyAnswerOptions, headers: Headers): Response {
+  if (BODILESS_STATUSES.has(head.status)) headers.delete("content-length");
+  return new Response(null, { status: head.status, headers });
+}
+
+function withBody(
+  options: ProxyAnswerOptions,
+  answer: {
+    readonly status: number;
+    readonly headers: Headers;
+    readonly body: Blob | ReadableStream<Uint8Array>;
+  },
+): Response {
+  const { status, headers, body } = answer;
+  // A stream counts its own bytes, as the socket takes them.
+  if (body instanceof Blob) countBytes(options, body.size);
+  return new Response(body, { status, headers });
+}
+
+function countBytes({ counters }: ProxyAnswerOptions, bytes: number): void {
+  counters.sentBytes += bytes;
+}
+
+function cut(body: Blob, from: number, to: number | undefined): Blob {
+  return from === 0 && (to === undefined || to === body.size) ? body : body.slice(from, to);
+}
+
+/** The headers of an answer, a copy that may be changed. Those of a stored object are made once a second. */
+function headersOf(options: ProxyAnswerOptions, stored?: Stored): Headers {
+  const { result, head, nowMs, isHeld, counters } = options;
+  counters.requests[result]++;
+  const ageSeconds = Math.floor(msToSeconds(ageMsAt(head, { nowMs, isHeld })));
+  if (stored === undefined || result !== "hit") return new Headers(makeHeaders(options, ageSeconds));
+  const known = stored.ready.get(result);
+  if (known?.ageSeconds === ageSeconds) return new Headers(known.headers);
+  const headers = makeHeaders(options, ageSeconds);
+  stored.ready.set(result, { ageSeconds, headers });
+  return new Headers(headers);
+}
+
+function makeHeaders({ head, result, status }: ProxyAnswerOptions, ageSeconds: number): Headers {
+  const headers = new Headers(head.headers);
+  for (const [name, value] of Object.entries(CORS_HEADERS)) if (!headers.has(name)) headers.set(name, value);
+  // Bun adds the header to GET but not to HEAD.
+  if (!headers.has("date")) headers.set("date", new Date(head.receivedWallMs).toUTCString());
+  // What has come just now is as old as the upstream says.
+  if (result !== "miss" && result !== "error") headers.set("age", String(ageSeconds));
+  const ttlSeconds = Math.floor(msToSeconds(lifetimeOf(head).freshMs)) - ageSeconds;
+  const own = status.isHit === true ? { ...status, ttlSeconds } : status;
+  headers.set("cache-status", cacheStatusOf(own, head.headers.get("cache-status")));
+  if (head.status === 200 && !headers.has("accept-ranges")) headers.set("accept-ranges", "bytes");
+  return headers;
+}

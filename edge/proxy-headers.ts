@@ -1,0 +1,99 @@
+/**
+ * What of a client's request goes upstream when the edge is a plain caching proxy, and who is asked in a circle. A
+ * request that is sent for many carries nothing of what one client alone wants: no condition, no range.
+ */
+// RFC 9110 7.6 (forwarding, Via), RFC 8586 (CDN-Loop), RFC 7239 (Forwarded)
+import { normaliseAcceptEncoding } from "./policy-vary.ts";
+import { splitList } from "./policy-directives.ts";
+import { removeHopByHop } from "./response-head.ts";
+
+const NODE_NAME = "spillway";
+/** A request that has passed so many caches goes round, whatever they call themselves. */
+const HOPS_MAX = 16;
+
+/** About one client's copy: read here, and sent on only where the request is for that client alone. */
+const OWN_FIELDS = [
+  "if-none-match",
+  "if-modified-since",
+  "if-match",
+  "if-unmodified-since",
+  "if-range",
+  "range",
+];
+/**
+ * About the connection to this node, or claims of the client that upstreams believe and no cache key knows: where the
+ * request comes from, and which URL or method it is really for.
+ */
+const DROPPED_FIELDS = [
+  "host",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "expect",
+  "accept-encoding",
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-forwarded-port",
+  "x-forwarded-prefix",
+  "x-forwarded-server",
+  "x-forwarded-scheme",
+  "x-real-ip",
+  "x-host",
+  "x-original-url",
+  "x-rewrite-url",
+  "x-http-method",
+  "x-http-method-override",
+  "x-method-override",
+];
+
+/** What undici takes for a header's value; everything else would fail the whole request. */
+const VALUE_PATTERN = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+const URL_PATTERN = /^\/[\x21-\x7e]*$/;
+
+/** True for a path and query that can stand in a request line. */
+export function isForwardable(url: string): boolean {
+  return URL_PATTERN.test(url);
+}
+
+/** Headers by lower-case name. */
+export type HeaderRecord = Record<string, string>;
+
+export interface ForwardOptions {
+  /** How this process calls itself in `CDN-Loop`, besides its kind. */
+  readonly nodeId: string;
+  /** True where the request is sent for this client alone: its conditions and its range go with it. */
+  readonly isAlone: boolean;
+}
+
+/** The headers to send upstream for a request. */
+export function forwardedHeaders(request: Headers, { nodeId, isAlone }: ForwardOptions): HeaderRecord {
+  const headers = new Headers(request);
+  removeHopByHop(headers);
+  for (const name of DROPPED_FIELDS) headers.delete(name);
+  if (!isAlone) for (const name of OWN_FIELDS) headers.delete(name);
+  const forwarded: HeaderRecord = {};
+  for (const [name, value] of headers) if (VALUE_PATTERN.test(value)) forwarded[name] = value;
+  forwarded["accept-encoding"] = normaliseAcceptEncoding(request.get("accept-encoding") ?? "");
+  forwarded["via"] = append(request.get("via"), `1.1 ${NODE_NAME}`);
+  forwarded["cdn-loop"] = append(request.get("cdn-loop"), loopToken(nodeId));
+  return forwarded;
+}
+
+/** True where a request has been here before, or nearly everywhere. */
+export function isLooping(request: Headers, nodeId: string): boolean {
+  const field = request.get("cdn-loop");
+  if (field === null) return false;
+  const hops = splitList(field);
+  return hops.length >= HOPS_MAX || hops.includes(loopToken(nodeId));
+}
+
+function loopToken(nodeId: string): string {
+  return `${NODE_NAME};node=${nodeId}`;
+}
+
+function append(list: string | null, item: string): string {
+  return list === null || !VALUE_PATTERN.test(list) ? item : `${list}, ${item}`;
+}

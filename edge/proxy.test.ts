@@ -1,0 +1,358 @@
+/** The edge as a caching proxy for any path, over real sockets. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+type Answer = (request: Request, path: string) => Response | Promise<Response>;
+
+function start(answer: Answer): {
+  readonly origin: FakeOrigin;
+  readonly edge: TestEdge;
+  readonly url: string;
+} {
+  const origin = new FakeOrigin(answer);
+  const edge = startTestEdge(origin.url, { proxyAll: true });
+  closers.push(
+    () => edge.close(),
+    () => origin.close(),
+  );
+  return { origin, edge, url: edge.url };
+}
+
+function answerOf(text: string, headers: Record<string, string>, status = 200): Response {
+  return new Response(text, { status, headers });
+}
+
+const get = (url: string, headers: Record<string, string> = {}, method = "GET"): Promise<Response> =>
+  fetch(url, { headers, method, redirect: "manual" });
+
+/** A gate that requests wait at until it is opened. */
+function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { passed: promise, open: resolve };
+}
+
+const FRESH = { "cache-control": "max-age=60" };
+
+describe("what goes upstream", () => {
+  test("every path and query but the node's own, as GET and HEAD alone", async () => {
+    const { origin, url } = start((_request, path) => answerOf(path, FRESH));
+    for (const path of ["/", "/a/b.txt?x=1&y=%20", "/live/canvas/stream.ts", "/admin"]) {
+      expect(await (await get(url + path)).text()).toBe(path);
+    }
+    const before = origin.count();
+    for (const path of ["/metrics", "/healthz", "/readyz", "/health"])
+      expect((await get(url + path)).status).toBe(200);
+    expect((await get(`${url}/api/anything`)).status).toBe(404);
+    for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
+      const response = await get(`${url}/a`, {}, method);
+      expect([response.status, response.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
+    }
+    expect(origin.count()).toBe(before);
+  });
+
+  test("headers of the client, but none that are the connection's, a claim or one client's own", async () => {
+    const { origin, url } = start(() => answerOf("x", FRESH));
+    await get(`${url}/a`, {
+      "x-own": "1",
+      "x-listed": "2",
+      connection: "x-listed",
+      "x-forwarded-for": "192.0.2.1",
+      "x-forwarded-host": "evil.example",
+      "x-original-url": "/admin",
+      "if-none-match": '"a"',
+      "accept-encoding": "br;q=0.1, GZIP, foo",
+      "cdn-loop": "other",
+      via: "1.0 old",
+    });
+    const sent = Object.fromEntries(origin.lastHeaders);
+    expect(sent).toMatchObject({ "x-own": "1", "accept-encoding": "br, gzip", via: "1.0 old, 1.1 spillway" });
+    expect(sent["cdn-loop"]).toMatch(/^other, spillway;node=[\w-]+$/);
+    const names = ["x-listed", "x-forwarded-for", "x-forwarded-host", "x-original-url", "if-none-match"];
+    expect(names.filter((name) => name in sent)).toEqual([]);
+  });
+
+  test("a request that has been here before is refused", async () => {
+    let own = "";
+    const { origin, url } = start(async ({ headers }) => {
+      const loop = headers.get("cdn-loop") ?? "";
+      return answerOf(await (await get(own, { "cdn-loop": loop })).text(), {});
+    });
+    own = `${url}/round`;
+    expect(await (await get(own)).text()).toBe("This request goes round in circles\n");
+    expect(origin.count()).toBe(1);
+    const many = Array.from({ length: 16 }, (_, index) => `cache${index}`).join(", ");
+    expect((await get(own, { "cdn-loop": many })).status).toBe(508);
+  });
+});
+
+describe("E1: who asks at once", () => {
+  test("gets one answer, which is then in memory", async () => {
+    const { passed, open } = gate();
+    const { origin, edge, url } = start(async () => {
+      await passed;
+      return answerOf("body", { ...FRESH, "x-own": "1", date: "Thu, 01 Jan 2026 00:00:00 GMT" });
+    });
+    const crowd = Array.from({ length: 100 }, () => get(`${url}/a`));
+    await until(() => origin.count() > 0);
+    open();
+    const answers = await Promise.all(crowd);
+    expect(new Set(await Promise.all(answers.map((answer) => answer.text())))).toEqual(new Set(["body"]));
+    expect(origin.count()).toBe(1);
+    const { miss, collapsed, hit } = edge.counters.requests;
+    expect([miss, collapsed + hit]).toEqual([1, 99]);
+    const { headers } = await get(`${url}/a`);
+    expect(headers.get("cache-status")).toMatch(/^spillway; hit; ttl=(?:59|60)$/);
+    expect([headers.get("age"), headers.get("x-own"), headers.get("date")]).toEqual([
+      "0",
+      "1",
+      "Thu, 01 Jan 2026 00:00:00 GMT",
+    ]);
+    expect(origin.count()).toBe(1);
+  });
+
+  test("E8: gets its own answer where nothing may be shared, all at the same time, and so does the next wave", async () => {
+    const { passed, open } = gate();
+    let count = 0;
+    const { url } = start(async () => {
+      const own = ++count;
+      if (count > 1) await passed;
+      return answerOf(String(own), { "cache-control": "no-store" });
+    });
+    const wave = (): Promise<string>[] =>
+      Array.from({ length: 20 }, async () => (await get(`${url}/a`)).text());
+    const first = wave();
+    await until(() => count === 20);
+    const second = wave();
+    await until(() => count === 40);
+    open();
+    const texts = await Promise.all([...first, ...second]);
+    expect(new Set(texts).size).toBe(40);
+  });
+
+  test("gets the answer for its own headers, though it waited for another's", async () => {
+    const { passed, open } = gate();
+    const { origin, url } = start(async ({ headers }) => {
+      if (origin.count() === 1) await passed;
+      return answerOf(headers.get("foo") ?? "", { ...FRESH, vary: "Foo" });
+    });
+    const wanted = ["1", "2", "1", "2", "3"];
+    const crowd = wanted.map(async (foo) => (await get(`${url}/a`, { foo })).text());
+    await until(() => origin.count() > 0);
+    open();
+    expect(await Promise.all(crowd)).toEqual(wanted);
+    expect(origin.count()).toBe(3);
+    const again = await get(`${url}/a`, { foo: " 2 " });
+    expect([await again.text(), origin.count()]).toEqual(["2", 3]);
+  });
+
+  test("does not get the fields that are for the first one", async () => {
+    const { passed, open } = gate();
+    const { origin, edge, url } = start(async () => {
+      await passed;
+      return answerOf("x", { "cache-control": 'max-age=60, private="x-secret"', "x-secret": "1" });
+    });
+    const crowd = [get(`${url}/a`), get(`${url}/a`)];
+    await until(() => origin.count() > 0 && edge.fills.running > 0);
+    open();
+    const secrets = (await Promise.all(crowd)).map(({ headers }) => headers.get("x-secret"));
+    expect(secrets.filter((secret) => secret !== null).length).toBeLessThanOrEqual(1);
+    expect((await get(`${url}/a`)).headers.get("x-secret")).toBeNull();
+  });
+
+  test("gets a failure once for all, and the next request asks again", async () => {
+    const { passed, open } = gate();
+    const { origin, edge, url } = start(async () => {
+      await passed;
+      return answerOf("down", {}, 503);
+    });
+    const crowd = Array.from({ length: 10 }, async () => (await get(`${url}/a`)).status);
+    await until(() => edge.fills.running > 0 && origin.count() > 0);
+    open();
+    expect(new Set(await Promise.all(crowd))).toEqual(new Set([503]));
+    // One more try is made where others wait.
+    expect(origin.count()).toBeLessThanOrEqual(2);
+    const before = origin.count();
+    await get(`${url}/a`);
+    expect(origin.count()).toBe(before + 1);
+  });
+});
+
+describe("what is stored and old", () => {
+  test("is confirmed by a 304, whose headers it takes over", async () => {
+    const { origin, url } = start(({ headers }) =>
+      headers.get("if-none-match") === '"a"'
+        ? new Response(null, {
+            status: 304,
+            headers: { etag: '"a"', "cache-control": "max-age=60", "x-own": "2" },
+          })
+        : answerOf("body", { etag: '"a"', "cache-control": "max-age=0", "x-own": "1" }),
+    );
+    expect((await get(`${url}/a`)).headers.get("x-own")).toBe("1");
+    const renewed = await get(`${url}/a`);
+    expect([renewed.status, await renewed.text(), renewed.headers.get("x-own")]).toEqual([200, "body", "2"]);
+    expect(renewed.headers.get("cache-status")).toBe("spillway; fwd=stale; fwd-status=304; stored");
+    const hit = await get(`${url}/a`, { "if-none-match": 'W/"a"' });
+    expect([hit.status, hit.headers.get("etag"), hit.headers.get("content-type")]).toEqual([
+      304,
+      '"a"',
+      null,
+    ]);
+    expect(origin.count()).toBe(2);
+  });
+
+  test("is given out once more while it is asked for anew (stale-while-revalidate)", async () => {
+    let version = 0;
+    const headers = { "cache-control": "max-age=0, stale-while-revalidate=60" };
+    const { origin, url } = start(() => answerOf(String(++version), headers));
+    expect(await (await get(`${url}/a`)).text()).toBe("1");
+    expect(await (await get(`${url}/a`)).text()).toBe("1");
+    await until(() => origin.count() === 2);
+    await until(() => version === 2);
+    let text = "1";
+    while (text === "1") text = await (await get(`${url}/a`)).text();
+    expect(Number(text)).toBeGreaterThan(1);
+  });
+
+  test("stands in for an upstream that is away, unless that is forbidden", async () => {
+    const { origin, edge, url } = start((_request, path) =>
+      answerOf("old", { "cache-control": path.slice(1), etag: '"a"' }),
+    );
+    const paths = [
+      "/max-age=0",
+      "/max-age=0,must-revalidate",
+      "/max-age=0,proxy-revalidate",
+      "/s-maxage=0",
+      "/no-cache",
+    ];
+    for (const path of paths) await get(url + path);
+    await origin.close();
+    const statuses = await Promise.all(paths.map(async (path) => (await get(url + path)).status));
+    expect(statuses).toEqual([200, 502, 502, 502, 502]);
+    expect(edge.counters.requests).toMatchObject({ stale: 1, error: 4 });
+    const stale = await get(url + paths[0]);
+    expect(stale.headers.get("cache-status")).toMatch(/^spillway; hit; ttl=-?\d+; detail=stale$/);
+  });
+
+  test("stands in for a 503 only where it says so (stale-if-error)", async () => {
+    let isDown = false;
+    const { url } = start((_request, path) =>
+      isDown ? answerOf("down", {}, 503) : answerOf("old", { "cache-control": path.slice(1), etag: '"a"' }),
+    );
+    const paths = ["/max-age=0", "/max-age=0,stale-if-error=60"];
+    for (const path of paths) await get(url + path);
+    isDown = true;
+    expect(await Promise.all(paths.map(async (path) => (await get(url + path)).status))).toEqual([503, 200]);
+  });
+});
+
+describe("a foreign live playlist", () => {
+  const PATH = "/any/where/low.m3u8";
+
+  test("E2: has a tail where it can be waited for, whatever it says about caching", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { origin, url } = start(async (request) => {
+      const answer = await playlist.answer(request);
+      answer.headers.set("cache-control", "no-cache");
+      return answer;
+    });
+    await (await get(url + PATH)).text();
+    const held = Array.from({ length: 50 }, (_, index) =>
+      get(`${url}${PATH}?_HLS_msn=${playlist.lastMsn + 1}&_HLS_part=${playlist.openParts + (index % 2)}`),
+    );
+    await until(() => playlist.held > 0);
+    playlist.publish();
+    await until(() => playlist.held > 0);
+    playlist.publish();
+    const texts = await Promise.all(held.map(async (answer) => (await answer).text()));
+    expect(texts.every((text) => text.includes("#EXT-X-PART"))).toBe(true);
+    // One plain request that shows what it is, one of the tail, and one for each version.
+    expect(origin.count(PATH)).toBeLessThanOrEqual(5);
+  });
+
+  test("has none where it cannot, or is somebody's own", async () => {
+    const playlist = new FakeLivePlaylist();
+    const type = { "content-type": "application/vnd.apple.mpegurl" };
+    const { edge, url } = start((_request, path) => {
+      const text = path === "/plain.m3u8" ? "#EXTM3U\n#EXT-X-TARGETDURATION:2\n" : playlist.text();
+      return answerOf(text, { ...type, "cache-control": path === "/own.m3u8" ? "private" : "max-age=1" });
+    });
+    const paths = ["/plain.m3u8", "/own.m3u8", "/token.m3u8?token=1", "/low.m3u8"];
+    for (const path of paths) await (await get(url + path)).text();
+    expect(paths.map((path) => edge.proxy?.playlists.isBlocking(path))).toEqual([false, false, false, true]);
+  });
+});
+
+describe("ranges and HEAD", () => {
+  test("E9: bytes=0- and HEAD share the entry of GET; ranges are cut from it", async () => {
+    const { origin, url } = start(() => answerOf("0123456789", FRESH));
+    const first = await get(`${url}/a`, { range: "bytes=0-" });
+    expect([first.status, await first.text()]).toEqual([206, "0123456789"]);
+    expect(origin.lastHeaders.has("range")).toBe(false);
+    const part = await get(`${url}/a`, { range: "bytes=-3" });
+    expect([part.status, await part.text(), part.headers.get("content-range")]).toEqual([
+      206,
+      "789",
+      "bytes 7-9/10",
+    ]);
+    const beyond = await get(`${url}/a`, { range: "bytes=10-" });
+    expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, "bytes */10"]);
+    const head = await get(`${url}/a`, {}, "HEAD");
+    expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "10", ""]);
+    expect(origin.count()).toBe(1);
+  });
+
+  test("part of what is not stored is asked for alone and not kept", async () => {
+    const { origin, url } = start(({ headers }) =>
+      headers.has("range")
+        ? answerOf("45", { ...FRESH, "content-range": "bytes 4-5/10" }, 206)
+        : answerOf("0123456789", FRESH),
+    );
+    const part = await get(`${url}/a`, { range: "bytes=4-5" });
+    expect([part.status, await part.text(), part.headers.get("content-range")]).toEqual([
+      206,
+      "45",
+      "bytes 4-5/10",
+    ]);
+    expect(await (await get(`${url}/a`)).text()).toBe("0123456789");
+    expect(origin.count()).toBe(2);
+  });
+
+  test("HEAD tells when what is stored no longer holds", async () => {
+    let etag = '"a"';
+    const { origin, url } = start(() => answerOf("body", { "cache-control": "max-age=0", etag }));
+    await get(`${url}/a`);
+    etag = '"b"';
+    await get(`${url}/a`, {}, "HEAD");
+    await get(`${url}/a`);
+    expect(origin.lastHeaders.has("if-none-match")).toBe(false);
+    expect(origin.count()).toBe(3);
+  });
+});
+
+describe("what is one client's own", () => {
+  test("credentials go alone, and their answers stay theirs", async () => {
+    const { origin, url } = start(({ headers }) => answerOf(headers.get("authorization") ?? "nobody", FRESH));
+    expect(await (await get(`${url}/a`, { authorization: "me" })).text()).toBe("me");
+    expect(await (await get(`${url}/a`)).text()).toBe("nobody");
+    expect(await (await get(`${url}/a`, { authorization: "you" })).text()).toBe("you");
+    expect(origin.count()).toBe(3);
+  });
+
+  test("cookies of one answer stay apart from each other", async () => {
+    const { url } = start(() => {
+      const headers = new Headers(FRESH);
+      headers.append("set-cookie", "a=1");
+      headers.append("set-cookie", "b=2");
+      return new Response("x", { headers });
+    });
+    for (let turn = 0; turn < 2; turn++) {
+      expect((await get(`${url}/a`)).headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+    }
+  });
+});

@@ -79,7 +79,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     const { path, query } = splitUrl(request.url);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
-      if (!proxy.playlists.isBlocking(path))
+      if (!proxy.isBlockingPlaylist(path))
         return proxy.answer(request, query === "" ? path : `${path}?${query}`);
       return live.answer(request, { target: { kind: "playlist", path }, query, addressOf });
     }

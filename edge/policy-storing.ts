@@ -43,9 +43,11 @@ export function judge(request: AskedWith, head: ResponseHead): Verdict {
   // Without a lifetime of its own, what may be about one client is taken to be.
   if (isPersonal && !lifetime.isExplicit) return ALONE;
   const ageMs = ageMsAt(head, { nowMs: head.receivedMs, isHeld: request.isHeld });
-  const { freshMs, staleWhileRevalidateMs } = lifetime;
-  const isShared = ageMs < freshMs + staleWhileRevalidateMs;
-  return { isShared, isStored: isShared || (head.status === 200 && hasValidator(head.headers)) };
+  const { freshMs, staleWhileRevalidateMs, isExplicit } = lifetime;
+  const isUsable = ageMs < freshMs + staleWhileRevalidateMs;
+  const isStored = isUsable || (head.status === 200 && hasValidator(head.headers));
+  // Where nothing is said, those who ask at the same moment want the same: a file server's playlist has no lifetime.
+  return { isShared: isUsable || (isStored && !isExplicit), isStored };
 }
 
 function isStorable({ method, headers: asked }: AskedWith, { status, headers }: ResponseHead): boolean {

@@ -284,7 +284,7 @@ describe("a foreign live playlist", () => {
     });
     const paths = ["/plain.m3u8", "/own.m3u8", "/token.m3u8?token=1", "/low.m3u8"];
     for (const path of paths) await (await get(url + path)).text();
-    expect(paths.map((path) => edge.proxy?.playlists.isBlocking(path))).toEqual([false, false, false, true]);
+    expect(paths.map((path) => edge.proxy?.isBlockingPlaylist(path))).toEqual([false, false, false, true]);
   });
 });
 
@@ -342,6 +342,18 @@ describe("what is one client's own", () => {
     expect(await (await get(`${url}/a`)).text()).toBe("nobody");
     expect(await (await get(`${url}/a`, { authorization: "you" })).text()).toBe("you");
     expect(origin.count()).toBe(3);
+  });
+
+  test("credentials do not make what is stored for everyone go away", async () => {
+    const { origin, url } = start(({ headers }) =>
+      headers.has("authorization")
+        ? answerOf("mine", { "cache-control": "private" })
+        : answerOf("all", FRESH),
+    );
+    await get(`${url}/a`);
+    expect(await (await get(`${url}/a`, { authorization: "me" })).text()).toBe("mine");
+    expect(await (await get(`${url}/a`)).text()).toBe("all");
+    expect(origin.count()).toBe(2);
   });
 
   test("cookies of one answer stay apart from each other", async () => {

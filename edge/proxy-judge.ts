@@ -1,0 +1,143 @@
+/**
+ * What a caching proxy does with an answer when its head has come, before anybody gets it: whom it is for, whether and
+ * under which key it is kept, and what it changes of what is stored already.
+ */
+// RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
+import type { Verdict } from "./fill.ts";
+import { hasOwnConditions } from "./policy-conditions.ts";
+import { judge, storedHeadOf, updatedHeadOf } from "./policy-storing.ts";
+import { varyKeyOf, varyNamesOf } from "./policy-vary.ts";
+import type { PolicyRequest } from "./policy.ts";
+import { ProxyPlaylists } from "./proxy-playlists.ts";
+import { ProxyVariants } from "./proxy-variants.ts";
+import type { ResponseHead } from "./response-head.ts";
+import type { Store } from "./store.ts";
+import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
+
+/** Failures that a stored answer may stand in for (RFC 5861 4). */
+const FAILURE_STATUSES = new Set([500, 502, 503, 504]);
+const NO_BYTES = new Uint8Array(0);
+
+/** A request on its way through the cache. */
+export interface Asked {
+  readonly request: Request;
+  /** Path and query, as asked of the upstream. */
+  readonly url: string;
+  readonly policy: PolicyRequest;
+}
+
+/** A head that has come, and what was stored when it was asked for. */
+export interface Arrival {
+  readonly head: ResponseHead;
+  readonly stored: Stored | undefined;
+}
+
+/** What was found out about an answer. */
+export interface Judged {
+  /** What it varies by, and the values of that in the request which it answers. */
+  readonly varyNames: readonly string[];
+  readonly varyKey: string;
+  /** What a 304 has confirmed. */
+  readonly renewed?: Stored;
+  readonly isStored: boolean;
+}
+
+/** For one client, and not stored. */
+const FOR_ONE: Verdict = { isShared: false, isStored: false, toStored: proxiedOf };
+
+/** True for a failure of the upstream that a stored answer may stand in for. */
+export function isFailure({ status }: ResponseHead): boolean {
+  return FAILURE_STATUSES.has(status);
+}
+
+/** Judges heads and remembers what it found. */
+export class ProxyJudge {
+  /** Playlists that players may wait for. */
+  readonly playlists = new ProxyPlaylists();
+  readonly variants = new ProxyVariants();
+  readonly #store: Store;
+  readonly #judged = new WeakMap<ResponseHead, Judged>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** What was found out about an answer; `undefined` for one that is good for nobody. */
+  find(head: ResponseHead): Judged | undefined {
+    return this.#judged.get(head);
+  }
+
+  /** The key that a request's answer has in the store, as far as is known what it varies by. */
+  keyOf({ url, request }: Asked): string {
+    return this.variants.keyOf(url, request.headers);
+  }
+
+  /** Judges the answer to a request that was sent for everyone. */
+  shared(asked: Asked, { head, stored }: Arrival): Verdict {
+    if (head.status === 304 && stored !== undefined) return this.#renew(asked, { head, stored });
+    const verdict = this.#take(asked, head);
+    // What the upstream says no longer is forgotten; a failure says nothing.
+    if (!verdict.isStored && !isFailure(head)) this.#store.delete(this.keyOf(asked));
+    return verdict;
+  }
+
+  /** Judges the answer to one client's own request: to HEAD, or to GET with credentials, a range or conditions. */
+  alone(asked: Asked, { head, stored }: Arrival): Verdict {
+    const { request } = asked;
+    if (request.method === "GET") {
+      return hasOwnConditions(request.headers) ? FOR_ONE : { ...this.#take(asked, head), isShared: false };
+    }
+    if (stored === undefined || isFailure(head)) return FOR_ONE;
+    const updated = updatedHeadOf(stored.head, head);
+    if (updated === undefined) this.#store.delete(this.keyOf(asked));
+    else this.#store.set(this.keyOf(asked), proxiedOf({ head: updated, body: stored.body }));
+    return FOR_ONE;
+  }
+
+  #take(asked: Asked, head: ResponseHead): Verdict {
+    const { url, policy } = asked;
+    const { isShared, isStored } = judge(policy, head);
+    const varied = this.#variedBy(asked, head);
+    this.#judged.set(head, { ...varied, isStored });
+    const mayWait = this.playlists.mayWaitFor(policy, head);
+    return {
+      isStored,
+      storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,
+      // A crowd gets a failure as one: asking once for each would be no help to an upstream in trouble.
+      isShared: isShared || (isFailure(head) && !head.headers.has("set-cookie")),
+      toStored: (whole) => {
+        if (mayWait) this.playlists.note(url, head, whole.bytes());
+        return proxiedOf({ ...whole, head: storedHeadOf(head) });
+      },
+    };
+  }
+
+  /** Takes over what a 304 says about a stored answer. One that is about another answer is of use to nobody. */
+  #renew(asked: Asked, { head, stored }: { readonly head: ResponseHead; readonly stored: Stored }): Verdict {
+    const updated = updatedHeadOf(stored.head, head);
+    if (updated === undefined) {
+      this.#store.delete(this.keyOf(asked));
+      return FOR_ONE;
+    }
+    const { isShared, isStored } = judge(asked.policy, updated);
+    const renewed = proxiedOf({ head: updated, body: stored.body });
+    const varied = this.#variedBy(asked, updated);
+    const key = this.variants.note(asked.url, varied.varyNames, asked.policy.headers);
+    if (isStored) this.#store.set(key, renewed);
+    else this.#store.delete(key);
+    this.#judged.set(head, { ...varied, isStored, renewed });
+    return { ...FOR_ONE, isShared };
+  }
+
+  #variedBy({ policy }: Asked, { headers }: ResponseHead): Pick<Judged, "varyNames" | "varyKey"> {
+    const names = varyNamesOf(headers);
+    const varyNames = names === "*" ? [] : names;
+    return { varyNames, varyKey: varyKeyOf(varyNames, policy.headers) };
+  }
+}
+
+/** An answer as it is stored. Its bytes stay as the upstream has sent them: they are never compressed here. */
+function proxiedOf(whole: Pick<WholeAnswer, "head" | "body">): Stored {
+  const stored = storedOf({ ...whole, bytes: () => NO_BYTES });
+  return { ...stored, isText: false, text: undefined };
+}

@@ -35,10 +35,20 @@ export interface ProxyAnswerOptions {
 export function answerStored(options: ProxyAnswerOptions, stored: Stored): Response {
   const { request, head } = options;
   const { body } = stored;
-  const headers = headersOf(options, stored);
+  options.counters.requests[options.result]++;
+  const headers = storedHeaders(options, stored);
   const selection = select(request, { head, size: body.size });
-  if (selection === "whole") headers.set("content-length", String(body.size));
-  return send(options, { selection, headers, size: body.size, bodyOf: (from, to) => cut(body, from, to) });
+  // The commonest answer by far: `Response` copies the headers itself.
+  if (selection === "whole" && request.method === "GET" && !BODILESS_STATUSES.has(head.status)) {
+    return withBody(options, { status: head.status, headers, body });
+  }
+  const own = new Headers(headers);
+  return send(options, {
+    selection,
+    headers: own,
+    size: body.size,
+    bodyOf: (from, to) => body.slice(from, to),
+  });
 }
 
 /** Answers from a fill: its whole body, or the one that is on its way. */
@@ -128,17 +138,26 @@ function cut(body: Blob, from: number, to: number | undefined): Blob {
   return from === 0 && (to === undefined || to === body.size) ? body : body.slice(from, to);
 }
 
-/** The headers of an answer, a copy that may be changed. Those of a stored object are made once a second. */
-function headersOf(options: ProxyAnswerOptions, stored?: Stored): Headers {
-  const { result, head, nowMs, isHeld, counters } = options;
-  counters.requests[result]++;
-  const ageSeconds = Math.floor(msToSeconds(ageMsAt(head, { nowMs, isHeld })));
-  if (stored === undefined || result !== "hit") return new Headers(makeHeaders(options, ageSeconds));
+/** The headers of a stored answer with its length, made once a second for all who get the same. Not to be changed. */
+function storedHeaders(options: ProxyAnswerOptions, stored: Stored): Headers {
+  const { result } = options;
+  const ageSeconds = ageSecondsOf(options);
   const known = stored.ready.get(result);
-  if (known?.ageSeconds === ageSeconds) return new Headers(known.headers);
+  if (result === "hit" && known?.ageSeconds === ageSeconds) return known.headers;
   const headers = makeHeaders(options, ageSeconds);
-  stored.ready.set(result, { ageSeconds, headers });
-  return new Headers(headers);
+  headers.set("content-length", String(stored.body.size));
+  if (result === "hit") stored.ready.set(result, { ageSeconds, headers });
+  return headers;
+}
+
+/** The headers of an answer that has just come. */
+function headersOf(options: ProxyAnswerOptions): Headers {
+  options.counters.requests[options.result]++;
+  return makeHeaders(options, ageSecondsOf(options));
+}
+
+function ageSecondsOf({ head, nowMs, isHeld }: ProxyAnswerOptions): number {
+  return Math.floor(msToSeconds(ageMsAt(head, { nowMs, isHeld })));
 }
 
 function makeHeaders({ head, result, status }: ProxyAnswerOptions, ageSeconds: number): Headers {

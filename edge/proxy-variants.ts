@@ -9,9 +9,6 @@ import { varyKeyOf } from "./policy-vary.ts";
 
 /** URLs remembered to vary. One that is forgotten is asked for once more. */
 const VARYING_MAX = 65_536;
-/** Apart from the keys of everything else in the store, which are paths. */
-const PREFIX = "proxy ";
-
 /** The keys of a proxy. */
 export class ProxyVariants {
   /** Names of the request headers that the newest answer was chosen by, by URL. */
@@ -20,7 +17,7 @@ export class ProxyVariants {
   /** The key for a request, as far as is known what its answer varies by. */
   keyOf(url: string, request: Headers): string {
     const names = this.#names.get(url);
-    return names === undefined ? PREFIX + url : PREFIX + url + varyKeyOf(names, request);
+    return names === undefined ? url : url + varyKeyOf(names, request);
   }
 
   /** True where answers at this URL are known to vary. */

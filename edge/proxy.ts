@@ -90,12 +90,14 @@ export class ProxyCache {
    * @param url path and query
    */
   answer(request: Request, url: string): Response | Promise<Response> {
+    const asked = askedOf(request, url);
+    const known = this.#fromStore(asked, this.#look(asked));
+    if (known !== undefined) return known;
     if (!isForwardable(url)) return this.#refuse(400, "Bad path");
     if (isLooping(request.headers, this.#options.nodeId)) {
       return this.#refuse(508, "This request goes round in circles");
     }
-    const asked = askedOf(request, url);
-    return this.#fromStore(asked, this.#look(asked)) ?? this.#ask(asked);
+    return this.#ask(asked);
   }
 
   /** Fetches what clients will ask for, so that it is there or on its way when they do. */

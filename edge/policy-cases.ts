@@ -27,6 +27,7 @@ export interface PolicyCase {
 /** An answer with an hour of its own. */
 export const FRESH: Fields = [["Cache-Control", "max-age=3600"]];
 const TAGGED: Fields = [...FRESH, ["ETag", '"a"']];
+const PLAYLIST = ["Content-Type", "application/vnd.apple.mpegurl"] as const;
 /** A `Cache-Control` line. */
 export const cc = (value: string): Fields => [["Cache-Control", value]];
 
@@ -107,6 +108,13 @@ export const POLICY_CASES: readonly PolicyCase[] = [
   },
   { title: "heuristic 404", status: 404, answer: [["Last-Modified", "@-1000"]], is: "hit" },
   { title: "no heuristic for 201", status: 201, answer: [["Last-Modified", "@-1000"]], is: "not kept" },
+  { title: "a playlist without a lifetime", answer: [PLAYLIST, ["ETag", '"a"']], after: 0.4, is: "hit" },
+  {
+    title: "the same, and last modified long ago",
+    answer: [PLAYLIST, ["Last-Modified", "@-9999"]],
+    after: 0.5,
+    is: "revalidate",
+  },
   { title: "public 599", status: 599, answer: [["Last-Modified", "@-1000"], ...cc("public")], is: "hit" },
   // Age, RFC 9111 4.2.3, 5.1
   { title: "Age counts", answer: [...FRESH, ["Age", "3599"]], is: "miss" },

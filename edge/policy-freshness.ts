@@ -13,6 +13,11 @@ const HEURISTIC_SHARE = 0.1;
 const HEURISTIC_MS_MAX = 24 * 3_600_000;
 /** An answer that says nothing else may be given out this long past its time while the upstream cannot be reached. */
 const DISCONNECTED_STALE_MS = 24 * 3_600_000;
+/**
+ * A playlist without a lifetime may be a live one, whatever it was last modified: file servers send them so. Half a
+ * second is below what players wait between two looks, and makes one request of a crowd's.
+ */
+const PLAYLIST_FRESH_MS = 500;
 /** A playlist of the past is soon worth nothing: a player would start where no segment is left. */
 const PLAYLIST_STALE_MS = 10_000;
 const PLAYLIST_TYPE = /^(?:application|audio)\/(?:vnd\.apple\.|x-)?mpegurl\b/i;
@@ -78,7 +83,12 @@ function readLifetime(head: ResponseHead): Lifetime {
 
 /** How long past its time an answer may be given out, on no more leave than that the upstream cannot be reached. */
 function unaskedStaleMs(headers: Headers): number {
-  return PLAYLIST_TYPE.test(headers.get("content-type") ?? "") ? PLAYLIST_STALE_MS : DISCONNECTED_STALE_MS;
+  return isPlaylist(headers) ? PLAYLIST_STALE_MS : DISCONNECTED_STALE_MS;
+}
+
+/** True for an HLS playlist, by its type. */
+export function isPlaylist(headers: Headers): boolean {
+  return PLAYLIST_TYPE.test(headers.get("content-type") ?? "");
 }
 
 /** What a shared cache goes by, in this order: `s-maxage`, `max-age`, `Expires`. */
@@ -96,6 +106,7 @@ function explicitFreshMs(
 
 function heuristicFreshMs({ headers, status, receivedWallMs }: ResponseHead, directives: Directives): number {
   if (!HEURISTIC_STATUSES.has(status) && !directives.has("public")) return 0;
+  if (isPlaylist(headers)) return PLAYLIST_FRESH_MS;
   const modifiedMs = readHttpDate(headers.get("last-modified"), receivedWallMs);
   if (modifiedMs === undefined) return 0;
   const sinceMs = dateMsOf({ headers, receivedWallMs }) - modifiedMs;

@@ -7,12 +7,12 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { LRUCache } from "lru-cache";
 import type { PolicyRequest } from "./policy.ts";
 import { readCacheControl } from "./policy-directives.ts";
+import { isPlaylist } from "./policy-freshness.ts";
 import { varyNamesOf } from "./policy-vary.ts";
 import type { ResponseHead } from "./response-head.ts";
 
 /** Playlists remembered; one that is forgotten is noticed again when it is next fetched. */
 const PLAYLISTS_MAX = 4_096;
-const PLAYLIST_TYPE = /^(?:application|audio)\/(?:vnd\.apple\.|x-)?mpegurl\b/i;
 const BLOCKING_PATTERN = /^#EXT-X-SERVER-CONTROL:(?:.*,)?\s*CAN-BLOCK-RELOAD=YES/m;
 
 /** What playlists are commonly said to vary by, and a tail does not: it asks for plain text and answers everyone. */
@@ -31,7 +31,7 @@ export class ProxyPlaylists {
 
   /** True where an answer may be a playlist for everyone. One that is somebody's own is left to be cached, or not. */
   mayWaitFor(request: PolicyRequest, { status, headers }: ResponseHead): boolean {
-    if (status !== 200 || !PLAYLIST_TYPE.test(headers.get("content-type") ?? "")) return false;
+    if (status !== 200 || !isPlaylist(headers)) return false;
     if (request.headers.has("authorization") || headers.has("set-cookie")) return false;
     const names = varyNamesOf(headers);
     if (names === "*" || !names.every((name) => HARMLESS_VARY.has(name))) return false;

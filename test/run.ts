@@ -15,6 +15,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   ffmpeg: "ffmpeg",
   ffprobe: "ffmpeg",
   "nc.openbsd": "netcat-openbsd",
+  nginx: "nginx-light",
   python3: "python3",
 };
 const UNIT_FOLDERS = ["common", "server", "origin", "edge", "public", "bench"];

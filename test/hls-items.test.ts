@@ -7,7 +7,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
-const FOLDERS = ["common", "origin", "edge", "server", "test"];
+const FOLDERS = ["bench", "common", "origin", "edge", "server", "test"];
 const ORIGIN_TITLE = /["`](\d{1,2}(?:(?:, | to )\d{1,2})*): /g;
 const EDGE_TITLE = /["`](E\d{1,2}(?:(?:, | to )E\d{1,2})*): /g;
 

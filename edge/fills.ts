@@ -94,18 +94,18 @@ export class Fills implements ByteBudget {
   }
 
   /**
-   * Fetches a thing for the store alone, or joins who fetches it. Resolves when that is over, however it ended;
-   * `undefined` where it has failed a moment ago, is not for everyone, or too many are under way.
+   * Fetches a thing for the store alone. `undefined` where it is under way already, and now goes on whoever leaves; or where
+   * it has failed a moment ago, is not for everyone, or too many are under way.
    */
-  refresh(wanted: Wanted): Promise<void> | undefined {
+  refresh(wanted: Wanted): Fill | undefined {
     const { key } = wanted;
     const known = this.#joinable.get(key);
+    known?.keepGoing();
     const isUseless = this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
-    if (known === undefined && (isUseless || this.#running >= FILLS_MAX)) return undefined;
-    const fill = known ?? this.#begin(wanted, true);
+    if (known !== undefined || isUseless || this.#running >= FILLS_MAX) return undefined;
+    const fill = this.#begin(wanted, true);
     fill.keepGoing();
-    // How it ended is for the askers.
-    return fill.finished.catch(() => {});
+    return fill;
   }
 
   /** Takes room; readers of what is long finished go before anything is refused. */

@@ -108,7 +108,7 @@ export class LiveCache {
     const old = store.getAny(wanted.key);
     if (old !== undefined && isFreshEnough(old, clock.monotonicMs(), old.revalidateMs)) {
       // Nobody waits for it; how it ends is seen by who asks next.
-      void fills.refresh(wanted);
+      fills.refresh(wanted);
       return this.#send(request, { stored: old, result: "stale" });
     }
     try {

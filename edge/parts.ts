@@ -103,8 +103,13 @@ function createMediaSource({
       return readTarget(path)?.kind === "media" && segmentHosts.isOurs(path) ? path : undefined;
     },
     fetch(path, holdMsMax) {
-      const isThere = store.getFresh(path, clock.monotonicMs()) !== undefined;
-      return isThere ? undefined : fills.refresh(wantedOf({ path, kind: "media", holdMsMax }));
+      if (store.getFresh(path, clock.monotonicMs()) !== undefined) return undefined;
+      const fill = fills.refresh(wantedOf({ path, kind: "media", holdMsMax }));
+      return fill?.finished.then(
+        () => fill.head.status !== 200 || store.getAny(path) !== undefined,
+        // Told to viewers who ask for it.
+        () => true,
+      );
     },
     wasAnswered: (path) => (store.getAny(path)?.ready.size ?? 0) > 0,
   };

@@ -17,13 +17,18 @@ const QUEUE_MAX = 8;
 const JUDGED_MS = secondsToMs(20);
 /** Things not judged yet. Past it the oldest is judged at once. */
 const UNJUDGED_MAX = 4_096;
+/** Things that came and may not be kept, one after the other, after which no more of the playlist are fetched ahead. */
+const UNKEPT_MAX = 4;
 
 /** Where media come from. */
 export interface MediaSource {
   /** The key of what a playlist names by `uri`; `undefined` for what must not be fetched ahead. */
   readonly resolve: (playlistKey: string, uri: string) => string | undefined;
-  /** Begins to fetch a thing unless it is there or on its way: then `undefined`. Settles when it is over, however. */
-  readonly fetch: (key: string, holdMsMax: number) => Promise<unknown> | undefined;
+  /**
+   * Begins to fetch a thing unless it is there or on its way: then `undefined`. Resolves when it is over, however: false
+   * where it came but may not be kept. Never rejects.
+   */
+  readonly fetch: (key: string, holdMsMax: number) => Promise<boolean> | undefined;
   /** True if a thing in memory was given to a viewer. */
   readonly wasAnswered: (key: string) => boolean;
 }
@@ -42,7 +47,7 @@ export class Prefetches {
   }
 
   /** Fetches a thing, unless it is there or on its way. */
-  fetch(key: string, holdMsMax: number): Promise<unknown> | undefined {
+  fetch(key: string, holdMsMax: number): Promise<boolean> | undefined {
     const fetching = this.source.fetch(key, holdMsMax);
     if (fetching === undefined) return undefined;
     this.#unjudged.delete(key);
@@ -85,6 +90,8 @@ export class TailPrefetch {
   #progress: MediaProgress | undefined;
   #queue: string[] = [];
   #isFetching = false;
+  /** Things that may not be kept, since the last one that may. */
+  #unkept = 0;
 
   constructor(prefetches: Prefetches, playlistKey: string) {
     this.#prefetches = prefetches;
@@ -97,19 +104,26 @@ export class TailPrefetch {
     const isBack = this.#progress !== undefined && progress.lastSegment < this.#progress.lastSegment;
     const wanted = wantedMedia(facts, isBack ? undefined : this.#progress);
     this.#progress = progress;
+    if (this.#unkept >= UNKEPT_MAX) return;
     const holdMsMax = holdMsMaxOf(facts);
-    for (const key of this.#keysOf(wanted.now)) void this.#prefetches.fetch(key, holdMsMax);
+    for (const key of this.#keysOf(wanted.now)) void this.#fetch(key, holdMsMax);
     this.#queue.push(...this.#keysOf(wanted.later));
     const dropped = this.#queue.splice(0, Math.max(0, this.#queue.length - QUEUE_MAX));
     this.#prefetches.drop(dropped.length);
     if (!this.#isFetching) void this.#fetchQueue(holdMsMax);
   }
 
+  /** Never rejects, since no {@link MediaSource} does. */
+  async #fetch(key: string, holdMsMax: number): Promise<void> {
+    const isKept = await this.#prefetches.fetch(key, holdMsMax);
+    if (isKept !== undefined) this.#unkept = isKept ? 0 : this.#unkept + 1;
+  }
+
   /** Never rejects, since no fetch does. */
   async #fetchQueue(holdMsMax: number): Promise<void> {
     this.#isFetching = true;
     for (let key = this.#queue.shift(); key !== undefined; key = this.#queue.shift()) {
-      await this.#prefetches.fetch(key, holdMsMax);
+      await this.#fetch(key, holdMsMax);
     }
     this.#isFetching = false;
   }

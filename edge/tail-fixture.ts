@@ -13,8 +13,8 @@ export const PLAIN_AGE_MS_MAX = 1_000 + 1.5 * TARGET_MS;
 export interface Fixture {
   readonly clock: FakeClock;
   readonly upstream: FakeLiveUpstream;
-  /** Who answers: {@link Fixture.upstream} unless changed. */
-  readonly source: { current: FakeLiveUpstream };
+  /** Who answers: {@link Fixture.upstream} unless changed; and whether media may be kept. */
+  readonly source: { current: FakeLiveUpstream; areKept: boolean };
   readonly playlists: Playlists;
   /** What was fetched ahead, and stays in memory. */
   readonly fetched: Set<string>;
@@ -23,7 +23,7 @@ export interface Fixture {
 export function setup(rewrite?: (text: string) => string): Fixture {
   const clock = new FakeClock();
   const upstream = new FakeLiveUpstream(clock);
-  const source = { current: upstream };
+  const source = { current: upstream, areKept: true };
   const fetched = new Set<string>();
   const playlists = new Playlists({
     fetch: (path, holdMsMax) => source.current.fetch(path, holdMsMax),
@@ -34,7 +34,7 @@ export function setup(rewrite?: (text: string) => string): Fixture {
       fetch(key) {
         if (fetched.has(key)) return undefined;
         fetched.add(key);
-        return Promise.resolve();
+        return Promise.resolve(source.areKept);
       },
       wasAnswered: (key) => key.includes(".m4s"),
     },

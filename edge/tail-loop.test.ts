@@ -216,6 +216,17 @@ describe("a followed playlist", () => {
     made.playlists.close();
   });
 
+  test("whose media may not be kept: no more of them are fetched ahead", async () => {
+    const made = setup();
+    made.source.areKept = false;
+    void ask(made, ASKED_PLAIN);
+    await pass(made, 5_000);
+    const names = [...made.fetched];
+    await pass(made, 2_000);
+    expect([...made.fetched]).toEqual(names);
+    made.playlists.close();
+  });
+
   test("counts what was fetched ahead by whether a viewer came for it", async () => {
     const made = setup();
     void ask(made, ASKED_PLAIN);

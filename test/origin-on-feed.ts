@@ -14,6 +14,13 @@ import { getText, metric, waitFor } from "./harness.ts";
 /** Frames that make an origin ready: a whole segment and a part. */
 const FRAMES_READY = 75;
 
+export interface OriginOnFeedOptions {
+  readonly tls?: TlsSource;
+  readonly log?: Log;
+  /** Flags beside those that the test's feed needs. */
+  readonly args?: readonly string[];
+}
+
 /** An origin that serves one rendition, `64p`, of whatever is played. */
 export class OriginOnFeed implements AsyncDisposable {
   readonly run: Run = testsrcRun();
@@ -38,13 +45,14 @@ export class OriginOnFeed implements AsyncDisposable {
   static async open({
     tls,
     log = silentLog,
-  }: { readonly tls?: TlsSource; readonly log?: Log } = {}): Promise<OriginOnFeed> {
+    args: more = [],
+  }: OriginOnFeedOptions = {}): Promise<OriginOnFeed> {
     const lifecycle = new Lifecycle();
     const feed = new Feed(testsrcRun());
     lifecycle.onClose("feed", () => feed.close());
     const options = { ...commonOptions, ...originOptions };
     // The feed has a pace of its own, and parts are of six frames whatever is the default.
-    const args = ["--origin-port=0", "--slate=off", "--part-duration=0.2", `--source=${feed.url}`];
+    const args = ["--origin-port=0", "--slate=off", "--part-duration=0.2", `--source=${feed.url}`, ...more];
     const config = readConfig(options, { args, env: {}, known: options });
     let port = 0;
     const onListening = (ports: Readonly<Record<string, number>>): void =>

@@ -107,8 +107,9 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
 
   async #collect(): Promise<string> {
     await Promise.all(this.#workers.map((worker) => this.#ask(worker)));
-    const [hub, past] = await Promise.all([this.#options.registry.getMetricsAsJSON(), this.#past]);
+    // Both at the same moment: what is past of a worker that dies now must be neither missing nor there twice.
     const workers = this.#workers.map(({ report }) => report?.metrics ?? []);
+    const [past, hub] = await Promise.all([this.#past, this.#options.registry.getMetricsAsJSON()]);
     return renderEdgeSeries({ hub, workers, past });
   }
 

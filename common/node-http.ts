@@ -24,6 +24,8 @@ export interface NodeAppOptions {
   readonly readiness: Readiness;
   /** What operators should know of a node that is ready, in words, or `undefined`. Default: nothing. */
   readonly readyNote?: () => string | undefined;
+  /** Paths that take POST as well: their routes decide. Default: none. */
+  readonly postPaths?: RegExp;
   /** Told of a request that was refused for its method. Default: nobody is told. */
   readonly onRefusedMethod?: () => void;
   /** Told what a route threw; the client gets a plain 500. Default: nobody is told. */
@@ -45,7 +47,7 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
 
 /** An application with the routes that every node has. Others are added by the node's `http.ts`. */
 export function createNodeApp(options: NodeAppOptions): NodeApp {
-  const { registry, readiness, readyNote, onError, onRefusedMethod } = options;
+  const { registry, readiness, readyNote, postPaths, onError, onRefusedMethod } = options;
   const app: NodeApp = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -57,7 +59,8 @@ export function createNodeApp(options: NodeAppOptions): NodeApp {
   app.use(async (context, next) => {
     const { method } = context.req;
     if (method === "OPTIONS") return new Response(null, { status: 204, headers: preflightHeaders() });
-    if (method !== "GET" && method !== "HEAD") {
+    const isTaken = method === "POST" && postPaths?.test(context.req.path) === true;
+    if (method !== "GET" && method !== "HEAD" && !isTaken) {
       onRefusedMethod?.();
       return context.text("Method not allowed\n", 405, { allow: METHODS });
     }

@@ -10,6 +10,7 @@ import {
   httpUrls,
   integer,
   integers,
+  secret,
   text,
   type ConfigOf,
   type OptionSet,
@@ -100,6 +101,33 @@ export const edgeOptions = {
     default: 0,
     min: 0,
     max: 10_000_000,
+  }),
+  "stream-viewer-limit": integer({
+    table: "edge",
+    description:
+      "As --viewer-limit, for those who watch one stream as stream.ts, all its renditions together.",
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+  }),
+  "stream-viewer-max": integer({
+    table: "edge",
+    description: "As --viewer-max, for those who watch one stream as stream.ts, all its renditions together.",
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+  }),
+  "refuse-status": choice({
+    table: "edge",
+    description:
+      "What viewers of stream.ts are told while the edge or the stream is full, off or not live. 404 is for old set-top boxes, which take no other answer.",
+    choices: ["503", "404"],
+    default: "503",
+  }),
+  "admin-token": secret({
+    table: "top",
+    description:
+      "Who sends it may switch streams of an edge off and on: POST /api/v1/streams/<name>/control?offline, ?online.",
   }),
   "viewer-connections-per-prefix": integer({
     table: "edge",

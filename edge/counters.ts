@@ -20,6 +20,7 @@ export const REFUSAL_CAUSES = [
   "connections",
   "full",
   "busy",
+  "off",
 ] as const;
 export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 
@@ -47,6 +48,7 @@ export class Counters {
     connections: 0,
     full: 0,
     busy: 0,
+    off: 0,
   };
   /** Body bytes handed out. */
   sentBytes = 0;

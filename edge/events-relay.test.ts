@@ -1,7 +1,13 @@
 /** The relay of events: one upstream for all, the latest of each kind, an origin that restarts. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { EventReader } from "./events-relay.ts";
+import { FakeClock } from "#common/clock.ts";
+import { silentLog } from "#common/log.ts";
+import { Counters } from "./counters.ts";
+import { EventReader, EventsRelay } from "./events-relay.ts";
 import { FakeOrigin, startTestEdge, until } from "./fake-origin.ts";
+import { RelayCounters } from "./relay.ts";
+import { Store } from "./store.ts";
+import { Upstream } from "./upstream.ts";
 
 const PATH = "/live/canvas/events";
 const closers: (() => Promise<void>)[] = [];
@@ -122,6 +128,61 @@ describe("relay of events", () => {
     }
     expect(edge.streams.paths).toBe(0);
   });
+});
+
+test("a listener that takes nothing for half a minute is let go, and nobody else", async () => {
+  const clock = new FakeClock();
+  const relayCounters = new RelayCounters();
+  const feed = new TransformStream<Uint8Array, Uint8Array>();
+  const upstream = new Upstream({ urls: [], clock, log: silentLog, budget: new Store(1_000_000) });
+  upstream.open = () => Promise.resolve({ status: 200, chunks: feed.readable });
+  let isOver = false;
+  const relay = new EventsRelay({
+    path: PATH,
+    upstream,
+    clock,
+    log: silentLog,
+    counters: new Counters(),
+    relayCounters,
+    onOver: () => void (isOver = true),
+  });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 0,
+    development: false,
+    fetch: ({ signal }) => new Response(relay.add(signal, () => {})),
+  });
+  closers.push(() => server.stop(true));
+  const quick = listen(server.url.href);
+  let heard = 0;
+  const closed = Promise.withResolvers<void>();
+  const slow = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: server.port ?? 0,
+    socket: { data: (_socket, bytes) => void (heard += bytes.length), close: () => closed.resolve() },
+  });
+  slow.write("GET / HTTP/1.1\r\nHost: edge\r\n\r\n");
+  await until(() => heard > 0 && quick.text() !== "");
+  slow.pause();
+  const writer = feed.writable.getWriter();
+  const send = async (name: string): Promise<void> => {
+    await writer.write(new TextEncoder().encode(`event: figures\ndata: ${"x".repeat(60_000)}${name}\n\n`));
+    await until(() => quick.text().endsWith(`${name}\n\n`));
+  };
+  // More than sockets take.
+  for (let count = 0; count < 200; count++) await send(`<${count}>`);
+  clock.advance(30_000);
+  await send("<in time>");
+  expect(relayCounters.listenersDropped).toBe(0);
+  clock.advance(1_000);
+  await send("<too late>");
+  expect(relayCounters.listenersDropped).toBe(1);
+  slow.resume();
+  await closed.promise;
+  relay.close();
+  expect(isOver).toBe(true);
+  quick.leave();
 });
 
 test("EventReader splits at blank lines, whatever the chunks, and drops comments", () => {

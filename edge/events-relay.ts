@@ -8,6 +8,7 @@ import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import type { Log } from "#common/log.ts";
 import type { Counters } from "./counters.ts";
+import type { RelayCounters } from "./relay.ts";
 import { SharedStream } from "./shared-stream.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -15,9 +16,11 @@ import type { Upstream } from "./upstream.ts";
 const KINDS_MAX = 16;
 /** An event longer than this is dropped with the rest of what has arrived. */
 const EVENT_CHARACTERS_MAX = 65_536;
-/** Keeps proxies and the browser's connection from falling asleep; under Bun's idle time. */
+/** Silence is broken this often, so that neither proxies nor browsers take the connection for dead. */
 const KEEP_ALIVE_MS = 15_000;
 const KEEP_ALIVE_TEXT = ":\n\n";
+/** A listener that takes nothing for this long is let go: it has missed that many events. */
+const BLOCKED_MS_MAX = 30_000;
 /** An origin writes once a second. */
 const SILENCE_MS_MAX = 10_000;
 /** How long the relay goes on without listeners. */
@@ -31,14 +34,17 @@ export interface EventsRelayOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
-  /** Called when the relay has been without listeners for long enough and is over. */
-  readonly onIdle: () => void;
+  readonly relayCounters: RelayCounters;
+  /** Called when the relay is over: the stream is gone, or it has been without listeners for long enough. */
+  readonly onOver: () => void;
 }
 
 interface Listener {
   readonly stream: DirectStream;
   /** What it has not got yet, by kind. */
   readonly pending: Map<string, string>;
+  /** When it last took something, on the monotonic clock. */
+  takenMs: number;
 }
 
 /** The events of one stream. */
@@ -92,49 +98,69 @@ export class EventsRelay {
     const stream = new DirectStream({
       signal,
       counters: this.#options.counters,
-      onDrain: () => drain(listener),
+      onDrain: () => this.#drain(listener),
       onClose: () => {
         this.#listeners.delete(listener);
         this.#lingerIfEmpty();
         onClose();
       },
     });
-    const listener: Listener = { stream, pending };
+    const listener: Listener = { stream, pending, takenMs: this.#options.clock.monotonicMs() };
     this.#listeners.add(listener);
     return stream.body;
   }
 
   /** Ends the upstream connection and all listeners. */
   close(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     this.#stream.stop();
     this.#cancelLinger?.();
     this.#cancelKeepAlive?.();
     this.#starting.resolve(503);
     for (const { stream } of this.#listeners) stream.close();
+    this.#options.onOver();
   }
 
   #onEnd(status: number): void {
     this.#starting.resolve(status);
     // What was true before an outage is no news after it.
     this.#latest.clear();
-    if (status === 404) this.#end();
+    if (status === 404) this.#endIfEmpty();
   }
 
   #onEvent(kind: string, text: string): void {
     if (!this.#latest.has(kind) && this.#latest.size >= KINDS_MAX) return;
     this.#latest.set(kind, text);
     this.#sendAll(kind, text);
+    this.#keepAlive();
   }
 
   #sendAll(kind: string, text: string): void {
+    const { clock, relayCounters } = this.#options;
+    const nowMs = clock.monotonicMs();
     for (const listener of this.#listeners) {
       listener.pending.set(kind, text);
-      drain(listener);
+      this.#drain(listener);
+      if (nowMs - listener.takenMs <= BLOCKED_MS_MAX) continue;
+      relayCounters.listenersDropped++;
+      listener.stream.abort();
     }
   }
 
+  #drain(listener: Listener): void {
+    const { stream, pending } = listener;
+    while (stream.canWrite && pending.size > 0) {
+      const text = [...pending.values()].join("");
+      pending.clear();
+      stream.write(text);
+      listener.takenMs = this.#options.clock.monotonicMs();
+    }
+  }
+
+  /** From the last event on. */
   #keepAlive(): void {
+    this.#cancelKeepAlive?.();
     this.#cancelKeepAlive = this.#options.clock.after(KEEP_ALIVE_MS, () => {
       this.#sendAll("", KEEP_ALIVE_TEXT);
       this.#keepAlive();
@@ -144,21 +170,11 @@ export class EventsRelay {
   #lingerIfEmpty(): void {
     if (this.#listeners.size > 0 || this.#isOver) return;
     this.#cancelLinger?.();
-    this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#end());
+    this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#endIfEmpty());
   }
 
-  #end(): void {
-    if (this.#listeners.size > 0 || this.#isOver) return;
-    this.close();
-    this.#options.onIdle();
-  }
-}
-
-function drain({ stream, pending }: Listener): void {
-  while (stream.canWrite && pending.size > 0) {
-    const text = [...pending.values()].join("");
-    pending.clear();
-    stream.write(text);
+  #endIfEmpty(): void {
+    if (this.#listeners.size === 0) this.close();
   }
 }
 

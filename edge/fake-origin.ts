@@ -192,7 +192,12 @@ export interface TestEdge extends EdgeParts {
 
 export interface TestEdgeLimits {
   readonly cacheMib?: number;
+  readonly viewerLimit?: number;
   readonly viewerMax?: number;
+  readonly streamViewerLimit?: number;
+  readonly streamViewerMax?: number;
+  readonly refuseStatus?: "503" | "404";
+  readonly adminToken?: string;
   readonly idleTimeoutSeconds?: number;
   readonly proxyAll?: boolean;
   /** Default: the machine's. */
@@ -204,25 +209,29 @@ export interface TestEdgeLimits {
   readonly guard?: (port: () => number) => Guard | undefined;
 }
 
+const DEFAULTS = {
+  cacheMib: 32,
+  viewerLimit: 0,
+  viewerMax: 0,
+  streamViewerLimit: 0,
+  streamViewerMax: 0,
+  refuseStatus: "503",
+  publicUrl: "",
+  proxyAll: false,
+} as const;
+
 /** Starts an edge in front of `upstream`. */
 export function startTestEdge(upstream: string | readonly string[], limits: TestEdgeLimits = {}): TestEdge {
-  const {
-    cacheMib = 32,
-    viewerMax = 0,
-    idleTimeoutSeconds = 60,
-    proxyAll = false,
-    publicUrl = "",
-    clock = systemClock,
-  } = limits;
-  const config = { upstream: [upstream].flat(), cacheMib, viewerMax, publicUrl, proxyAll };
+  const { idleTimeoutSeconds = 60, adminToken = "", clock = systemClock, ...others } = limits;
+  const config = { upstream: [upstream].flat(), ...DEFAULTS, ...others };
   const parts = createParts({ config, clock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,
     registry: createRegistry(),
     readiness: () => undefined,
     page: { files: new Map(), securityHeaders: {} },
-    viewerLimit: 0,
-    viewerMax,
+    adminToken,
+    log: silentLog,
     addresses: new ViewerAddresses({ trusted: limits.trusted ?? [], header: "x-forwarded-for" }),
     guard: limits.guard?.(() => server.port),
     onError: (error) => {

@@ -7,12 +7,14 @@ import { acceptsGzip } from "#common/http-conditions.ts";
 import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
+import { streamOf } from "./admission.ts";
 import { answerRefusal } from "./answer.ts";
 import type { Counters, EgressRate, RefusalCause } from "./counters.ts";
 import type { Guard } from "./guard.ts";
 import type { LiveCache } from "./live.ts";
 import type { ProxyCache } from "./proxy.ts";
 import type { Streams } from "./streams.ts";
+import { addStreamRoutes, CONTROL_PATHS, type StreamApiOptions } from "./stream-api.ts";
 import { readTarget, splitUrl } from "./targets.ts";
 import type { ViewerAddresses } from "./viewer-address.ts";
 import type { Viewers } from "./viewers.ts";
@@ -33,7 +35,7 @@ export interface Page {
   readonly securityHeaders: Readonly<Record<string, string>>;
 }
 
-export interface EdgeHttpOptions {
+export interface EdgeHttpOptions extends StreamApiOptions {
   readonly registry: MetricsPage;
   readonly readiness: Readiness;
   readonly live: LiveCache;
@@ -44,9 +46,6 @@ export interface EdgeHttpOptions {
   readonly counters: Counters;
   readonly egress: Pick<EgressRate, "bitsPerSecond">;
   readonly page: Page;
-  /** Soft and hard limit of viewers; 0 for none. */
-  readonly viewerLimit: number;
-  readonly viewerMax: number;
   readonly addresses: ViewerAddresses;
   /** Bounds each viewer. Default: nothing does. */
   readonly guard?: Guard | undefined;
@@ -67,9 +66,11 @@ const RETRY_AFTER_SECONDS = 1;
 
 /** The whole HTTP side of an edge. */
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
-  const app = createNodeApp({ ...options, onRefusedMethod: () => options.counters.refuse("method") });
+  const onRefusedMethod = (): void => options.counters.refuse("method");
+  const app = createNodeApp({ ...options, postPaths: CONTROL_PATHS, onRefusedMethod });
   addRoutes(app, options);
-  const { live, streams, counters, addresses, guard, proxy } = options;
+  addStreamRoutes(app, options);
+  const { live, streams, counters, admission, addresses, guard, proxy } = options;
   return (original, server) => {
     const refusal = guard?.refusal(original, server);
     if (refusal !== undefined) return refuse(refusal, counters);
@@ -84,13 +85,15 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
       return live.answer(request, { target: { kind: "playlist", path }, query, addressOf });
     }
     if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: peerAddress() });
-    const stored = live.hit(request, path);
+    const isOff = admission.hasOff && admission.isOff(streamOf(path));
+    const stored = isOff ? undefined : live.hit(request, path);
     if (stored !== undefined) return stored;
     const target = readTarget(path);
     if (target === undefined) {
       counters.refuse("path");
       return app.fetch(request, { address: peerAddress() });
     }
+    if (isOff) return streams.refuseOff(target.kind);
     if (target.kind !== "relay" && target.kind !== "events") {
       return live.answer(request, { target, query, addressOf });
     }
@@ -138,13 +141,11 @@ function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
 }
 
 /** The JSON that restreamer's load balancers read. Bandwidth in kbit/s. */
-function readHealth({ viewers, egress, viewerLimit, viewerMax }: EdgeHttpOptions): Record<string, unknown> {
-  const viewer = viewers.total;
+function readHealth({ viewers, egress, admission }: EdgeHttpOptions): Record<string, unknown> {
   return {
-    status: viewerLimit > 0 && viewer >= viewerLimit ? "full" : "ok",
-    viewer,
-    limit: viewerLimit,
-    max: viewerMax,
+    status: admission.isFull ? "full" : "ok",
+    viewer: viewers.total,
+    ...admission.limits,
     bandwidth: Math.round(egress.bitsPerSecond / BITS_PER_KILOBIT),
   };
 }

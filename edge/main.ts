@@ -23,10 +23,11 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
   const { config, tls, lifecycle, log, onListening } = context;
   const clock = systemClock;
   const parts = createParts({ config, clock, log });
-  const { upstream, egress, playlists, viewers, segmentHosts } = parts;
+  const { upstream, egress, playlists, viewers, admission, segmentHosts } = parts;
   lifecycle.onClose("upstream", () => upstream.close());
   lifecycle.onClose("playlists", () => playlists.close());
-  const originSide = new OriginSide({ config, upstream, viewers, segmentHosts, lifecycle, clock, log });
+  const sides = { config, upstream, viewers, admission, segmentHosts, lifecycle, clock, log };
+  const originSide = new OriginSide(sides);
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
   declareTlsMetrics(registry, { node: "edge", tls });

@@ -88,6 +88,7 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
   declareSegmentHosts(registry, sources);
   declareUpstreamMetrics(registry, sources.upstream);
   for (const series of counterSeries(sources)) observedCounter({ registry, ...series });
+  for (const series of relaySeries(sources)) observedCounter({ registry, ...series });
   for (const series of gaugeSeries(sources)) observedGauge({ registry, ...series });
   return registry;
 }
@@ -110,13 +111,7 @@ function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
   });
 }
 
-function counterSeries({
-  counters,
-  upstream,
-  store,
-  fills,
-  relayCounters,
-}: MetricSources): readonly Series[] {
+function counterSeries({ counters, upstream, store, fills }: MetricSources): readonly Series[] {
   return [
     {
       name: "spillway_edge_sent_bytes_total",
@@ -148,6 +143,12 @@ function counterSeries({
       help: "Stored answers that made room for others.",
       read: () => store.evictions,
     },
+  ];
+}
+
+/** Counts of what is endless. */
+function relaySeries({ relayCounters }: MetricSources): readonly Series[] {
+  return [
     {
       name: "spillway_edge_relay_gops_lost_total",
       help: "Times that a slow viewer of stream.ts lost everything up to the next key frame.",
@@ -177,6 +178,11 @@ function counterSeries({
       name: "spillway_edge_relay_shifts_total",
       help: "Times that time stamps of stream.ts jumped upstream and were shifted to go on.",
       read: () => relayCounters.shifts,
+    },
+    {
+      name: "spillway_edge_event_listeners_dropped_total",
+      help: "Listeners to events let go because they took nothing for too long.",
+      read: () => relayCounters.listenersDropped,
     },
   ];
 }

@@ -12,6 +12,7 @@ import {
 } from "#common/formats/lease.ts";
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
+import type { Admission } from "./admission.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EgressRate } from "./counters.ts";
 import { LeaseClient } from "./lease.ts";
@@ -30,6 +31,7 @@ export interface OriginSideOptions {
   readonly viewers: Viewers;
   /** Told of the tables that leases bring. */
   readonly segmentHosts: SegmentHosts;
+  readonly admission: Admission;
   readonly lifecycle: Lifecycle;
   readonly clock: Clock;
   readonly log: Log;
@@ -61,9 +63,9 @@ export class OriginSide {
 
   /** Why the edge cannot serve, or `undefined`. */
   readonly readiness = (): string | undefined => {
-    const { lifecycle, viewers } = this.#options;
+    const { lifecycle, admission } = this.#options;
     if (lifecycle.isStopping) return "draining";
-    return this.#probe.reason ?? (viewers.isFull ? "full" : undefined);
+    return this.#probe.reason ?? (admission.isClosed ? "full" : undefined);
   };
 
   /** Takes out a lease at each upstream: from now on origins send viewers to `address`. */
@@ -87,11 +89,10 @@ export class OriginSide {
   }
 
   #state(): EdgeState {
-    const { lifecycle, viewers, config } = this.#options;
+    const { lifecycle, admission } = this.#options;
     if (lifecycle.isStopping) return "draining";
     if (this.#probe.reason !== undefined) return "waiting";
-    const isOverLimit = config.viewerLimit > 0 && viewers.total >= config.viewerLimit;
-    return isOverLimit || viewers.isFull ? "full" : "ready";
+    return admission.isFull ? "full" : "ready";
   }
 }
 

@@ -7,6 +7,7 @@ import { HeldBudget } from "#common/held-requests.ts";
 import type { Log } from "#common/log.ts";
 import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
 import { MEBIBYTE } from "#common/units.ts";
+import { Admission } from "./admission.ts";
 import { type EdgeConfig, HELD_REQUESTS_MAX, readUpstreamWeights } from "./config.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { Fills } from "./fills.ts";
@@ -36,14 +37,21 @@ export interface EdgeParts {
   readonly segmentHosts: SegmentHosts;
   readonly playlists: Playlists;
   readonly viewers: Viewers;
+  readonly admission: Admission;
   readonly live: LiveCache;
   readonly streams: Streams;
   /** Only with `--proxy-all`. */
   readonly proxy: ProxyCache | undefined;
 }
 
+type AdmissionConfig = Pick<
+  EdgeConfig,
+  "viewerLimit" | "viewerMax" | "streamViewerLimit" | "streamViewerMax" | "refuseStatus"
+>;
+
 export interface EdgePartsOptions {
-  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "viewerMax" | "publicUrl" | "proxyAll"> &
+  readonly config: Pick<EdgeConfig, "upstream" | "cacheMib" | "publicUrl" | "proxyAll"> &
+    AdmissionConfig &
     Partial<Pick<EdgeConfig, "upstreamWeight">>;
   readonly clock: Clock;
   readonly log: Log;
@@ -72,6 +80,8 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     rewrite: (text, path) => segmentHosts.rewrite(text, path),
   });
   const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });
+  const admission = new Admission({ ...config, viewers });
+  const refuseStatus = Number(config.refuseStatus);
   return {
     counters,
     relayCounters,
@@ -83,9 +93,10 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     segmentHosts,
     playlists,
     viewers,
+    admission,
     live: new LiveCache({ store, fills, playlists, viewers, counters, clock, log }),
     proxy,
-    streams: new Streams({ upstream, clock, log, counters, relayCounters, viewers }),
+    streams: new Streams({ upstream, clock, log, counters, relayCounters, viewers, admission, refuseStatus }),
   };
 }
 

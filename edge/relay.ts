@@ -46,6 +46,8 @@ export class RelayCounters {
   skippedBytes = 0;
   /** Times that time stamps jumped upstream and were shifted to go on. */
   shifts = 0;
+  /** Listeners to events let go because they took nothing. */
+  listenersDropped = 0;
 }
 
 export interface RelayOptions {

@@ -6,10 +6,12 @@ import type { Clock } from "#common/clock.ts";
 import { EVENTS_CONTENT_TYPE } from "#common/formats/events.ts";
 import type { Log } from "#common/log.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
+import { type Admission, streamOf } from "./admission.ts";
 import { answerRefusal, answerStatus } from "./answer.ts";
 import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters } from "./relay.ts";
+import type { TargetKind } from "./targets.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -26,6 +28,9 @@ export interface StreamsOptions {
   readonly counters: Counters;
   readonly relayCounters: RelayCounters;
   readonly viewers: Viewers;
+  readonly admission: Admission;
+  /** What viewers of `stream.ts` are told when they are refused, or there is nothing to see: 503 or 404. */
+  readonly refuseStatus: number;
 }
 
 /** All endless responses. */
@@ -36,25 +41,42 @@ export class Streams {
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    options.admission.onChange((stream, state) => {
+      if (state === "off") this.#letGo(stream);
+    });
   }
 
   /** `stream.ts`: from the newest key frame on, until either side ends it. */
   async relay(request: Request, path: string): Promise<Response> {
-    const { viewers } = this.#options;
-    if (viewers.isFull) return this.#refuse("full", "This edge is full");
+    const { admission, counters } = this.#options;
+    const stream = streamOf(path);
+    // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
+    const refusal = admission.enter(stream);
+    if (refusal === "off") return this.refuseOff("relay");
+    if (refusal === "full") return this.#refuseViewer("full", "This edge is full");
+    const leave = (): void => admission.leave(stream);
     const known = this.#relays.get(path);
     const relay = known ?? this.#beginRelay(path);
-    if (relay === undefined) return this.#refuse("busy", "Too many streams are relayed");
-    const status = await relay.ready();
-    if (status !== 200 || relay.isOver) return this.#fail(status);
+    const status = await relay?.ready();
+    if (relay === undefined || status !== 200 || relay.isOver) {
+      leave();
+      return relay === undefined
+        ? this.#refuseViewer("busy", "Too many streams are relayed")
+        : this.#fail(status === 404 ? status : this.#options.refuseStatus);
+    }
     const headers = streamHeaders("video/mp2t", known !== undefined);
-    this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
-    if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
-    viewers.ts++;
-    return new Response(
-      relay.add(request.signal, () => void viewers.ts--),
-      { headers },
-    );
+    counters.requests[known === undefined ? "miss" : "collapsed"]++;
+    if (request.method === "HEAD" || request.signal.aborted) {
+      leave();
+      return new Response(null, { headers });
+    }
+    return new Response(relay.add(request.signal, leave), { headers });
+  }
+
+  /** The answer for a stream that an operator has switched off. */
+  refuseOff(kind: TargetKind): Response {
+    const reason = "This stream is switched off";
+    return kind === "relay" ? this.#refuseViewer("off", reason) : this.#refuse("off", reason);
   }
 
   /** Server-sent events, the latest of each kind at once. */
@@ -99,14 +121,30 @@ export class Streams {
 
   #beginEvents(path: string): EventsRelay | undefined {
     if (this.#events.size >= PATHS_MAX) return undefined;
-    const relay = new EventsRelay({ ...this.#options, path, onIdle: () => void this.#events.delete(path) });
+    const relay = new EventsRelay({
+      ...this.#options,
+      path,
+      onOver: () => void this.#events.delete(path),
+    });
     this.#events.set(path, relay);
     return relay;
   }
 
-  #refuse(cause: RefusalCause, reason: string): Response {
+  /** Ends every response of a stream that is endless. */
+  #letGo(stream: string): void {
+    for (const relays of [this.#relays, this.#events]) {
+      for (const [path, relay] of relays) if (streamOf(path) === stream) relay.close();
+    }
+  }
+
+  #refuseViewer(cause: RefusalCause, reason: string): Response {
+    return this.#refuse(cause, reason, this.#options.refuseStatus);
+  }
+
+  #refuse(cause: RefusalCause, reason: string, status = 503): Response {
     const { counters } = this.#options;
-    return answerRefusal({ cause, status: 503, reason, counters, retryAfterSeconds: RETRY_AFTER_SECONDS });
+    const refusal = { cause, status, reason, counters };
+    return answerRefusal(status === 503 ? { ...refusal, retryAfterSeconds: RETRY_AFTER_SECONDS } : refusal);
   }
 
   #fail(status: number): Response {

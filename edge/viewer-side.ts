@@ -32,7 +32,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
   const { config, lifecycle, log, tls } = context;
   const { counters, streams, viewers } = parts;
   const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
-  const { viewerLimit, viewerMax } = config;
+  const { adminToken } = config;
   const onError = (error: unknown): void => {
     counters.requests.error++;
     log.error(`A request failed by our own mistake: ${describeError(error)}`);
@@ -53,8 +53,8 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
       registry,
       readiness,
       page,
-      viewerLimit,
-      viewerMax,
+      adminToken,
+      log,
       addresses: createViewerAddresses(config),
       guard: createGuard(config, { clock, port: () => server.port }),
       onError,

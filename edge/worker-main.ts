@@ -11,6 +11,7 @@ import type { Readiness } from "#common/node-http.ts";
 import type { CopyOf, RoleContext } from "#common/role.ts";
 import { declareTlsMetrics } from "#common/tls-metrics.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { Admission } from "./admission.ts";
 import { CACHE_MIB_MIN, type EdgeConfig } from "./config.ts";
 import { createEdgeFetch } from "./http.ts";
 import { createEdgeMetrics } from "./metrics.ts";
@@ -26,6 +27,8 @@ import { declareWorkerMetrics } from "./worker-metrics.ts";
 import { WorkerSocket } from "./worker-socket.ts";
 import { WorkerViewers } from "./worker-viewers.ts";
 
+/** The hub refuses nobody: its own clients are the workers, and how many viewers they have, they say. */
+const NO_LIMITS = { viewerLimit: 0, viewerMax: 0, streamViewerLimit: 0, streamViewerMax: 0 };
 /** A worker that is asked to end finishes what is under way. */
 const WORKER_STOP_MS_MAX = 1_000;
 
@@ -35,25 +38,17 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   const clock = systemClock;
   const cacheMib = cacheShare(config);
   expectFreePort(config);
-  // Its own clients are the workers: how many viewers there are, they say.
-  const parts = createParts({ config: { ...config, cacheMib, viewerMax: 0 }, clock, log });
+  const parts = createParts({ config: { ...config, ...NO_LIMITS, cacheMib }, clock, log });
   lifecycle.onClose("upstream", () => parts.upstream.close());
   lifecycle.onClose("playlists", () => parts.playlists.close());
   const socket = await WorkerSocket.create();
   lifecycle.onClose("socket of workers", () => socket.close());
   const viewers = new CountedViewers({ clock, viewersMax: config.viewerMax });
+  const admission = new Admission({ ...config, viewers });
   const { upstream, segmentHosts } = parts;
   const onChange = (): void => hub.publish();
-  const originSide = new OriginSide({
-    config,
-    upstream,
-    viewers,
-    segmentHosts,
-    lifecycle,
-    clock,
-    log,
-    onChange,
-  });
+  const sides = { config, upstream, viewers, admission, segmentHosts, lifecycle, clock, log, onChange };
+  const originSide = new OriginSide(sides);
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, viewers, leases, readiness });
   const hub = new WorkerHub({
@@ -152,8 +147,8 @@ function serveWorkers(options: {
     registry: hub,
     readiness,
     page,
-    viewerLimit: 0,
-    viewerMax: 0,
+    adminToken: "",
+    log,
     // Nobody on the socket has an address.
     addresses: new ViewerAddresses({ trusted: [], header: "forwarded" }),
     onError,

@@ -6,7 +6,7 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, StartError } from "#common/errors.ts";
-import { Http3Side, altSvcOf } from "#common/http3-side.ts";
+import { Http3Side } from "#common/http3-side.ts";
 import type { Log } from "#common/log.ts";
 import { answerFault, faultOf, type RequestFault } from "#common/request-faults.ts";
 import type { Tls, TlsSource } from "#common/tls.ts";
@@ -34,11 +34,8 @@ export interface HttpServerOptions<Data> {
   readonly hostname: string;
   /** Without it everything is plain HTTP/1.1. */
   readonly tls: TlsSource | undefined;
-  /**
-   * HTTP/3 on the same port of UDP, where there is TLS: served, or only told of in `Alt-Svc` because another process of
-   * this port serves it. Default off.
-   */
-  readonly http3?: "on" | "advertised" | "off";
+  /** HTTP/3 on the same port of UDP, where there is TLS. Default off. */
+  readonly http3?: "on" | "off";
   /** Other processes listen on the same port, and the system spreads connections over them. Default false. */
   readonly reusePort?: boolean;
   /** Longest silence on a connection. Default {@link IDLE_TIMEOUT_SECONDS}. */
@@ -115,18 +112,17 @@ export class HttpServer<Data = undefined> {
   }
 
   #listen(port: number): Server<Data> {
-    const { tls, reusePort = false, http3 } = this.#options;
+    const { tls, reusePort = false } = this.#options;
     const handlers = { ...this.#handlers(), port };
     if (tls === undefined) return Bun.serve<Data>({ ...handlers, reusePort });
     const { fetch } = handlers;
-    const altSvc = http3 === "advertised" ? altSvcOf(port) : undefined;
     return Bun.serve<Data>({
       ...handlers,
       // Without a certificate nobody asks for HTTP/2: browsers speak it over TLS only.
       http2: true,
       reusePort: true,
       tls: tls.current,
-      fetch: (request, server) => withAltSvc(fetch(request, server), altSvc ?? this.#http3?.altSvc),
+      fetch: (request, server) => withAltSvc(fetch(request, server), this.#http3?.altSvc),
     });
   }
 

@@ -77,7 +77,7 @@ export const edgeOptions = {
   "edge-workers": integer({
     table: "edge",
     description:
-      "Processes that answer viewers on the same port, for as many cores. From 2 on one more asks upstream for all of them and has the lease; `--cache-mib` is divided among them all, and each takes up to 120 MB beside it. Linux.",
+      "Processes that answer viewers on the same port, for as many cores. From 2 on one more asks upstream for all of them and has the lease; `--cache-mib` is divided among them all, and each takes up to 120 MB beside it; there is no HTTP/3. Linux.",
     default: 1,
     min: 1,
     max: 64,

@@ -4,6 +4,7 @@ import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
 import { observedCounter } from "#common/metrics.ts";
 import type { Listening, RoleCopy } from "#common/role.ts";
+import { Admission } from "./admission.ts";
 import { CountedViewers } from "./viewers.ts";
 import { WorkerHub } from "./worker-hub.ts";
 import { isEdgeTotals, isHubQuestion, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
@@ -21,7 +22,6 @@ class FakeWorker {
   hits = 0;
   questions = 0;
   totals: EdgeTotals | undefined;
-  readonly signals: string[] = [];
   readonly #copy: RoleCopy;
 
   constructor(copy: RoleCopy) {
@@ -43,12 +43,12 @@ class FakeWorker {
     if (isHubQuestion(message) && this.isAnswering) void this.report({ askId: message.askId });
   }
 
-  signal(signal: NodeJS.Signals): void {
-    this.signals.push(signal);
-  }
-
   async close(): Promise<void> {
     this.isClosed = true;
+  }
+
+  say(message: object): void {
+    this.#copy.onMessage(message);
   }
 
   die(): void {
@@ -67,7 +67,8 @@ class FakeWorker {
     });
     const sessions = { keys: new BigUint64Array(), busyMs: new Float64Array() };
     const metrics = await registry.getMetricsAsJSON();
-    const report = { askId: 0, ts: 0, events: 0, egressBitsPerSecond: 0, sessions, metrics };
+    const figures = { ts: 0, events: 0, egressBitsPerSecond: 0, streams: new Map() };
+    const report = { askId: 0, ...figures, sessions, metrics };
     this.#copy.onMessage({ type: "report", ...report, ...changes });
   }
 }
@@ -78,6 +79,8 @@ async function startHub(count: number) {
   const workers: FakeWorker[] = [];
   const registry = new Registry();
   const state: { reason: string | undefined } = { reason: undefined };
+  const limits = { viewerLimit: 0, viewerMax: 0, streamViewerLimit: 0, streamViewerMax: 0 };
+  const admission = new Admission({ viewers, ...limits });
   const hub = new WorkerHub({
     count,
     task: { socketPath: "/nowhere", salt: 1n },
@@ -88,13 +91,14 @@ async function startHub(count: number) {
     },
     stopMsMax: 1_000,
     viewers,
+    admission,
     registry,
     readiness: () => state.reason,
     clock,
   });
   declareWorkerMetrics(registry, hub);
   const ports = await hub.start();
-  return { hub, workers, viewers, clock, state, ports };
+  return { hub, workers, viewers, admission, clock, state, ports };
 }
 
 function worker(workers: readonly FakeWorker[], index: number): FakeWorker {
@@ -125,10 +129,28 @@ test("WorkerHub adds up what workers report, says it to who reports, and forgets
     reason: "",
     viewers: { llhls: 0, hls: 1, ts: 7, events: 6 },
     egressBitsPerSecond: 1_200,
+    streamsElsewhere: new Map(),
+    streamsOff: [],
     sessionKeys: undefined,
   });
   worker(workers, 0).die();
   expect([viewers.ts, viewers.events, hub.bitsPerSecond, hub.running]).toEqual([4, 1, 200, 1]);
+});
+
+test("WorkerHub: viewers of a stream are told to the other workers, and what one switches off is off in all", async () => {
+  const { workers, admission } = await startHub(3);
+  const counts = [2, 3, 0];
+  for (const [index, count] of counts.entries()) {
+    await worker(workers, index).report({ streams: new Map([["canvas", count]]) });
+  }
+  await worker(workers, 0).report({ streams: new Map([["canvas", 2]]) });
+  expect(worker(workers, 0).totals?.streamsElsewhere).toEqual(new Map([["canvas", 3]]));
+  expect(worker(workers, 2).totals?.streamsElsewhere).toEqual(new Map([["canvas", 5]]));
+  expect(admission.viewersOf("canvas")).toBe(5);
+  worker(workers, 1).say({ type: "switch", stream: "canvas", state: "off" });
+  expect(workers.map(({ totals }) => totals?.streamsOff)).toEqual([["canvas"], ["canvas"], ["canvas"]]);
+  worker(workers, 2).say({ type: "switch", stream: "canvas", state: "on" });
+  expect(workers.map(({ totals }) => totals?.streamsOff)).toEqual([[], [], []]);
 });
 
 test("WorkerHub tells all workers at once that the edge cannot serve", async () => {

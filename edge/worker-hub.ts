@@ -6,10 +6,12 @@ import { Registry } from "prom-client";
 import type { Clock } from "#common/clock.ts";
 import type { MetricsPage } from "#common/node-http.ts";
 import type { Listening, RoleChild, RoleCopy } from "#common/role.ts";
+import type { Admission } from "./admission.ts";
 import type { CountedViewers } from "./viewers.ts";
 import {
   encodeWorkerTask,
   isWorkerReport,
+  isWorkerSwitch,
   type EdgeTotals,
   type HubQuestion,
   type MetricSeries,
@@ -24,13 +26,14 @@ const ANSWER_MS_MAX = 1_000;
 export interface WorkerHubOptions {
   /** How many workers. */
   readonly count: number;
-  /** Of all workers. */
-  readonly task: Omit<WorkerTask, "number">;
+  readonly task: WorkerTask;
   readonly supervise: (copy: RoleCopy) => RoleChild;
   /** How long a worker that is asked to end may take. */
   readonly stopMsMax: number;
   /** Filled by what the workers report. */
   readonly viewers: CountedViewers;
+  /** Limits and switched off streams of the whole edge. */
+  readonly admission: Admission;
   /** Of this process. */
   readonly registry: Registry;
   /** Why the edge cannot serve, if so. */
@@ -59,6 +62,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
 
   constructor(options: WorkerHubOptions) {
     this.#options = options;
+    options.admission.onChange(() => this.publish());
     this.#workers = Array.from({ length: options.count }, (_, index) => this.#create(index + 1));
   }
 
@@ -88,8 +92,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
 
   /** Tells every worker how the edge is: after a change that must not wait for the next report. */
   publish(): void {
-    const totals = this.#totals();
-    for (const { child } of this.#workers) child.send(totals);
+    for (const worker of this.#workers) worker.child.send(this.#totals(worker));
   }
 
   /** The series of the whole edge, as of now; collected once for all who ask meanwhile. */
@@ -117,10 +120,11 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     const { supervise, task, stopMsMax } = this.#options;
     const child = supervise({
       name: `worker ${number}`,
-      task: encodeWorkerTask({ ...task, number }),
+      task: encodeWorkerTask(task),
       stopMsMax,
       onMessage: (message) => {
         if (isWorkerReport(message)) this.#adopt(worker, message);
+        if (isWorkerSwitch(message)) this.#options.admission.set(message.stream, message.state);
       },
       onExit: () => this.#forget(worker),
     });
@@ -137,7 +141,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     }
     this.#countConnections();
     this.#questions.get(report.askId)?.();
-    worker.child.send(this.#totals());
+    worker.child.send(this.#totals(worker));
   }
 
   /** Its viewers are gone; what it counted stays counted. */
@@ -150,7 +154,8 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
   }
 
   #countConnections(): void {
-    const { viewers } = this.#options;
+    const { viewers, admission } = this.#options;
+    admission.elsewhere = this.#streamsOf(this.#workers);
     viewers.ts = this.#sum((report) => report.ts);
     viewers.events = this.#sum((report) => report.events);
   }
@@ -159,13 +164,24 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     return this.#workers.reduce((sum, { report }) => sum + (report === undefined ? 0 : figure(report)), 0);
   }
 
-  #totals(): EdgeTotals {
-    const { viewers, readiness } = this.#options;
+  #streamsOf(workers: readonly Worker[]): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const { report } of workers) {
+      for (const [stream, count] of report?.streams ?? []) sums.set(stream, (sums.get(stream) ?? 0) + count);
+    }
+    return sums;
+  }
+
+  /** As `receiver` is to be told. */
+  #totals(receiver: Worker): EdgeTotals {
+    const { viewers, admission, readiness } = this.#options;
     return {
       type: "totals",
       reason: readiness() ?? "",
       viewers: viewers.byKind,
       egressBitsPerSecond: this.bitsPerSecond,
+      streamsElsewhere: this.#streamsOf(this.#workers.filter((worker) => worker !== receiver)),
+      streamsOff: admission.off,
       sessionKeys: viewers.isFull ? viewers.sessionKeys : undefined,
     };
   }

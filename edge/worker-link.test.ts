@@ -2,37 +2,53 @@
 import { expect, test } from "bun:test";
 import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
+import { Admission } from "./admission.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { until } from "./fake-origin.ts";
 import { WorkerLink } from "./worker-link.ts";
-import { REPORT_MS, type WorkerReport } from "./worker-messages.ts";
+import { isWorkerReport, REPORT_MS, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
 import { WorkerViewers } from "./worker-viewers.ts";
 
 function beginLink() {
   const clock = new FakeClock();
   const viewers = new WorkerViewers({ clock, salt: 1n, viewersMax: 0 });
   const reports: WorkerReport[] = [];
+  const switches: unknown[] = [];
+  const none = { viewerLimit: 0, viewerMax: 0, streamViewerLimit: 0, streamViewerMax: 0 };
+  const admission = new Admission({ viewers, ...none });
   let say: (message: unknown) => void = () => {};
   const link = new WorkerLink({
     channel: {
-      send: (message) => void reports.push(message as WorkerReport),
+      send: (message) => void (isWorkerReport(message) ? reports : switches).push(message as WorkerReport),
       listen: (onMessage) => void (say = onMessage),
     },
     viewers,
+    admission,
     egress: new EgressRate(new Counters(), clock),
     registry: new Registry(),
     clock,
   });
   link.begin();
-  return { clock, link, reports, viewers, say: (message: unknown) => say(message) };
+  return { admission, clock, link, reports, switches, viewers, say: (message: unknown) => say(message) };
 }
 
+const TOTALS: EdgeTotals = {
+  type: "totals",
+  reason: "",
+  viewers: { llhls: 0, hls: 0, ts: 0, events: 0 },
+  egressBitsPerSecond: 0,
+  streamsElsewhere: new Map(),
+  streamsOff: [],
+  sessionKeys: undefined,
+};
+
 test("WorkerLink reports at once, every second and when it is asked, each request once", async () => {
-  const { clock, link, reports, viewers, say } = beginLink();
-  viewers.ts = 2;
+  const { admission, clock, link, reports, viewers, say } = beginLink();
+  admission.enter("canvas");
+  admission.enter("canvas");
   viewers.note({ address: "::1", userAgent: "one", isBlocking: true, busyMs: 200 });
   await until(() => reports.length === 1);
-  expect(reports[0]).toMatchObject({ type: "report", askId: 0, ts: 2 });
+  expect(reports[0]).toMatchObject({ askId: 0, ts: 2, streams: new Map([["canvas", 2]]) });
   expect([...(reports[0]?.sessions.busyMs ?? [])]).toEqual([200, 0]);
   clock.advance(REPORT_MS);
   await until(() => reports.length === 2);
@@ -48,9 +64,19 @@ test("WorkerLink reports at once, every second and when it is asked, each reques
 test("WorkerLink knows of the whole edge what the hub says, and nothing good before that", () => {
   const { link, viewers, say } = beginLink();
   expect([link.reason, link.bitsPerSecond]).toEqual(["waiting for the other processes of this edge", 0]);
-  const totals = { type: "totals", viewers: { llhls: 4, hls: 3, ts: 2, events: 1 }, sessionKeys: undefined };
-  say({ ...totals, reason: "", egressBitsPerSecond: 9_000 });
+  say({ ...TOTALS, viewers: { llhls: 4, hls: 3, ts: 2, events: 1 }, egressBitsPerSecond: 9_000 });
   expect([link.reason, link.bitsPerSecond, viewers.total]).toEqual([undefined, 9_000, 9]);
-  say({ ...totals, reason: "waiting for upstream", egressBitsPerSecond: 0 });
+  say({ ...TOTALS, reason: "waiting for upstream" });
   expect(link.reason).toBe("waiting for upstream");
+});
+
+test("WorkerLink tells what an admin switches here, and takes over what one has switched elsewhere", () => {
+  const { admission, switches, say } = beginLink();
+  admission.set("canvas", "off");
+  expect(switches).toEqual([{ type: "switch", stream: "canvas", state: "off" }]);
+  say({ ...TOTALS, streamsOff: ["canvas", "other"], streamsElsewhere: new Map([["canvas", 7]]) });
+  expect([admission.off, admission.viewersOf("canvas")]).toEqual([["canvas", "other"], 7]);
+  say({ ...TOTALS, streamsOff: ["other"] });
+  expect([admission.off, admission.viewersOf("canvas")]).toEqual([["other"], 0]);
+  expect(switches.length).toBe(1);
 });

@@ -6,6 +6,7 @@ import { Registry } from "prom-client";
 import { every, type Clock } from "#common/clock.ts";
 import type { MetricsPage } from "#common/node-http.ts";
 import type { CopyOf } from "#common/role.ts";
+import type { Admission, StreamState } from "./admission.ts";
 import type { EgressRate } from "./counters.ts";
 import {
   isEdgeTotals,
@@ -13,12 +14,15 @@ import {
   REPORT_MS,
   type EdgeTotals,
   type WorkerReport,
+  type WorkerSwitch,
 } from "./worker-messages.ts";
 import type { WorkerViewers } from "./worker-viewers.ts";
 
 export interface WorkerLinkOptions {
   readonly channel: Pick<CopyOf, "send" | "listen">;
   readonly viewers: WorkerViewers;
+  /** Of this worker; told of the others. */
+  readonly admission: Admission;
   /** Of this worker. */
   readonly egress: EgressRate;
   /** Of this worker. */
@@ -31,6 +35,8 @@ export class WorkerLink {
   readonly #options: WorkerLinkOptions;
   #totals: EdgeTotals | undefined;
   #stopReporting: () => void = () => {};
+  /** True while what the hub says is taken over: that is no news to it. */
+  #isAdopting = false;
 
   constructor(options: WorkerLinkOptions) {
     this.#options = options;
@@ -38,7 +44,8 @@ export class WorkerLink {
 
   /** Begins to listen and to report, at once and then each second. */
   begin(): void {
-    const { channel, clock } = this.#options;
+    const { channel, clock, admission } = this.#options;
+    admission.onChange((stream, state) => this.#tellSwitch(stream, state));
     channel.listen((message) => {
       if (isEdgeTotals(message)) this.#adopt(message);
       if (isHubQuestion(message)) void this.#report(message.askId);
@@ -63,13 +70,26 @@ export class WorkerLink {
   }
 
   #adopt(totals: EdgeTotals): void {
+    const { viewers, admission } = this.#options;
+    const { streamsElsewhere, streamsOff } = totals;
     this.#totals = totals;
-    this.#options.viewers.adopt(totals);
+    viewers.adopt(totals);
+    admission.elsewhere = streamsElsewhere;
+    this.#isAdopting = true;
+    for (const stream of streamsOff) admission.set(stream, "off");
+    for (const stream of admission.off) if (!streamsOff.includes(stream)) admission.set(stream, "on");
+    this.#isAdopting = false;
+  }
+
+  #tellSwitch(stream: string, state: StreamState): void {
+    if (this.#isAdopting) return;
+    const message: WorkerSwitch = { type: "switch", stream, state };
+    this.#options.channel.send(message);
   }
 
   /** Never rejects: what is collected is in memory. */
   async #report(askId: number): Promise<void> {
-    const { channel, viewers, egress, registry } = this.#options;
+    const { channel, viewers, admission, egress, registry } = this.#options;
     const metrics = await registry.getMetricsAsJSON();
     const report: WorkerReport = {
       type: "report",
@@ -78,6 +98,7 @@ export class WorkerLink {
       events: viewers.events,
       egressBitsPerSecond: egress.bitsPerSecond,
       sessions: viewers.takeNotes(),
+      streams: admission.counts,
       metrics,
     };
     channel.send(report);

@@ -57,6 +57,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
     supervise: superviseOf(context),
     stopMsMax: WORKER_STOP_MS_MAX,
     viewers,
+    admission,
     registry,
     readiness,
     clock,
@@ -80,15 +81,17 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
 export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf): Promise<void> {
   const { config, lifecycle, log, onListening } = context;
   const clock = systemClock;
-  const { number, socketPath, salt } = decodeWorkerTask(copyOf.task);
-  const own = { ...config, cacheMib: cacheShare(config), upstream: [`unix:${encodeURI(socketPath)}`] };
+  const { socketPath, salt } = decodeWorkerTask(copyOf.task);
+  const upstream = [`unix:${encodeURI(socketPath)}`];
+  const own = { ...config, cacheMib: cacheShare(config), upstream, upstreamWeight: [] };
   const viewers = new WorkerViewers({ clock, salt, viewersMax: config.viewerMax });
   const parts = createParts({ config: own, clock, log, viewers });
   lifecycle.onClose("upstream", () => parts.upstream.close());
   lifecycle.onClose("playlists", () => parts.playlists.close());
   const readiness = (): string | undefined => (lifecycle.isStopping ? "draining" : link.reason);
   const registry = createEdgeMetrics({ ...parts, leases: [], readiness });
-  const link = new WorkerLink({ channel: copyOf, viewers, egress: parts.egress, registry, clock });
+  const { admission, egress } = parts;
+  const link = new WorkerLink({ channel: copyOf, viewers, admission, egress, registry, clock });
   link.begin();
   lifecycle.onClose("talk with the hub", () => link.close());
   const { port } = await openViewerSide({
@@ -99,8 +102,8 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
     readiness,
     egress: link,
     reusePort: true,
-    // Of several UDP sockets on one port each would get a part of every connection's packets.
-    http3: config.http3 === "on" && number > 1 ? "advertised" : config.http3,
+    // Of several UDP sockets on one port each would get packets of every connection; with one, one worker had it all.
+    http3: "off",
   });
   log.info("Listening", { bind: config.edgeBind, port });
   onListening({ "edge-port": port });

@@ -3,6 +3,7 @@
  * once a second, and when it is asked to; the hub answers with what is true of all of them together.
  */
 import type { Registry } from "prom-client";
+import type { StreamState } from "./admission.ts";
 import type { ViewerKind } from "./viewers.ts";
 
 /** How often a worker reports, milliseconds. */
@@ -14,7 +15,6 @@ export type MetricSeries = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[num
 /** What a worker is told when it is started. */
 export interface WorkerTask {
   /** From 1. */
-  readonly number: number;
   /** The socket on which the hub answers: the worker's only upstream. */
   readonly socketPath: string;
   /** The same for all workers, so that a session has one key in all of them; see `sessionKey`. */
@@ -36,7 +36,16 @@ export interface WorkerReport {
   readonly events: number;
   readonly egressBitsPerSecond: number;
   readonly sessions: SessionNotes;
+  /** Viewers of `stream.ts` by stream. */
+  readonly streams: ReadonlyMap<string, number>;
   readonly metrics: readonly MetricSeries[];
+}
+
+/** A worker to its hub: an admin has switched a stream on or off there. */
+export interface WorkerSwitch {
+  readonly type: "switch";
+  readonly stream: string;
+  readonly state: StreamState;
 }
 
 /** The hub to a worker whose figures are wanted now. */
@@ -52,23 +61,31 @@ export interface EdgeTotals {
   readonly reason: string;
   readonly viewers: Readonly<Record<ViewerKind, number>>;
   readonly egressBitsPerSecond: number;
+  /** Viewers of `stream.ts` at the other workers, by stream. */
+  readonly streamsElsewhere: ReadonlyMap<string, number>;
+  /** Streams that are switched off. */
+  readonly streamsOff: readonly string[];
   /** Sessions that are viewers already; only while the edge is full, when nobody else is let in. */
   readonly sessionKeys: BigUint64Array | undefined;
 }
 
 /** The task as one word, for the environment of a process. */
-export function encodeWorkerTask({ number, socketPath, salt }: WorkerTask): string {
-  return `${number} ${salt} ${socketPath}`;
+export function encodeWorkerTask({ socketPath, salt }: WorkerTask): string {
+  return `${salt} ${socketPath}`;
 }
 
 export function decodeWorkerTask(text: string): WorkerTask {
-  const [number = "", salt = "", ...path] = text.split(" ");
-  return { number: Number(number), salt: BigInt(salt), socketPath: path.join(" ") };
+  const end = text.indexOf(" ");
+  return { salt: BigInt(text.slice(0, end)), socketPath: text.slice(end + 1) };
 }
 
 /** Both ends are of the same program: the type alone tells what a message is. */
 export function isWorkerReport(message: unknown): message is WorkerReport {
   return hasType(message, "report");
+}
+
+export function isWorkerSwitch(message: unknown): message is WorkerSwitch {
+  return hasType(message, "switch");
 }
 
 export function isHubQuestion(message: unknown): message is HubQuestion {

@@ -28,6 +28,7 @@ const SIDES: readonly (readonly [prefix: string, side: Side])[] = [
   ["spillway_edge_tail", "hub"],
   ["spillway_edge_rewrite_", "hub"],
   ["spillway_edge_lease", "hub"],
+  ["spillway_edge_tls_", "hub"],
   ["spillway_edge_ready", "hub"],
   ["spillway_edge_viewers", "hub"],
   ["spillway_edge_worker", "hub"],

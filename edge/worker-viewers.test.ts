@@ -32,6 +32,8 @@ class Edge {
         reason: "",
         viewers: this.hub.byKind,
         egressBitsPerSecond: 0,
+        streamsElsewhere: new Map(),
+        streamsOff: [],
         sessionKeys: this.hub.isFull ? this.hub.sessionKeys : undefined,
       });
     }

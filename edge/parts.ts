@@ -71,7 +71,9 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const segmentHosts = new SegmentHosts(config.publicUrl);
   const nodeId = crypto.randomUUID();
-  const proxy = config.proxyAll ? new ProxyCache({ store, fills, counters, clock, log, nodeId }) : undefined;
+  const proxy = config.proxyAll
+    ? new ProxyCache({ store, fills, counters, clock, log, nodeId, upstreamUrls: upstream.urls })
+    : undefined;
   const playlists = new Playlists({
     fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
     clock,

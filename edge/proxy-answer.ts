@@ -29,6 +29,8 @@ export interface ProxyAnswerOptions {
   readonly nowMs: number;
   /** The request is one that upstreams hold, so that the wait does not count as age. */
   readonly isHeld: boolean;
+  /** Base URLs of the upstreams, in whose place this edge stands in redirects. */
+  readonly upstreamUrls: readonly string[];
 }
 
 /** Answers from a stored object. */
@@ -160,11 +162,16 @@ function ageSecondsOf({ head, nowMs, isHeld }: ProxyAnswerOptions): number {
   return Math.floor(msToSeconds(ageMsAt(head, { nowMs, isHeld })));
 }
 
-function makeHeaders({ head, result, status }: ProxyAnswerOptions, ageSeconds: number): Headers {
+function makeHeaders(
+  { head, result, status, upstreamUrls }: ProxyAnswerOptions,
+  ageSeconds: number,
+): Headers {
   const headers = new Headers(head.headers);
   for (const [name, value] of Object.entries(CORS_HEADERS)) if (!headers.has(name)) headers.set(name, value);
   // Bun adds the header to GET but not to HEAD.
   if (!headers.has("date")) headers.set("date", new Date(head.receivedWallMs).toUTCString());
+  const location = headers.get("location");
+  if (location !== null) headers.set("location", withoutUpstream(location, upstreamUrls));
   // What has come just now is as old as the upstream says.
   if (result !== "miss" && result !== "error") headers.set("age", String(ageSeconds));
   const ttlSeconds = Math.floor(msToSeconds(lifetimeOf(head).freshMs)) - ageSeconds;
@@ -172,4 +179,13 @@ function makeHeaders({ head, result, status }: ProxyAnswerOptions, ageSeconds: n
   headers.set("cache-status", cacheStatusOf(own, head.headers.get("cache-status")));
   if (head.status === 200 && !headers.has("accept-ranges")) headers.set("accept-ranges", "bytes");
   return headers;
+}
+
+/** A redirect to another place of the upstream, as one of this edge: by its path alone. Others stay as they are. */
+function withoutUpstream(location: string, upstreamUrls: readonly string[]): string {
+  for (const url of upstreamUrls) {
+    const base = url.replace(/\/+$/, "");
+    if (location.startsWith(`${base}/`)) return location.slice(base.length);
+  }
+  return location;
 }

@@ -56,6 +56,15 @@ describe("what goes upstream", () => {
     expect(origin.count()).toBe(before);
   });
 
+  test("redirects within the upstream stay at this edge, others do not", async () => {
+    const { origin, url } = start((_request, path) => {
+      const location = path === "/a" ? `${origin.url}/b/?x=1` : "https://other.example/b";
+      return answerOf("", { location }, 302);
+    });
+    const locations = ["/a", "/c"].map(async (path) => (await get(url + path)).headers.get("location"));
+    expect(await Promise.all(locations)).toEqual(["/b/?x=1", "https://other.example/b"]);
+  });
+
   test("headers of the client, but none that are the connection's, a claim or one client's own", async () => {
     const { origin, url } = start(() => answerOf("x", FRESH));
     await get(`${url}/a`, {

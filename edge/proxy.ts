@@ -39,6 +39,8 @@ export interface ProxyOptions {
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
+  /** Base URLs of the upstreams. */
+  readonly upstreamUrls: readonly string[];
   /** How this process calls itself towards other caches, so that it knows its own requests again. */
   readonly nodeId: string;
 }
@@ -246,7 +248,8 @@ export class ProxyCache {
   }
 
   #send({ request, policy: { isHeld } }: Asked) {
-    return { request, isHeld, counters: this.#options.counters, nowMs: this.#nowMs() };
+    const { counters, upstreamUrls } = this.#options;
+    return { request, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
   }
 
   #refuse(status: number, reason: string): Response {

@@ -88,6 +88,11 @@ export class FillReader {
       this.drop();
       return;
     }
+    // Making room may have cost this very reader its place.
+    if (this.#stream.isClosed) {
+      budget.release(bytes);
+      return;
+    }
     this.#copiedBytes = bytes;
     this.#cancelStall = clock.after(STALL_MS_MAX, () => this.drop());
   }

@@ -265,11 +265,15 @@ export class Fill {
       if (head.status >= 500 && !isFinal()) throw serverError(path, head.status);
       const body = this.#begin(head);
       for await (const bytes of response.chunks) {
-        await body.append(bytes);
-        if (!body.isWindow) continue;
-        this.#close();
-        // Too large to be kept, and nobody reads it: it leads nowhere.
-        if (this.#interested === 0) this.abandon();
+        // Abandoned meanwhile: its memory is free again, and must stay so.
+        if (this.#isOver) return;
+        const room = body.append(bytes);
+        if (body.isWindow) {
+          this.#close();
+          // Too large to be kept, and nobody reads it: it leads nowhere.
+          if (this.#interested === 0) this.abandon();
+        }
+        await room;
       }
       this.#complete(head, body);
     } catch (error) {

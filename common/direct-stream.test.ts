@@ -1,5 +1,6 @@
 /** Endless responses over real sockets: order of bytes, back-pressure, each way to end. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { DirectStream } from "#common/direct-stream.ts";
 
 const closers: (() => void | Promise<void>)[] = [];
@@ -118,6 +119,30 @@ describe("DirectStream", () => {
     })();
     expect(await reading.catch((error: unknown) => error)).toBeInstanceOf(Error);
     expect([read, served.calls.close]).toEqual([["some"], 1]);
+  });
+
+  test("that is broken off as it begins leaves no word on the standard error output", async () => {
+    const script = `
+      import { join } from "node:path";
+import { DirectStream } from ${JSON.stringify(join(import.meta.dir, "direct-stream.ts"))};
+      const counters = { sentBytes: 0 };
+      const server = Bun.serve({
+        port: 0,
+        development: false,
+        fetch() {
+          const onDrain = () => stream.abort(new Error("at once"));
+          const stream = new DirectStream({ counters, onDrain, onClose: () => {} });
+          return new Response(stream.body);
+        },
+      });
+      const outcome = await fetch(server.url).then((answer) => answer.text(), () => "broken off");
+      console.log(outcome);
+      await server.stop(true);
+    `;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "pipe" });
+    const read = [child.stdout, child.stderr].map((stream) => new Response(stream).text());
+    const [out = "", errors] = await Promise.all(read);
+    expect([out.trim(), errors]).toEqual(["broken off", ""]);
   });
 
   test("cannot be written to while the socket is full, says when it can again", async () => {

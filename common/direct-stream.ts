@@ -114,7 +114,13 @@ export class DirectStream {
   }
 }
 
+/** Bun prints an error that ends a stream in the turn in which its response begins; in a later one it says nothing. */
 function endQuietly(controller: ReadableStreamDirectController | undefined, error: Error | undefined): void {
+  if (error === undefined) endNow(controller, undefined);
+  else setImmediate(() => endNow(controller, error));
+}
+
+function endNow(controller: ReadableStreamDirectController | undefined, error: Error | undefined): void {
   try {
     controller?.close(error);
   } catch {

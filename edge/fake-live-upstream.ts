@@ -29,6 +29,8 @@ export class FakeLiveUpstream {
   latencyMs = 1;
   /** False for one that lists whole segments and holds nothing. */
   canBlock = true;
+  /** Parts that it publishes whenever it is asked, beside those of their time. */
+  partsPerRequest = 0;
   /** `Age` of its answers in seconds, which it is behind then. */
   ageSeconds = 0;
   /** Requests for the playlist, as asked. */
@@ -100,6 +102,7 @@ export class FakeLiveUpstream {
     await this.#after(this.latencyMs);
     if (this.mode === "down") throw new UpstreamError("down", { status: 502, isReached: false });
     if (this.mode === "busy") return this.#respond(503, "busy");
+    for (let part = 0; part < this.partsPerRequest; part++) this.#live.publish();
     const directives = this.canBlock ? readDirectives(query) : undefined;
     if (directives === "malformed") return this.#respond(400, "malformed");
     const startMs = this.#clock.monotonicMs();

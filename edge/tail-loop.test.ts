@@ -200,6 +200,18 @@ describe("a followed playlist", () => {
     },
   );
 
+  test("that is new at every request is asked for four times a part", async () => {
+    const made = setup();
+    made.upstream.partsPerRequest = 1;
+    void ask(made, ASKED_PLAIN);
+    await pass(made, 50);
+    const before = made.upstream.asked.length;
+    await pass(made, 10 * PART_MS);
+    expect(made.upstream.asked.length - before).toBeLessThanOrEqual(41);
+    expect(made.upstream.asked.length - before).toBeGreaterThan(20);
+    made.playlists.close();
+  });
+
   test("that was fetched elsewhere is followed from then on, if its upstream holds requests", async () => {
     const made = setup();
     const answer = made.upstream.fetch(KEY, 1_000);

@@ -27,6 +27,9 @@ const HOLD_MS_UNKNOWN = 8_000;
 const PLAIN_MS_MIN = 2_000;
 /** Pause before asking an upstream again that answered a held request with what we have. */
 const UNCHANGED_PAUSE_MS = 200;
+/** An upstream that has something new at each request is asked four times a part, or segment, and not more often. */
+const REQUEST_SHARE = 1 / 4;
+const REQUEST_MS_MIN = 10;
 /** Where nothing is held: how far before the next segment is due the looking begins, in shares of a segment. */
 const POLL_SHARE = 1 / 8;
 
@@ -70,6 +73,8 @@ export class TailLoop {
   readonly playlist: HeldPlaylist<TailVersion, TailAnswer>;
   readonly #options: TailLoopOptions;
   #askedMs = Number.NEGATIVE_INFINITY;
+  /** When the newest held request was sent. */
+  #heldMs = Number.NEGATIVE_INFINITY;
   #isRunning = false;
   #isClosed = false;
   #plainFill: Promise<TailAnswer | undefined> | undefined;
@@ -204,16 +209,21 @@ export class TailLoop {
     const version = this.newest;
     if (last.failure !== undefined || version === undefined) return FAILURE_MS;
     const { facts } = version;
-    if (facts.canBlock) return last.isChanged ? 0 : (facts.partTargetMs ?? UNCHANGED_PAUSE_MS);
+    if (facts.canBlock) {
+      if (!last.isChanged) return facts.partTargetMs ?? UNCHANGED_PAUSE_MS;
+      const intervalMs = REQUEST_SHARE * (facts.partTargetMs ?? facts.targetDurationMs);
+      return Math.max(0, this.#heldMs + Math.max(REQUEST_MS_MIN, intervalMs) - this.#nowMs());
+    }
     const segmentMs = facts.media.segments.at(-1)?.durationMs ?? facts.targetDurationMs;
-    if (!last.isChanged) return Math.max(UNCHANGED_PAUSE_MS, POLL_SHARE * segmentMs);
-    return Math.max(0, (1 - POLL_SHARE) * segmentMs - version.ageMs(this.#nowMs()));
+    const dueMs = (1 - POLL_SHARE) * segmentMs - version.ageMs(this.#nowMs());
+    return Math.max(UNCHANGED_PAUSE_MS, last.isChanged ? dueMs : POLL_SHARE * segmentMs);
   }
 
   /** Asks for the next version: held, where we are up to date and the upstream holds. */
   async #next(hasFailed: boolean): Promise<TailAnswer | undefined> {
     const facts = this.newest?.facts;
     if (facts?.canBlock !== true || hasFailed) return this.refresh();
+    this.#heldMs = this.#nowMs();
     const failure = await this.#fetch(nextQuery(facts));
     // Too far ahead, or unknown: perhaps the upstream began anew.
     return failure !== undefined && failure.status < 500 ? this.refresh() : failure;

@@ -282,6 +282,19 @@ describe("a media playlist", () => {
     expect(new TextDecoder().decode(Bun.gunzipSync(bytes))).toBe(made.live.text());
   });
 
+  test("E10: and others, each held with a part: what is there comes meanwhile", async () => {
+    const made = setup();
+    const folders = Array.from({ length: 12 }, (_, rendition) => `/live/canvas/r${rendition}/`);
+    const ready = folders.map(async (folder) => (await fetch(`${made.edge.url}${folder}index.m3u8`)).status);
+    expect(await Promise.all(ready)).toEqual(folders.map(() => 200));
+    await until(() => made.live.held === folders.length && made.origin.count("102.5.m4s") === folders.length);
+    const segments = folders.map(async (folder) => {
+      const answer = await fetch(`${made.edge.url}${folder}aabbccdd-100.9.m4s`);
+      return [answer.status, made.live.held];
+    });
+    expect(await Promise.all(segments)).toEqual(folders.map(() => [200, folders.length]));
+  });
+
   test("38: shares one bound with all others; past it 503 with Retry-After, until somebody is answered", async () => {
     const made = setup();
     const other = `${made.edge.url}${PATH.replace("720p", "360p")}`;

@@ -1,4 +1,4 @@
-/** hls.js as it comes on delta updates, at an origin with a long window: no error, and pictures go on. */
+/** hls.js as it comes on delta updates, of an origin with a long window and of an edge: no error, and pictures go on. */
 import { expect, test } from "bun:test";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 import { PLAYED_SECONDS_SCRIPT, StockPage, type StockPageReport } from "../bench/stock-page.ts";
@@ -11,11 +11,16 @@ const WATCHED_SECONDS = 6;
 if (CHROMIUM === null)
   console.warn("SKIPPED: hls.js is not tested on delta updates, there is no chromium on this machine");
 
-test.skipIf(CHROMIUM === null)(
-  "39: hls.js merges delta updates without an error",
-  async () => {
-    await using spillway = new Spillway(["--window-seconds=130"], 0);
-    const playlist = `${spillway.origin}/live/canvas/180p/index.m3u8`;
+const CASES = [
+  { title: "39: hls.js merges an origin's delta updates without an error", edges: 0 },
+  { title: "E2, E32: hls.js merges an edge's delta updates without an error", edges: 1 },
+];
+
+test.skipIf(CHROMIUM === null).each(CASES)(
+  "$title",
+  async ({ edges }) => {
+    await using spillway = new Spillway(["--window-seconds=130"], edges);
+    const playlist = `${edges === 0 ? spillway.origin : spillway.edge()}/live/canvas/180p/index.m3u8`;
     await waitFor("a delta update", async () =>
       (await getText(`${playlist}?_HLS_skip=YES`)).includes("#EXT-X-SKIP:"),
     );

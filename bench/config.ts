@@ -69,7 +69,7 @@ export const chromium = text({
 });
 
 /** Seconds over which clients join, evenly. */
-const rampSeconds = decimal({
+export const rampSeconds = decimal({
   table: "top",
   description: "Seconds over which the viewers join, evenly. They are on top of --seconds.",
   default: 1,
@@ -77,7 +77,7 @@ const rampSeconds = decimal({
   max: SECONDS_MAX,
 });
 
-const isInsecure = flag({
+export const isInsecure = flag({
   table: "top",
   description: "Accept any TLS certificate.",
 });
@@ -290,27 +290,6 @@ export const soakOptions = {
   ...shared,
 } satisfies OptionSet;
 export type SoakConfig = ConfigOf<typeof soakOptions>;
-
-/** Options of `bench relay`. */
-export const relayOptions = {
-  url: httpUrl({
-    table: "top",
-    description: "Endless MPEG-TS stream to read.",
-    default: "http://127.0.0.1:8081/live/canvas/stream.ts",
-  }),
-  viewers: integer({
-    table: "top",
-    description: "Viewers at once, each with a connection of its own.",
-    default: 100,
-    min: 1,
-    max: CLIENTS_MAX,
-  }),
-  seconds: seconds("How long to read once all have joined.", 30),
-  "ramp-seconds": rampSeconds,
-  insecure: isInsecure,
-  ...shared,
-} satisfies OptionSet;
-export type RelayConfig = ConfigOf<typeof relayOptions>;
 
 /** Who plays in `bench latency`. */
 export const LATENCY_PLAYERS = ["page", "stock", "plain"] as const;

@@ -310,6 +310,35 @@ describe("bench relay", () => {
     expect(Number(values["packets"])).toBeGreaterThan(100);
   });
 
+  test.if(process.platform === "linux")("serves a relay, and tells what each viewer got of it", async () => {
+    const reserved = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+    const sourcePort = reserved.port ?? 0;
+    await reserved.stop(true);
+    const { values } = await bench("relay", {
+      url: `http://127.0.0.1:${sourcePort}/live/canvas/stream.ts`,
+      "source-port": sourcePort,
+      viewers: 6,
+      checked: 2,
+      seconds: 3,
+      "ramp-seconds": 0,
+      pid: process.pid,
+    });
+    expect(values).toMatchObject({
+      viewersWithData: 6,
+      continuityErrors: 0,
+      syncErrors: 0,
+      withoutTables: 0,
+      withoutRandomAccess: 0,
+      disconnects: 0,
+      errors: "none",
+    });
+    // A key frame may be a second away, and on a busy machine further.
+    expect(Number(values["slowestShare"])).toBeGreaterThan(0.3);
+    expect(Number(values["fastestShare"])).toBeLessThan(1.2);
+    expect(Number(values["memory"])).toBeGreaterThan(10);
+    expect(Number(values["serverCores"])).toBeGreaterThan(0);
+  });
+
   test("counts lost packets", async () => {
     const url = `${origin({ losesPackets: true }).url}/stream.ts`;
     const { values } = await bench("relay", { url, viewers: 1, seconds: 0.4, "ramp-seconds": 0 });

@@ -18,10 +18,10 @@ import {
   heldOptions,
   latencyOptions,
   pixelsOptions,
-  relayOptions,
   soakOptions,
   viewersOptions,
 } from "./config.ts";
+import { relayOptions } from "./relay-config.ts";
 import { playersOptions } from "./players-config.ts";
 import { renderJson, renderTable, standardOutput, type Findings } from "./report.ts";
 

@@ -25,6 +25,8 @@ export class MpegtsCheck {
   packets = 0;
   /** Packets whose counter does not follow its predecessor's. */
   continuityErrors = 0;
+  /** Packets that announce a discontinuity. */
+  discontinuities = 0;
   /** Times that the packet boundary was lost. */
   syncErrors = 0;
   /** Bytes passed over while looking for the boundary. */
@@ -90,6 +92,7 @@ export class MpegtsCheck {
     const { pid, counter, hasPayload, isDiscontinuous } = packet;
     const last = this.#counters[pid] ?? COUNTER_UNKNOWN;
     this.#counters[pid] = counter;
+    if (isDiscontinuous) this.discontinuities += 1;
     if (last === COUNTER_UNKNOWN || isDiscontinuous || counter === last) return;
     const expected = hasPayload ? (last + 1) & 0x0f : last;
     if (counter !== expected) this.continuityErrors += 1;

@@ -1,12 +1,17 @@
-/** `bench relay`: many viewers of one endless MPEG-TS stream, each packet checked. */
-import type { Clock } from "#common/clock.ts";
+/**
+ * `bench relay`: many viewers of one endless MPEG-TS stream. Packets are checked, of all viewers or of some; how much of
+ * the stream each of them gets is measured from when all have joined; and what it costs the server's process.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { StartError } from "#common/errors.ts";
-import { msToSeconds, secondsToMs } from "#common/units.ts";
-import type { RelayConfig } from "./config.ts";
-import { HttpClient, HttpContext } from "./http-client.ts";
-import { HttpFailure } from "./http-connection.ts";
+import { BITS_PER_BYTE, MEBIBYTE, msToSeconds, secondsToMs } from "#common/units.ts";
 import type { BenchContext } from "./context.ts";
-import { MpegtsCheck } from "./mpegts-check.ts";
+import { HttpClient, HttpContext } from "./http-client.ts";
+import { cpuSeconds, residentBytes } from "./process-cpu.ts";
+import type { RelayConfig } from "./relay-config.ts";
+import { RelayCrowd } from "./relay-crowd.ts";
+import { RelaySource } from "./relay-source.ts";
+import { RelayFigures, RelayViewer } from "./relay-viewer.ts";
 import {
   collectMeasurements,
   formatValue,
@@ -15,235 +20,214 @@ import {
   type Findings,
 } from "./report.ts";
 import { SelfCheck } from "./self-check.ts";
-import { Distribution, median, Tally } from "./statistics.ts";
+import { median } from "./statistics.ts";
 import { joinEvenly, waitFor } from "./wait.ts";
 
-/** A viewer that is cut off comes back after this long. Milliseconds. */
-const RETRY_MS = 1_000;
-/** No bytes for this long is a gap that a viewer would see. Milliseconds. */
-const GAP_MS = 1_000;
-/** A viewer below this share of the median rate is counted as slow. */
-const SLOW_SHARE = 0.9;
-/** No single response lasts longer. Milliseconds. */
-const STREAM_MS_MAX = 7 * 86_400_000;
+/** Who gets less of the stream than this is short of it. */
+const FULL_SHARE = 0.99;
 
-/** What all viewers count together. */
-class RelayFigures {
-  bytes = 0;
-  packets = 0;
-  continuityErrors = 0;
-  syncErrors = 0;
-  gaps = 0;
-  longestGapMs = 0;
-  /** Streams that had begun and ended before the run did. */
-  disconnects = 0;
-  /** Streams that began without PAT and PMT, and not at a random access point. */
-  withoutTables = 0;
-  withoutRandomAccess = 0;
-  /** Requests that got no stream, by what went wrong. */
-  readonly errors = new Tally();
-  /** From the request to the first byte of the body. Milliseconds. */
-  readonly firstByte = new Distribution();
+/** Everything at one moment. */
+interface Sample {
+  readonly ms: number;
+  /** So far, of each viewer. */
+  readonly bytes: readonly number[];
+  /** What the own source has sent to one reader; 0 without it. */
+  readonly sourceBytes: number;
+  /** Of `--pid`; `undefined` without it. */
+  readonly cpuSeconds: number | undefined;
+  readonly residentBytes: number | undefined;
 }
 
-/** One viewer: reads, checks, and comes back when it is cut off. */
-class RelayViewer {
-  readonly #figures: RelayFigures;
-  readonly #clock: Clock;
-  readonly #client: HttpClient;
-  readonly #url: string;
+/** All viewers of a run. */
+class RelayAudience {
+  readonly figures: RelayFigures;
+  readonly source: RelaySource | undefined;
+  readonly #context: BenchContext<RelayConfig>;
+  readonly #http: HttpContext;
+  readonly #crowd: RelayCrowd | undefined;
+  readonly #checked: RelayViewer[] = [];
+  readonly #runs: Promise<void>[] = [];
   #isStopped = false;
-  #endPause: (() => void) | undefined;
-  #lastByteMs = 0;
-  #firstByteMs: number | undefined;
-  bytes = 0;
 
-  constructor(options: {
-    readonly figures: RelayFigures;
-    readonly clock: Clock;
-    readonly client: HttpClient;
-    readonly url: string;
-  }) {
-    this.#figures = options.figures;
-    this.#clock = options.clock;
-    this.#client = options.client;
-    this.#url = options.url;
-  }
-
-  /** Received since its first byte, bits per second; 0 where nothing came. */
-  rate(nowMs: number): number {
-    if (this.#firstByteMs === undefined || nowMs <= this.#firstByteMs) return 0;
-    return (this.bytes * 8) / msToSeconds(nowMs - this.#firstByteMs);
-  }
-
-  async run(): Promise<void> {
-    while (!this.#isStopped) {
-      await this.#read();
-      if (!this.#isStopped) await this.#pause();
+  private constructor(
+    context: BenchContext<RelayConfig>,
+    figures: RelayFigures,
+    crowd: RelayCrowd | undefined,
+  ) {
+    const { config, clock } = context;
+    this.figures = figures;
+    this.#context = context;
+    this.#crowd = crowd;
+    this.#http = new HttpContext({ clock, isInsecure: config.insecure });
+    if (config.sourcePort > 0) {
+      this.source = new RelaySource({ clock, port: config.sourcePort, megabits: config.sourceMbit });
     }
+    if (crowd !== undefined) this.#runs.push(this.#serve(crowd));
   }
 
-  stop(): void {
+  /** Nobody has joined yet. Throws StartError where bytes cannot be counted without checking packets. */
+  static async open(context: BenchContext<RelayConfig>): Promise<RelayAudience> {
+    const { config, clock } = context;
+    const figures = new RelayFigures();
+    const isMixed = config.checked < config.viewers;
+    const { errors } = figures;
+    const crowd = isMixed ? await RelayCrowd.open({ clock, url: config.url, errors }) : undefined;
+    return new RelayAudience(context, figures, crowd);
+  }
+
+  /** The first ones are checked. */
+  join(index: number): void {
+    const { config, clock } = this.#context;
+    if (index >= config.checked) {
+      this.#crowd?.join();
+      return;
+    }
+    const { figures } = this;
+    const viewer = new RelayViewer({ figures, clock, client: new HttpClient(this.#http), url: config.url });
+    this.#checked.push(viewer);
+    this.#runs.push(viewer.run());
+  }
+
+  get disconnects(): number {
+    return this.figures.disconnects + (this.#crowd?.disconnects ?? 0);
+  }
+
+  sample(): Sample {
+    const { clock, config } = this.#context;
+    return {
+      ms: clock.monotonicMs(),
+      bytes: [...this.#checked.map(({ bytes }) => bytes), ...(this.#crowd?.bytes ?? [])],
+      sourceBytes: this.source?.bytes ?? 0,
+      cpuSeconds: config.pid === 0 ? undefined : cpuSeconds(config.pid),
+      residentBytes: config.pid === 0 ? undefined : residentBytes(config.pid),
+    };
+  }
+
+  async close(): Promise<void> {
     this.#isStopped = true;
-    this.#endPause?.();
-    this.#client.close();
+    for (const viewer of this.#checked) viewer.stop();
+    this.#http.close();
+    await Promise.all(this.#runs);
+    this.#crowd?.[Symbol.dispose]();
+    await this.source?.close();
   }
 
-  async #read(): Promise<void> {
-    const figures = this.#figures;
-    const check = new MpegtsCheck();
-    const requestedMs = this.#clock.monotonicMs();
-    let hasBegun = false;
-    try {
-      const response = await this.#client.get(this.#url, {
-        msMax: STREAM_MS_MAX,
-        onBody: (chunk) => {
-          const nowMs = this.#clock.monotonicMs();
-          if (hasBegun) this.#noteGap(nowMs - this.#lastByteMs);
-          else figures.firstByte.add(nowMs - requestedMs);
-          hasBegun = true;
-          this.#firstByteMs ??= nowMs;
-          this.#lastByteMs = nowMs;
-          this.bytes += chunk.length;
-          figures.bytes += chunk.length;
-          check.push(chunk);
-        },
-      });
-      if (response.status !== 200) figures.errors.add(`status ${response.status}`);
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      if (!hasBegun && !this.#isStopped) figures.errors.add(error.kind);
+  async #serve(crowd: RelayCrowd): Promise<void> {
+    while (!this.#isStopped) {
+      crowd.turn();
+      await nextTurn();
     }
-    if (!hasBegun) return;
-    if (this.#isStopped) this.#noteGap(this.#clock.monotonicMs() - this.#lastByteMs);
-    else figures.disconnects += 1;
-    this.#count(check);
-  }
-
-  #noteGap(gapMs: number): void {
-    const figures = this.#figures;
-    if (gapMs > GAP_MS) figures.gaps += 1;
-    if (gapMs > figures.longestGapMs) figures.longestGapMs = gapMs;
-  }
-
-  #count(check: MpegtsCheck): void {
-    const figures = this.#figures;
-    figures.packets += check.packets;
-    figures.continuityErrors += check.continuityErrors;
-    figures.syncErrors += check.syncErrors;
-    if (!check.beginsWithTables) figures.withoutTables += 1;
-    if (check.beginsAtRandomAccess === false) figures.withoutRandomAccess += 1;
-  }
-
-  async #pause(): Promise<void> {
-    const over = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(RETRY_MS, over.resolve);
-    this.#endPause = over.resolve;
-    await over.promise;
-    cancel();
   }
 }
 
 /** Reads until the time is over. Throws StartError where no viewer got a byte. */
 export async function runRelay(context: BenchContext<RelayConfig>): Promise<Findings> {
   const { config, clock, signal } = context;
-  const figures = new RelayFigures();
-  const http = new HttpContext({ clock, isInsecure: config.insecure });
-  const viewers: RelayViewer[] = [];
-  const runs: Promise<void>[] = [];
-  const startMs = clock.monotonicMs();
+  const audience = await RelayAudience.open(context);
+  const { figures } = audience;
   const selfCheck = new SelfCheck(clock);
-  const stopProgress = startProgress({ ...context, describe: describeProgress(figures, viewers) });
-  let rates: readonly number[] = [];
-  let endMs = startMs;
+  const stopProgress = startProgress({ ...context, describe: describeProgress(audience) });
+  const begin = audience.sample();
+  let start = begin;
+  let end = begin;
   try {
     await joinEvenly({
       clock,
       signal,
       count: config.viewers,
       overMs: secondsToMs(config.rampSeconds),
-      join() {
-        const viewer = new RelayViewer({ figures, clock, client: new HttpClient(http), url: config.url });
-        viewers.push(viewer);
-        runs.push(viewer.run());
-      },
+      join: (index) => audience.join(index),
     });
+    if (!signal.aborted) start = audience.sample();
     await waitFor({ clock, signal, msMax: secondsToMs(config.seconds) });
   } finally {
     stopProgress();
     selfCheck.stop();
-    endMs = clock.monotonicMs();
-    rates = viewers.map((viewer) => viewer.rate(endMs));
-    for (const viewer of viewers) viewer.stop();
-    http.close();
+    end = audience.sample();
+    await audience.close();
   }
-  await Promise.all(runs);
-  if (figures.bytes === 0 && !signal.aborted) {
+  if (sum(end.bytes) === 0 && !signal.aborted) {
     const reason = figures.errors.total === 0 ? "no byte came" : figures.errors.toString();
     throw new StartError("no-answer", `Cannot read ${config.url}: ${reason}`);
   }
-  const report = collectMeasurements();
-  addRelay(report.add, { figures, rates, durationMs: endMs - startMs });
-  selfCheck.add(report.add);
-  return {
-    measurements: report.measurements,
-    notes: [
-      ...selfCheck.notes,
-      "Rates count from each viewer's first byte, with whatever the server sends at once at the start.",
-    ],
-  };
+  const { measurements, add } = collectMeasurements();
+  addShares(add, { start, end });
+  addChecks(add, audience);
+  addUsage(add, { begin, start, end });
+  selfCheck.add(add);
+  return { measurements, notes: selfCheck.notes };
 }
 
-function describeProgress(figures: RelayFigures, viewers: readonly RelayViewer[]) {
+function describeProgress(audience: RelayAudience) {
   let lastBytes = 0;
   return (sinceLastMs: number): string => {
-    const megabits = ((figures.bytes - lastBytes) * 8) / msToSeconds(sinceLastMs) / 1e6;
-    lastBytes = figures.bytes;
-    return `${viewers.length} viewers  ${formatValue(megabits)} Mbit/s  ${figures.disconnects} disconnects  ${figures.gaps} gaps  ${figures.errors.total} errors`;
+    const { bytes } = audience.sample();
+    const { figures, disconnects } = audience;
+    const megabits = toMegabits(sum(bytes) - lastBytes, sinceLastMs);
+    lastBytes = sum(bytes);
+    return `${bytes.length} viewers  ${formatValue(megabits)} Mbit/s  ${disconnects} disconnects  ${figures.gaps} gaps  ${figures.errors.total} errors`;
   };
 }
 
-function addRelay(
+/** What each viewer got once all had joined, of what the source sent meanwhile, or else of what the middle one got. */
+function addShares(
   add: AddMeasurement,
-  options: { readonly figures: RelayFigures; readonly rates: readonly number[]; readonly durationMs: number },
+  { start, end }: { readonly start: Sample; readonly end: Sample },
 ): void {
-  const { figures, rates, durationMs } = options;
-  const seconds = msToSeconds(durationMs);
-  const middle = median(rates);
-  add("viewers", "viewers", rates.length, "viewers");
-  add("viewersWithData", "that got data", rates.filter((rate) => rate > 0).length, "viewers");
-  add("duration", "duration", seconds, "s");
-  add("bytes", "received", figures.bytes, "bytes");
-  add("throughput", "throughput", (figures.bytes * 8) / seconds / 1e9, "Gbit/s");
-  add("medianRate", "rate of a viewer, median", middle / 1e6, "Mbit/s");
-  add(
-    "slowestShare",
-    "slowest viewer, of the median",
-    middle === 0 ? 0 : Math.min(...rates) / middle,
-    "times",
-  );
-  add(
-    "fastestShare",
-    "fastest viewer, of the median",
-    middle === 0 ? 0 : Math.max(...rates) / middle,
-    "times",
-  );
-  add(
-    "slowViewers",
-    "below 0.9 of the median",
-    rates.filter((rate) => rate < middle * SLOW_SHARE).length,
-    "viewers",
-  );
+  const durationMs = end.ms - start.ms;
+  const got = end.bytes.map((bytes, index) => bytes - (start.bytes[index] ?? 0));
+  const sent = end.sourceBytes - start.sourceBytes;
+  const whole = sent > 0 ? sent : median(got);
+  const shares = got.map((bytes) => (whole === 0 ? 0 : bytes / whole));
+  add("viewers", "viewers", end.bytes.length, "viewers");
+  add("viewersWithData", "that got data", end.bytes.filter((bytes) => bytes > 0).length, "viewers");
+  add("duration", "duration, all there", msToSeconds(durationMs), "s");
+  add("bytes", "received, by all", sum(end.bytes), "bytes");
+  add("throughput", "throughput", durationMs === 0 ? 0 : toMegabits(sum(got), durationMs) / 1e3, "Gbit/s");
+  add("medianRate", "rate of a viewer, median", toMegabits(median(got), durationMs), "Mbit/s");
+  const of = sent > 0 ? "source" : "median";
+  add("slowestShare", `slowest viewer, of the ${of}`, shares.length === 0 ? 0 : Math.min(...shares), "times");
+  add("fastestShare", `fastest viewer, of the ${of}`, Math.max(0, ...shares), "times");
+  const short = shares.filter((share) => share < FULL_SHARE).length;
+  add("slowViewers", `below ${FULL_SHARE} of the ${of}`, short, "viewers");
+}
+
+function addChecks(add: AddMeasurement, audience: RelayAudience): void {
+  const { figures, disconnects } = audience;
   add("firstByteP50", "time to first byte, p50", figures.firstByte.percentile(0.5), "ms");
   add("firstByteP95", "time to first byte, p95", figures.firstByte.percentile(0.95), "ms");
   add("firstByteMax", "time to first byte, max", figures.firstByte.max, "ms");
   add("packets", "packets checked", figures.packets, "packets");
   add("continuityErrors", "continuity errors", figures.continuityErrors, "packets");
   add("syncErrors", "lost packet boundaries", figures.syncErrors, "times");
+  add("discontinuities", "discontinuities marked", figures.discontinuities, "packets");
   add("withoutTables", "streams without PAT and PMT first", figures.withoutTables, "streams");
   add("withoutRandomAccess", "streams not begun at a key frame", figures.withoutRandomAccess, "streams");
   add("gaps", "gaps over 1 s", figures.gaps, "gaps");
   add("longestGap", "longest gap", figures.longestGapMs, "ms");
-  add("disconnects", "disconnects", figures.disconnects, "times");
+  add("disconnects", "disconnects", disconnects, "times");
   add("errors", "failed requests", figures.errors.toString());
+}
+
+/** Of `--pid`, once all had joined; its memory from before the first. */
+function addUsage(
+  add: AddMeasurement,
+  { begin, start, end }: { readonly begin: Sample; readonly start: Sample; readonly end: Sample },
+): void {
+  if (begin.residentBytes !== undefined && end.residentBytes !== undefined) {
+    add("memoryBefore", "server's memory before", begin.residentBytes / MEBIBYTE, "MiB");
+    add("memory", "server's memory at the end", end.residentBytes / MEBIBYTE, "MiB");
+  }
+  if (start.cpuSeconds === undefined || end.cpuSeconds === undefined || end.ms <= start.ms) return;
+  const cores = (end.cpuSeconds - start.cpuSeconds) / msToSeconds(end.ms - start.ms);
+  add("serverCores", "server's processor time", cores, "cores");
+  if (cores > 0) add("viewersPerCore", "viewers of a core", end.bytes.length / cores, "viewers");
+}
+
+function toMegabits(bytes: number, durationMs: number): number {
+  return durationMs === 0 ? 0 : (bytes * BITS_PER_BYTE) / msToSeconds(durationMs) / 1e6;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -18,8 +18,9 @@ import type { Upstream } from "./upstream.ts";
 
 /** Packets are collected this long before they are sent: each write to each viewer costs the same, however small. */
 const BATCH_MS = 100;
-/** Sooner where the upstream has stopped for this long: it sends in batches itself. */
+/** Sooner where the upstream has stopped for this long and the last batch is almost as old: it sends in batches itself. */
 const BATCH_PAUSE_MS = 10;
+const BATCH_MS_MIN = 80;
 /** How long a relay goes on without viewers. */
 const LINGER_MS = 5_000;
 /** How long the first viewer waits for a picture before 503. */
@@ -78,7 +79,8 @@ export class Relay {
   /** How far behind {@link #sentPts} a start counts as shown already, from a new connection to its first news; else 0. */
   #resumingTicksMax = 0;
   #cancelBatch: (() => void) | undefined;
-  /** By when the batch must be sent, on the monotonic clock. */
+  /** When the last batch was sent, and by when this one must be, on the monotonic clock. */
+  #sentMs = 0;
   #batchDueMs = 0;
   #cancelLinger: (() => void) | undefined;
   #starting = Promise.withResolvers<number>();
@@ -147,8 +149,8 @@ export class Relay {
     const nowMs = clock.monotonicMs();
     if (this.#cancelBatch === undefined) this.#batchDueMs = nowMs + BATCH_MS;
     this.#cancelBatch?.();
-    const waitMs = Math.max(0, Math.min(BATCH_PAUSE_MS, this.#batchDueMs - nowMs));
-    this.#cancelBatch = clock.after(waitMs, () => {
+    const pausedMs = Math.max(nowMs + BATCH_PAUSE_MS, this.#sentMs + BATCH_MS_MIN);
+    this.#cancelBatch = clock.after(Math.max(0, Math.min(pausedMs, this.#batchDueMs) - nowMs), () => {
       this.#cancelBatch = undefined;
       this.#cutter.flush();
     });
@@ -156,6 +158,7 @@ export class Relay {
 
   #onBlock(block: Block): void {
     const { clock, relayCounters } = this.#options;
+    this.#sentMs = clock.monotonicMs();
     if (block.isGopStart && block.startPts !== undefined) {
       this.#measure(block.startPts);
       this.#lastStartPts = block.startPts;
@@ -166,7 +169,7 @@ export class Relay {
     this.#cancelFiller = undefined;
     this.#sentPts = block.lastPts ?? this.#sentPts;
     const shifts = this.#timeline.shifts;
-    this.#timeline.shift(block, clock.monotonicMs());
+    this.#timeline.shift(block, this.#sentMs);
     relayCounters.shifts += this.#timeline.shifts - shifts;
     this.#fanOut.push({ bytes: block.bytes, isKey: block.isGopStart, opening: block.tables });
     if (this.#fanOut.canBegin) this.#starting.resolve(200);

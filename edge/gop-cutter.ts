@@ -31,6 +31,8 @@ export interface Block {
   readonly startPts: number | undefined;
   /** Greatest PTS of the pictures that begin in it, in ticks; `undefined` where none does. */
   readonly lastPts: number | undefined;
+  /** Offset of the packet with which the last picture begins; `undefined` where none does. */
+  readonly pictureAt: number | undefined;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -46,6 +48,7 @@ export class GopCutter {
   /** Where the tables begin that stand at the end of what is pending; -1 when something else stands there. */
   #tablesAt = -1;
   #lastPts: number | undefined;
+  #pictureAt: number | undefined;
   #start: { readonly tables: Uint8Array; readonly pts: number | undefined } | undefined;
   #pat: Uint8Array | undefined;
   #pmt: Uint8Array | undefined;
@@ -120,6 +123,7 @@ export class GopCutter {
       this.#emit(hasTables ? this.#tablesAt : this.#pendingBytes);
       this.#start = { tables: hasTables ? NO_BYTES : joinTwo(this.#pat, this.#pmt), pts };
     }
+    this.#pictureAt = this.#pendingBytes;
     if (pts !== undefined && isAhead(pts, this.#lastPts)) this.#lastPts = pts;
   }
 
@@ -143,8 +147,10 @@ export class GopCutter {
       tables: start?.tables ?? NO_BYTES,
       startPts: start?.pts,
       lastPts: this.#lastPts,
+      pictureAt: this.#pictureAt,
     };
     this.#lastPts = undefined;
+    this.#pictureAt = undefined;
     this.#pending.copyWithin(0, size, this.#pendingBytes);
     this.#pendingBytes -= size;
     if (this.#tablesAt !== -1) this.#tablesAt -= size;

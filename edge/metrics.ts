@@ -175,6 +175,11 @@ function relaySeries({ relayCounters }: MetricSources): readonly Series[] {
       read: () => relayCounters.skippedBytes,
     },
     {
+      name: "spillway_edge_relay_resumptions_total",
+      help: "Times that another upstream connection of stream.ts was joined on so that viewers missed nothing.",
+      read: () => relayCounters.resumptions,
+    },
+    {
       name: "spillway_edge_relay_shifts_total",
       help: "Times that time stamps of stream.ts jumped upstream and were shifted to go on.",
       read: () => relayCounters.shifts,

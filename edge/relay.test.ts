@@ -14,7 +14,7 @@ class TsOrigin extends FakeOrigin {
   readonly #open = new Set<ReadableStreamDefaultController<Uint8Array>>();
 
   constructor(port = 0) {
-    super(() => this.#answer(), port);
+    super((_request, path) => (path === "/readyz" ? new Response("ready\n") : this.#answer()), port);
   }
 
   get connections(): number {
@@ -127,25 +127,60 @@ describe("relay of stream.ts", () => {
     await until(() => edge.viewers.ts === 0);
   });
 
-  test("keeps viewers through the end of the upstream and goes on without a repeated picture", async () => {
+  test("keeps viewers through the end of the upstream and goes on with a key frame where the stream is another", async () => {
     const { origin, edge } = start();
     const stream = new FakeTransportStream();
-    const [one, two, three] = [stream.gop(), stream.gop(), stream.gop()];
-    origin.opening = one ?? origin.opening;
+    const [one, two] = [stream.gop(), stream.gop()];
+    // The same pictures as the second group and the one behind it, in other packets.
+    const other = new FakeTransportStream(120_000);
+    const [again, three] = [other.gop(10, 6), other.gop(10, 6)];
+    origin.opening = one;
     const viewer = new Viewer(edge);
     await until(() => viewer.bytes > 0);
     origin.send(two);
     await until(() => viewer.bytes === one.length + two.length);
-    origin.opening = two;
+    origin.opening = again;
     origin.cut();
     await until(() => origin.connections === 1);
     origin.send(three);
     await until(() => viewer.bytes >= one.length + two.length + three.length + 3 * PACKET_BYTES);
     expect(countContinuityErrors(viewer.received)).toEqual({ errors: 0, marked: 3 });
     expect(viewer.bytes).toBe(one.length + two.length + three.length + 3 * PACKET_BYTES);
-    expect(edge.relayCounters.upstreamLosses).toBe(1);
+    expect([edge.relayCounters.upstreamLosses, edge.relayCounters.resumptions]).toEqual([1, 0]);
     viewer.leave();
   });
+
+  test.each(["the same origin", "the next one"])(
+    "joins %s on where it broke off, and nobody misses a packet",
+    async (where) => {
+      const first = new TsOrigin();
+      const second = where === "the next one" ? new TsOrigin() : first;
+      const edge = startTestEdge([...new Set([first.url, second.url])]);
+      closers.push(
+        edge.close,
+        () => first.close(),
+        () => second.close(),
+      );
+      const stream = new FakeTransportStream();
+      const [one, two, three] = [stream.gop(), stream.gop(), stream.gop()];
+      // In the middle of a picture.
+      const cutAt = 33 * PACKET_BYTES;
+      first.opening = one;
+      const viewer = new Viewer(edge);
+      await until(() => viewer.bytes === one.length);
+      first.send(two.subarray(0, cutAt));
+      await until(() => viewer.bytes === one.length + cutAt);
+      second.opening = two;
+      if (second !== first) await first.close();
+      first.cut();
+      await until(() => second.connections === 1);
+      second.send(three);
+      await until(() => viewer.bytes >= one.length + two.length + three.length);
+      expect(Buffer.concat([one, two, three]).equals(viewer.received)).toBe(true);
+      expect([edge.relayCounters.resumptions, edge.relayCounters.shifts]).toEqual([1, 0]);
+      viewer.leave();
+    },
+  );
 
   test("lets a slow viewer lose whole groups of pictures, and nobody else", async () => {
     const { origin, edge } = start();

@@ -11,6 +11,7 @@ import type { TsBatch } from "#common/ts-log.ts";
 import { TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 import type { Counters } from "./counters.ts";
 import { GopCutter, type Block } from "./gop-cutter.ts";
+import { ResumePoint } from "./resume-point.ts";
 import { SharedStream } from "./shared-stream.ts";
 import { discontinuityPackets, isRepeat, NULL_PACKET } from "./ts-packets.ts";
 import { TsTimeline } from "./ts-timeline.ts";
@@ -45,6 +46,8 @@ export class RelayCounters {
   upstreamLosses = 0;
   /** Bytes from upstream that were no packets. */
   skippedBytes = 0;
+  /** Times that another connection was joined on to the one before, so that viewers missed nothing. */
+  resumptions = 0;
   /** Times that time stamps jumped upstream and were shifted to go on. */
   shifts = 0;
   /** Listeners to events let go because they took nothing. */
@@ -85,6 +88,9 @@ export class Relay {
   #cancelLinger: (() => void) | undefined;
   #starting = Promise.withResolvers<number>();
   #cancelFiller: (() => void) | undefined;
+  readonly #resumePoint = new ResumePoint();
+  /** True from the end of a connection to the first packets of another that viewers have not had. */
+  #isBroken = false;
   #isOver = false;
 
   constructor(options: RelayOptions) {
@@ -109,7 +115,7 @@ export class Relay {
 
   /** Resolves with 200 when a newcomer can begin at once, or else with the status that tells why not. */
   async ready(): Promise<number> {
-    if (this.#fanOut.canBegin) return 200;
+    if (this.#canBegin) return 200;
     const cancel = this.#options.clock.after(START_MS_MAX, () => this.#starting.resolve(503));
     const status = await this.#starting.promise;
     cancel();
@@ -132,7 +138,12 @@ export class Relay {
     this.#end(CLOSE_MS_MAX);
   }
 
+  get #canBegin(): boolean {
+    return this.#fanOut.canBegin && !this.#isBroken;
+  }
+
   #onOpen(): void {
+    this.#resumePoint.rewind();
     this.#cutter = new GopCutter((block) => this.#onBlock(block));
     if (this.#sentPts !== undefined) {
       this.#measure(this.#sentPts);
@@ -157,22 +168,52 @@ export class Relay {
   }
 
   #onBlock(block: Block): void {
-    const { clock, relayCounters } = this.#options;
-    this.#sentMs = clock.monotonicMs();
     if (block.isGopStart && block.startPts !== undefined) {
       this.#measure(block.startPts);
       this.#lastStartPts = block.startPts;
     }
-    if (this.#isShownAlready(block)) return;
-    this.#resumingTicksMax = 0;
+    const news = this.#isBroken ? this.#newsOf(block) : block;
+    if (news !== undefined) this.#send(news);
+  }
+
+  #send(block: Block): void {
+    const { clock, relayCounters } = this.#options;
+    this.#sentMs = clock.monotonicMs();
     this.#cancelFiller?.();
     this.#cancelFiller = undefined;
     this.#sentPts = block.lastPts ?? this.#sentPts;
+    this.#resumePoint.note(block);
     const shifts = this.#timeline.shifts;
     this.#timeline.shift(block, this.#sentMs);
     relayCounters.shifts += this.#timeline.shifts - shifts;
     this.#fanOut.push({ bytes: block.bytes, isKey: block.isGopStart, opening: block.tables });
-    if (this.#fanOut.canBegin) this.#starting.resolve(200);
+    if (this.#canBegin) this.#starting.resolve(200);
+  }
+
+  /**
+   * What of a new connection's block viewers have not had: what joins on to the last packet that they have, or else from
+   * the first key frame that they have not had on.
+   */
+  #newsOf(block: Block): Block | undefined {
+    const bytes = this.#resumePoint.search(block.bytes);
+    if (bytes !== undefined) {
+      this.#isBroken = false;
+      this.#options.relayCounters.resumptions++;
+      const { pictureAt } = block;
+      const newPictureAt = (pictureAt ?? -1) - (block.bytes.length - bytes.length);
+      return {
+        ...block,
+        bytes,
+        isGopStart: false,
+        startPts: undefined,
+        pictureAt: newPictureAt >= 0 ? newPictureAt : undefined,
+      };
+    }
+    if (this.#isShownAlready(block)) return undefined;
+    this.#isBroken = false;
+    this.#fanOut.breakOff();
+    this.#timeline.breakOff();
+    return block;
   }
 
   /** Takes the time from the last start to `pts` for the length of a group. */
@@ -195,12 +236,11 @@ export class Relay {
 
   #onEnd(status: number): void {
     const { relayCounters, log, path } = this.#options;
-    if (this.#fanOut.canBegin) log.info(`Relay of ${path} lost its upstream: viewers wait`);
+    if (this.#canBegin) log.info(`Relay of ${path} lost its upstream: viewers wait`);
     // Before the flush: what it brings is no beginning for anyone any more.
     this.#starting.resolve(status);
     this.#cutter.flush();
-    this.#fanOut.breakOff();
-    this.#timeline.breakOff();
+    this.#isBroken = true;
     relayCounters.upstreamLosses++;
     this.#starting = Promise.withResolvers();
     if (isGone(status) || this.#viewers === 0) this.#end();

@@ -71,7 +71,14 @@ describe("TsTimeline", () => {
         .slice();
       const before = mux(startPts).subarray(2 * PACKET_BYTES);
       timeline.shift(
-        { bytes, startPts, isGopStart: true, tables: new Uint8Array(0), lastPts: startPts + 87_000 },
+        {
+          bytes,
+          startPts,
+          isGopStart: true,
+          tables: new Uint8Array(0),
+          lastPts: startPts + 87_000,
+          pictureAt: undefined,
+        },
         wall * 1_000,
       );
       // What was added to the clock reference of the key frame, in the third packet.

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import {
+  BLOCKED_MS_MAX,
   FanOutTotals,
   TsFanOut,
   UNSENT_BYTES_MAX,
@@ -141,10 +142,10 @@ test("a viewer of few bits is no longer behind than one of many", () => {
   expect(totals.loggedBytes).toBe(21);
 });
 
-test("fill() reaches those for whom nothing is on its way", () => {
-  const { fanOut, join } = open();
+test("fill() reaches those for whom nothing is on its way, and drops who takes nothing", () => {
+  const { clock, fanOut, join, totals } = open();
   fanOut.push(batch(1, true));
-  const [quick, slow] = [join(), join(true)];
+  const [quick, slow, dead] = [join(), join(true), join(true)];
   fanOut.push(batch(2));
   fanOut.fill(Uint8Array.of(9));
   slow.recover();
@@ -152,4 +153,7 @@ test("fill() reaches those for whom nothing is on its way", () => {
     [1, 2, 9],
     [1, 2],
   ]);
+  clock.advance(BLOCKED_MS_MAX + 1);
+  fanOut.fill(Uint8Array.of(9));
+  expect([dead.isAborted, totals.droppedViewers, slow.got]).toEqual([true, 1, [1, 2, 9]]);
 });

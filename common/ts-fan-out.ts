@@ -107,10 +107,12 @@ export class TsFanOut {
     this.#log.breakOff();
   }
 
-  /** Writes `packet` to everyone for whom nothing else is on its way. It must not count in any sequence. */
+  /** Writes `packet`, which must not count in any sequence, to everyone for whom nothing else is on its way. */
   fill(packet: Uint8Array): void {
+    const nowMs = this.#options.clock.monotonicMs();
     for (const viewer of this.#viewers) {
       if (viewer.next >= this.#log.endNumber && viewer.sink.canWrite) this.#write(viewer, packet);
+      else this.#serve(viewer, nowMs);
     }
   }
 

@@ -12,6 +12,8 @@ import { answerRefusal } from "./answer.ts";
 import type { Counters, EgressRate, RefusalCause } from "./counters.ts";
 import type { Guard } from "./guard.ts";
 import type { LiveCache } from "./live.ts";
+import { playlistKey } from "./playlist-key.ts";
+import type { Playlists } from "./playlists.ts";
 import type { ProxyCache } from "./proxy.ts";
 import type { Streams } from "./streams.ts";
 import { addStreamRoutes, CONTROL_PATHS, type StreamApiOptions } from "./stream-api.ts";
@@ -40,6 +42,7 @@ export interface EdgeHttpOptions extends StreamApiOptions {
   readonly readiness: Readiness;
   readonly live: LiveCache;
   readonly streams: Streams;
+  readonly playlists: Playlists;
   /** For every path that is not this node's own. Without it only the paths of the URL contract lead upstream. */
   readonly proxy: ProxyCache | undefined;
   readonly viewers: Viewers;
@@ -70,7 +73,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   const app = createNodeApp({ ...options, postPaths: CONTROL_PATHS, onRefusedMethod });
   addRoutes(app, options);
   addStreamRoutes(app, options);
-  const { live, streams, counters, admission, addresses, guard, proxy } = options;
+  const { live, streams, counters, admission, addresses, guard, playlists, proxy } = options;
   return (original, server) => {
     const refusal = guard?.refusal(original, server);
     if (refusal !== undefined) return refuse(refusal, counters);
@@ -80,9 +83,9 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     const { path, query } = splitUrl(request.url);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
-      if (!proxy.isBlockingPlaylist(path))
-        return proxy.answer(request, query === "" ? path : `${path}?${query}`);
-      return live.answer(request, { target: { kind: "playlist", path }, query, addressOf });
+      const key = playlistKey(path, query);
+      if (!playlists.has(key)) return proxy.answer(request, query === "" ? path : `${path}?${query}`);
+      return live.answer(request, { target: { kind: "playlist", path: key }, query, addressOf });
     }
     if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: peerAddress() });
     const isOff = admission.hasOff && admission.isOff(streamOf(path));

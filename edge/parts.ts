@@ -70,15 +70,27 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
   const budget = new HeldBudget(boundHeldRequests(heldRequests));
   const segmentHosts = new SegmentHosts(config.publicUrl);
-  const nodeId = crypto.randomUUID();
   const proxy = config.proxyAll
-    ? new ProxyCache({ store, fills, counters, clock, log, nodeId, upstreamUrls: upstream.urls })
+    ? new ProxyCache({
+        store,
+        fills,
+        counters,
+        clock,
+        log,
+        nodeId: crypto.randomUUID(),
+        upstreamUrls: upstream.urls,
+        tails: {
+          offer: (key, answer) => void playlists.offer(key, answer),
+          noteUse: (url) => playlists.prefetches.noteUse(url),
+          holdMsMax: (url) => playlists.holdMsMax(url),
+        },
+      })
     : undefined;
   const playlists = new Playlists({
     fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
     clock,
     budget,
-    media: createMediaSource({ fills, store, segmentHosts, clock }),
+    media: proxy?.media ?? createMediaSource({ fills, store, segmentHosts, clock }),
     rewrite: (text, path) => segmentHosts.rewrite(text, path),
   });
   const viewers = given.viewers ?? new CountedViewers({ clock, viewersMax: config.viewerMax });

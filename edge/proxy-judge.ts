@@ -6,13 +6,15 @@
 import type { Verdict } from "./fill.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { judge, storedHeadOf, updatedHeadOf } from "./policy-storing.ts";
+import { playlistKey } from "./playlist-key.ts";
 import { varyKeyOf, varyNamesOf } from "./policy-vary.ts";
 import type { PolicyRequest } from "./policy.ts";
-import { ProxyPlaylists } from "./proxy-playlists.ts";
+import { isForTail, plainAnswer } from "./proxy-playlists.ts";
 import { ProxyVariants } from "./proxy-variants.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
+import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Failures that a stored answer may stand in for (RFC 5861 4). */
 const FAILURE_STATUSES = new Set([500, 502, 503, 504]);
@@ -42,6 +44,9 @@ export interface Judged {
   readonly isStored: boolean;
 }
 
+/** Gives a playlist to whoever follows live ones. */
+export type OfferPlaylist = (key: string, answer: UpstreamAnswer) => void;
+
 /** For one client, and not stored. */
 const FOR_ONE: Verdict = { isShared: false, isStored: false, toStored: proxiedOf };
 
@@ -52,14 +57,14 @@ export function isFailure({ status }: ResponseHead): boolean {
 
 /** Judges heads and remembers what it found. */
 export class ProxyJudge {
-  /** Playlists that players may wait for. */
-  readonly playlists = new ProxyPlaylists();
   readonly variants = new ProxyVariants();
   readonly #store: Store;
+  readonly #offer: OfferPlaylist;
   readonly #judged = new WeakMap<ResponseHead, Judged>();
 
-  constructor(store: Store) {
+  constructor({ store, offer }: { readonly store: Store; readonly offer: OfferPlaylist }) {
     this.#store = store;
+    this.#offer = offer;
   }
 
   /** What was found out about an answer; `undefined` for one that is good for nobody. */
@@ -99,14 +104,15 @@ export class ProxyJudge {
     const { isShared, isStored } = judge(policy, head);
     const varied = this.#variedBy(asked, head);
     this.#judged.set(head, { ...varied, isStored });
-    const mayWait = this.playlists.mayWaitFor(policy, head);
+    const mayFollow = isForTail(policy, head);
     return {
       isStored,
       storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,
       // A crowd gets a failure as one: asking once for each would be no help to an upstream in trouble.
       isShared: isShared || (isFailure(head) && !head.headers.has("set-cookie")),
       toStored: (whole) => {
-        if (mayWait) this.playlists.note(url, head, whole.bytes());
+        const playlist = mayFollow ? plainAnswer(head, whole.bytes()) : undefined;
+        if (playlist !== undefined) this.#offer(playlistKeyOf(url), playlist);
         return proxiedOf({ ...whole, head: storedHeadOf(head) });
       },
     };
@@ -134,6 +140,11 @@ export class ProxyJudge {
     const varyNames = names === "*" ? [] : names;
     return { varyNames, varyKey: varyKeyOf(varyNames, policy.headers) };
   }
+}
+
+function playlistKeyOf(url: string): string {
+  const mark = url.indexOf("?");
+  return mark === -1 ? url : playlistKey(url.slice(0, mark), url.slice(mark + 1));
 }
 
 /** An answer as it is stored. Its bytes stay as the upstream has sent them: they are never compressed here. */

@@ -1,74 +1,72 @@
 /**
- * Which of an upstream's playlists can be waited for: those that say so themselves. From then on they are answered by
- * their tail, one request upstream for all who wait, whatever the upstream says about caching them.
+ * Foreign live playlists, as a caching proxy finds them among its answers: what may be given to a tail, and where the
+ * media are that such a playlist names. Whether it can be waited for, the tail reads in its text.
  */
-// draft-pantos-hls-rfc8216bis-22 4.4.3.8 (CAN-BLOCK-RELOAD)
+// draft-pantos-hls-rfc8216bis-22 4.1 (URIs), 4.4.3.8 (CAN-BLOCK-RELOAD)
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { LRUCache } from "lru-cache";
 import type { PolicyRequest } from "./policy.ts";
 import { readCacheControl } from "./policy-directives.ts";
 import { isPlaylist } from "./policy-freshness.ts";
 import { varyNamesOf } from "./policy-vary.ts";
 import type { ResponseHead } from "./response-head.ts";
-
-/** Playlists remembered; one that is forgotten is noticed again when it is next fetched. */
-const PLAYLISTS_MAX = 4_096;
-const BLOCKING_PATTERN = /^#EXT-X-SERVER-CONTROL:(?:.*,)?\s*CAN-BLOCK-RELOAD=YES/m;
+import type { UpstreamAnswer } from "./upstream.ts";
 
 /** What playlists are commonly said to vary by, and a tail does not: it asks for plain text and answers everyone. */
 const HARMLESS_VARY = new Set(["accept-encoding", "origin"]);
 /** Larger texts are no playlists. */
 const TEXT_BYTES_MAX = 4 * 1024 * 1024;
+/** Stands in for the upstream where only the path of a URL is wanted. Not resolvable (RFC 6761 6.4). */
+const ANY_ORIGIN = "http://upstream.invalid";
 
-/** The playlists with blocking reload, by path. */
-export class ProxyPlaylists {
-  readonly #blocking = new LRUCache<string, true>({ max: PLAYLISTS_MAX });
-
-  /** True where a tail answers for a path. */
-  isBlocking(path: string): boolean {
-    return this.#blocking.get(path) === true;
-  }
-
-  /** True where an answer may be a playlist for everyone. One that is somebody's own is left to be cached, or not. */
-  mayWaitFor(request: PolicyRequest, { status, headers }: ResponseHead): boolean {
-    if (status !== 200 || !isPlaylist(headers)) return false;
-    if (request.headers.has("authorization") || headers.has("set-cookie")) return false;
-    const names = varyNamesOf(headers);
-    if (names === "*" || !names.every((name) => HARMLESS_VARY.has(name))) return false;
-    const directives = readCacheControl(headers.get("cache-control"));
-    return !directives.has("private") && !directives.has("no-store");
-  }
-
-  /**
-   * Notes what a playlist says of itself. One whose address has a query of its own stays out: a tail asks for a path.
-   *
-   * @param url path and query
-   */
-  note(url: string, { headers }: ResponseHead, body: Uint8Array): void {
-    if (url.includes("?")) return;
-    const text = decode(body, headers.get("content-encoding")) ?? "";
-    if (BLOCKING_PATTERN.test(text)) this.#blocking.set(url, true);
-    else this.#blocking.delete(url);
-  }
+/**
+ * True for a playlist that is the same for everyone. What its upstream says about caching does not count: packagers
+ * forbid it to be polled for the newest version, which is what a tail does.
+ */
+export function isForTail(request: PolicyRequest, { status, headers }: ResponseHead): boolean {
+  if (status !== 200 || !isPlaylist(headers)) return false;
+  if (request.headers.has("authorization") || headers.has("set-cookie")) return false;
+  const names = varyNamesOf(headers);
+  if (names === "*" || !names.every((name) => HARMLESS_VARY.has(name))) return false;
+  const directives = readCacheControl(headers.get("cache-control"));
+  return !directives.has("private") && !directives.has("no-store");
 }
 
-/** The text of a body, or `undefined` for one that cannot be read. */
-function decode(body: Uint8Array, coding: string | null): string | undefined {
+/** The answer as a tail reads it, in plain text; `undefined` for a coding that is not known or bytes that are not of it. */
+export function plainAnswer(head: ResponseHead, body: Uint8Array): UpstreamAnswer | undefined {
+  const text = decode(body, head.headers.get("content-encoding"));
+  if (text === undefined) return undefined;
+  const headers = new Headers(head.headers);
+  headers.delete("content-encoding");
+  return { ...head, headers, body: text };
+}
+
+function decode(body: Uint8Array, coding: string | null): Uint8Array | undefined {
   const bound = { maxOutputLength: TEXT_BYTES_MAX };
   try {
     switch (coding) {
       case null:
       case "identity":
-        return new TextDecoder().decode(body);
+        return body;
       case "gzip":
-        return gunzipSync(body, bound).toString();
+        return gunzipSync(body, bound);
       case "br":
-        return brotliDecompressSync(body, bound).toString();
+        return brotliDecompressSync(body, bound);
       default:
         return undefined;
     }
   } catch {
-    // The upstream's bad bytes: then it is passed on, and nothing is learnt from it.
+    // The upstream's bad bytes: it is passed on as it is, and nothing is learnt from it.
     return undefined;
   }
+}
+
+/**
+ * Path and query of what a playlist names by `uri`; `undefined` for what lies on another host.
+ *
+ * @param playlist path and query of the playlist
+ */
+export function resolveMedia(playlist: string, uri: string): string | undefined {
+  const base = new URL(playlist, ANY_ORIGIN);
+  const url = URL.parse(uri, base.href);
+  return url?.origin === base.origin ? url.pathname + url.search : undefined;
 }

@@ -284,6 +284,21 @@ describe("a foreign live playlist", () => {
     expect(origin.count(PATH)).toBeLessThanOrEqual(5);
   });
 
+  test("E11: brings its media before anybody asks, who then has them from memory", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { origin, edge, url } = start((request) => playlist.answer(request));
+    await (await get(url + PATH)).text();
+    const part = `/any/where/aabbccdd-${playlist.lastMsn + 1}.0.m4s`;
+    await until(() => edge.store.getAny(part) !== undefined);
+    const before = origin.count(part);
+    const answer = await get(url + part);
+    expect([answer.status, answer.headers.get("cache-status")?.startsWith("spillway; hit")]).toEqual([
+      200,
+      true,
+    ]);
+    expect([before, origin.count(part)]).toEqual([1, 1]);
+  });
+
   test("has none where it cannot, or is somebody's own", async () => {
     const playlist = new FakeLivePlaylist();
     const type = { "content-type": "application/vnd.apple.mpegurl" };
@@ -291,9 +306,9 @@ describe("a foreign live playlist", () => {
       const text = path === "/plain.m3u8" ? "#EXTM3U\n#EXT-X-TARGETDURATION:2\n" : playlist.text();
       return answerOf(text, { ...type, "cache-control": path === "/own.m3u8" ? "private" : "max-age=1" });
     });
-    const paths = ["/plain.m3u8", "/own.m3u8", "/token.m3u8?token=1", "/low.m3u8"];
+    const paths = ["/plain.m3u8", "/own.m3u8", "/low.m3u8?token=1", "/low.m3u8"];
     for (const path of paths) await (await get(url + path)).text();
-    expect(paths.map((path) => edge.proxy?.isBlockingPlaylist(path))).toEqual([false, false, false, true]);
+    expect(paths.map((path) => edge.playlists.has(path))).toEqual([false, false, true, true]);
   });
 });
 

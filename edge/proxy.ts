@@ -7,9 +7,9 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { answerStatus } from "./answer.ts";
+import { answerRefusal, answerStatus } from "./answer.ts";
 import type { CacheStatus } from "./cache-status.ts";
-import type { Counters, RequestResult } from "./counters.ts";
+import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import type { Fill, Wanted } from "./fill.ts";
 import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
 import { storedHeadOf } from "./policy-storing.ts";
@@ -22,9 +22,11 @@ import {
   type Decision,
   type UpstreamFailure,
 } from "./policy.ts";
+import type { MediaSource } from "./prefetches.ts";
 import { answerAlone, answerFill, answerStored } from "./proxy-answer.ts";
 import { forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
-import { isFailure, ProxyJudge, type Asked } from "./proxy-judge.ts";
+import { isFailure, ProxyJudge, type Asked, type OfferPlaylist } from "./proxy-judge.ts";
+import { resolveMedia } from "./proxy-playlists.ts";
 import type { Store } from "./store.ts";
 import type { Stored } from "./stored.ts";
 import { UpstreamError } from "./upstream.ts";
@@ -33,12 +35,22 @@ import { UpstreamError } from "./upstream.ts";
 const TURNS_MAX = 3;
 const RETRY_AFTER_SECONDS = 1;
 
+/** Who follows live playlists. */
+export interface ProxyTails {
+  readonly offer: OfferPlaylist;
+  /** A client asks for what may have been fetched ahead, and is on its way. */
+  readonly noteUse: (url: string) => void;
+  /** How long the upstream may hold a request for something that a playlist names, milliseconds. */
+  readonly holdMsMax: (url: string) => number;
+}
+
 export interface ProxyOptions {
   readonly store: Store;
   readonly fills: Fills;
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
+  readonly tails: ProxyTails;
   /** Base URLs of the upstreams. */
   readonly upstreamUrls: readonly string[];
   /** How this process calls itself towards other caches, so that it knows its own requests again. */
@@ -78,12 +90,8 @@ export class ProxyCache {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    this.#judge = new ProxyJudge(options.store);
-  }
-
-  /** True for a playlist that players may wait for: its tail answers for it. */
-  isBlockingPlaylist(path: string): boolean {
-    return this.#judge.playlists.isBlocking(path);
+    const { store, tails } = options;
+    this.#judge = new ProxyJudge({ store, offer: tails.offer });
   }
 
   /**
@@ -95,19 +103,35 @@ export class ProxyCache {
     const asked = askedOf(request, url);
     const known = this.#fromStore(asked, this.#look(asked));
     if (known !== undefined) return known;
-    if (!isForwardable(url)) return this.#refuse(400, "Bad path");
+    if (!isForwardable(url)) return this.#refuse("path", 400, "Bad path");
     if (isLooping(request.headers, this.#options.nodeId)) {
-      return this.#refuse(508, "This request goes round in circles");
+      return this.#refuse("loop", 508, "This request goes round in circles");
     }
+    this.#options.tails.noteUse(url);
     return this.#ask(asked);
   }
 
-  /** Fetches what clients will ask for, so that it is there or on its way when they do. */
-  prefetch(url: string): void {
+  /** Where the media of live playlists come from: fetched as a client without wishes of its own would. */
+  get media(): MediaSource {
+    return {
+      resolve: resolveMedia,
+      fetch: (url, holdMsMax) => this.#prefetch(url, holdMsMax),
+      wasAnswered: (url) => (this.#options.store.getAny(url)?.ready.size ?? 0) > 0,
+    };
+  }
+
+  /** Resolves with false where the answer may not be kept, so that fetching such things ahead is of no use. */
+  #prefetch(url: string, holdMsMax: number): Promise<boolean> | undefined {
     const asked = askedOf(new Request(`http://prefetch.invalid${url}`), url);
     const { stored, decision } = this.#look(asked);
-    if (decision.kind === "miss")
-      this.#options.fills.refresh(this.#wanted(asked, { stored, conditions: {} }));
+    if (decision.kind !== "miss" || !isForwardable(url)) return undefined;
+    const wanted = this.#wanted(asked, { stored, conditions: {} });
+    const fill = this.#options.fills.refresh({ ...wanted, holdMsMax });
+    return fill?.finished.then(
+      () => fill.head.status !== 200 || this.#look(asked).stored !== undefined,
+      // Told to clients who ask for it.
+      () => true,
+    );
   }
 
   #look(asked: Asked): Found {
@@ -162,6 +186,7 @@ export class ProxyCache {
     return {
       key: this.#judge.keyOf(asked),
       path: asked.url,
+      holdMsMax: this.#options.tails.holdMsMax(asked.url),
       headers: { ...forwarded, ...conditions },
       retriesAlone: false,
       remembers: "unshared",
@@ -226,12 +251,13 @@ export class ProxyCache {
   ): Response {
     if (!(error instanceof UpstreamError)) throw error;
     if (asked.request.signal.aborted) return unheard();
-    if (error instanceof FillRefusedError) return this.#refuse(error.status, error.message);
+    if (error instanceof FillRefusedError) return this.#refuse("busy", error.status, error.message);
     if (stored !== undefined && this.#mayBeStale(asked, stored, "disconnected")) {
       return this.#sendStale(asked, stored);
     }
     this.#options.log.debug(`No answer for a client: ${describeError(error)}`);
-    return this.#fail(error.status, "error", error.message);
+    const { counters } = this.#options;
+    return answerStatus({ status: error.status, result: "error", counters, reason: error.message });
   }
 
   #mayBeStale(asked: Asked, stored: Stored, failure: UpstreamFailure): boolean {
@@ -252,14 +278,10 @@ export class ProxyCache {
     return { request, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
   }
 
-  #refuse(status: number, reason: string): Response {
-    return this.#fail(status, "refused", reason);
-  }
-
-  #fail(status: number, result: RequestResult, reason: string): Response {
+  #refuse(cause: RefusalCause, status: number, reason: string): Response {
     const { counters } = this.#options;
     const retry = status === 503 ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {};
-    return answerStatus({ status, result, counters, reason, ...retry });
+    return answerRefusal({ cause, status, counters, reason, ...retry });
   }
 
   #nowMs(): number {

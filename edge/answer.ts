@@ -6,6 +6,7 @@
 import { acceptsGzip, matchesEtag, readRange, type ByteRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
+import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
 
@@ -121,7 +122,11 @@ function statusResponse(options: {
     date: new Date().toUTCString(),
     "content-type": "text/plain; charset=utf-8",
     "cache-control": "no-store",
-    "cache-status": `spillway; fwd=${options.result === "error" ? "miss" : "bypass"}; detail=${options.result}`,
+    // What is refused is not sent on.
+    "cache-status": cacheStatusOf({
+      ...(options.result === "error" && { forward: "miss" }),
+      detail: options.result,
+    }),
   };
   if (options.retryAfterSeconds !== undefined) headers["retry-after"] = String(options.retryAfterSeconds);
   return new Response(`${options.reason}\n`, { status: options.status, headers });
@@ -195,7 +200,7 @@ function wholeHeaders(
     ...CORS_HEADERS,
     date: stored.date,
     age: String(ageSeconds),
-    "cache-status": cacheStatus(result, Math.floor(msToSeconds(stored.freshMs)) - ageSeconds - 1),
+    "cache-status": cacheStatus(stored, { result, ageSeconds }),
     "content-type": stored.contentType,
   };
   if (length !== undefined) headers["content-length"] = String(length);
@@ -212,11 +217,25 @@ function wholeHeaders(
   return headers;
 }
 
-/** RFC 9211: `hit` for what was in memory, `fwd=miss` for what was asked for, `collapsed` for who joined in. */
-function cacheStatus(result: RequestResult, ttlSeconds: number): string {
-  if (result === "hit") return `spillway; hit; ttl=${Math.max(0, ttlSeconds)}`;
-  if (result === "stale") return `spillway; hit; ttl=${Math.min(-1, ttlSeconds)}; detail=stale`;
-  return result === "collapsed" ? "spillway; fwd=miss; collapsed" : "spillway; fwd=miss; stored";
+/** `hit` for what was in memory, `fwd=miss` for what was asked for, `collapsed` for who joined in. */
+function cacheStatus(
+  { freshMs, head, status }: StoredHead,
+  { result, ageSeconds }: Pick<WholeOptions, "result" | "ageSeconds">,
+): string {
+  const ttlSeconds = Math.floor(msToSeconds(freshMs)) - ageSeconds - 1;
+  const before = head.headers.get("cache-status");
+  switch (result) {
+    case "hit":
+      return cacheStatusOf({ isHit: true, ttlSeconds: Math.max(0, ttlSeconds) }, before);
+    case "stale":
+      return cacheStatusOf({ isHit: true, ttlSeconds: Math.min(-1, ttlSeconds), detail: "stale" }, before);
+    case "error":
+      return cacheStatusOf({ forward: "miss", forwardStatus: status }, before);
+    case "collapsed":
+      return cacheStatusOf({ forward: "miss", isCollapsed: true }, before);
+    default:
+      return cacheStatusOf({ forward: "miss", isStored: true }, before);
+  }
 }
 
 function gzipTag(etag: string): string {

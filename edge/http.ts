@@ -9,6 +9,7 @@ import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
 import { streamOf } from "./admission.ts";
 import { answerRefusal } from "./answer.ts";
+import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, EgressRate, RefusalCause } from "./counters.ts";
 import type { Guard } from "./guard.ts";
 import type { LiveCache } from "./live.ts";
@@ -66,6 +67,7 @@ const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
 const RETRY_AFTER_SECONDS = 1;
+const OWN_STATUS = cacheStatusOf({ detail: "own" });
 
 /** The whole HTTP side of an edge. */
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
@@ -87,14 +89,14 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
       if (!playlists.has(key)) return proxy.answer(request, query === "" ? path : `${path}?${query}`);
       return live.answer(request, { target: { kind: "playlist", path: key }, query, addressOf });
     }
-    if (!isRead || !path.startsWith(LIVE_PREFIX)) return app.fetch(request, { address: peerAddress() });
+    if (!isRead || !path.startsWith(LIVE_PREFIX)) return answerOwn(app, request, peerAddress());
     const isOff = admission.hasOff && admission.isOff(streamOf(path));
     const stored = isOff ? undefined : live.hit(request, path);
     if (stored !== undefined) return stored;
     const target = readTarget(path);
     if (target === undefined) {
       counters.refuse("path");
-      return app.fetch(request, { address: peerAddress() });
+      return answerOwn(app, request, peerAddress());
     }
     if (isOff) return streams.refuseOff(target.kind);
     if (target.kind !== "relay" && target.kind !== "events") {
@@ -120,6 +122,13 @@ function refuse(cause: RefusalCause, counters: Counters): Response {
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   });
   if (cause === "connections") answer.headers.set("connection", "close");
+  return answer;
+}
+
+/** What the edge answers of its own: no cache had a part in it, which is told as well. */
+async function answerOwn(app: NodeApp, request: Request, address: string): Promise<Response> {
+  const answer = await app.fetch(request, { address });
+  if (!answer.headers.has("cache-status")) answer.headers.set("cache-status", OWN_STATUS);
   return answer;
 }
 

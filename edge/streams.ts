@@ -8,6 +8,7 @@ import type { Log } from "#common/log.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { type Admission, streamOf } from "./admission.ts";
 import { answerRefusal, answerStatus } from "./answer.ts";
+import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters } from "./relay.ts";
@@ -168,6 +169,6 @@ function streamHeaders(contentType: string, isJoined: boolean): Record<string, s
     "cache-control": "no-store",
     // Proxies such as nginx would otherwise collect an endless answer before passing it on.
     "x-accel-buffering": "no",
-    "cache-status": isJoined ? "spillway; fwd=miss; collapsed" : "spillway; fwd=miss",
+    "cache-status": cacheStatusOf({ forward: "miss", isCollapsed: isJoined }),
   };
 }

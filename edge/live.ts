@@ -7,7 +7,7 @@ import type { Clock } from "#common/clock.ts";
 import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
+import { LATE_BODY_BYTES_MAX, answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
 import type { Counters } from "./counters.ts";
 import type { Fill } from "./fill.ts";
 import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
@@ -23,12 +23,6 @@ import type { Viewers } from "./viewers.ts";
 /** How old an answer may be given out while the upstream is away. */
 const STALE_MS_MAX = 30_000;
 const RETRY_AFTER_SECONDS = 1;
-/**
- * Larger bodies are streamed where the answer is not given in the request's own turn: Bun sends the head of such an answer
- * in a packet of its own for each name, colon, value and line end, 47 of ours, while a stream's goes out with its first
- * bytes. It loses its length by that, which hits have.
- */
-const LATE_BODY_BYTES_MAX = 15_000;
 
 export interface LiveOptions {
   readonly store: Store;

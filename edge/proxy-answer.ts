@@ -5,6 +5,7 @@
 // RFC 9110 15.4.5 (304), 15.3.7 (206), RFC 9111 5.1 (Age), RFC 9211
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
+import { LATE_BODY_BYTES_MAX } from "./answer.ts";
 import { cacheStatusOf, type CacheStatus } from "./cache-status.ts";
 import type { Counters, RequestResult } from "./counters.ts";
 import type { Fill } from "./fill.ts";
@@ -57,7 +58,7 @@ export function answerStored(options: ProxyAnswerOptions, stored: Stored): Respo
 export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
   const { request, head, counters } = options;
   const { length } = fill;
-  const whole = fill.stored?.body;
+  const whole = wholeOf(fill);
   const headers = headersOf(options);
   // Where nobody knows how long it gets, a range means nothing: the whole is a right answer to that.
   const selection = length === undefined ? "whole" : select(request, { head, size: length });
@@ -80,10 +81,15 @@ export function answerAlone(options: ProxyAnswerOptions, fill: Fill): Response {
   const headers = headersOf(options);
   const { signal } = request;
   if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
-  const { stored } = fill;
-  if (stored !== undefined) headers.set("content-length", String(stored.body.size));
-  const body = stored?.body ?? fill.stream({ signal, counters });
+  const whole = wholeOf(fill);
+  if (whole !== undefined) headers.set("content-length", String(whole.size));
+  const body = whole ?? fill.stream({ signal, counters });
   return withBody(options, { status: head.status, headers, body });
+}
+
+/** The body of a fill where it is all there and small: see {@link LATE_BODY_BYTES_MAX}. */
+function wholeOf({ stored }: Fill): Blob | undefined {
+  return stored !== undefined && stored.body.size <= LATE_BODY_BYTES_MAX ? stored.body : undefined;
 }
 
 interface Body {

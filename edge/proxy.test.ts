@@ -1,6 +1,6 @@
 /** The edge as a caching proxy for any path, over real sockets. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 
 const closers: (() => unknown)[] = [];
 
@@ -260,58 +260,6 @@ describe("what is stored and old", () => {
   });
 });
 
-describe("a foreign live playlist", () => {
-  const PATH = "/any/where/low.m3u8";
-
-  test("E2: has a tail where it can be waited for, whatever it says about caching", async () => {
-    const playlist = new FakeLivePlaylist();
-    const { origin, url } = start(async (request) => {
-      const answer = await playlist.answer(request);
-      answer.headers.set("cache-control", "no-cache");
-      return answer;
-    });
-    await (await get(url + PATH)).text();
-    const held = Array.from({ length: 50 }, (_, index) =>
-      get(`${url}${PATH}?_HLS_msn=${playlist.lastMsn + 1}&_HLS_part=${playlist.openParts + (index % 2)}`),
-    );
-    await until(() => playlist.held > 0);
-    playlist.publish();
-    await until(() => playlist.held > 0);
-    playlist.publish();
-    const texts = await Promise.all(held.map(async (answer) => (await answer).text()));
-    expect(texts.every((text) => text.includes("#EXT-X-PART"))).toBe(true);
-    // One plain request that shows what it is, one of the tail, and one for each version.
-    expect(origin.count(PATH)).toBeLessThanOrEqual(5);
-  });
-
-  test("E11: brings its media before anybody asks, who then has them from memory", async () => {
-    const playlist = new FakeLivePlaylist();
-    const { origin, edge, url } = start((request) => playlist.answer(request));
-    await (await get(url + PATH)).text();
-    const part = `/any/where/aabbccdd-${playlist.lastMsn + 1}.0.m4s`;
-    await until(() => edge.store.getAny(part) !== undefined);
-    const before = origin.count(part);
-    const answer = await get(url + part);
-    expect([answer.status, answer.headers.get("cache-status")?.startsWith("spillway; hit")]).toEqual([
-      200,
-      true,
-    ]);
-    expect([before, origin.count(part)]).toEqual([1, 1]);
-  });
-
-  test("has none where it cannot, or is somebody's own", async () => {
-    const playlist = new FakeLivePlaylist();
-    const type = { "content-type": "application/vnd.apple.mpegurl" };
-    const { edge, url } = start((_request, path) => {
-      const text = path === "/plain.m3u8" ? "#EXTM3U\n#EXT-X-TARGETDURATION:2\n" : playlist.text();
-      return answerOf(text, { ...type, "cache-control": path === "/own.m3u8" ? "private" : "max-age=1" });
-    });
-    const paths = ["/plain.m3u8", "/own.m3u8", "/low.m3u8?token=1", "/low.m3u8"];
-    for (const path of paths) await (await get(url + path)).text();
-    expect(paths.map((path) => edge.playlists.has(path))).toEqual([false, false, true, true]);
-  });
-});
-
 describe("ranges and HEAD", () => {
   test("E9: bytes=0- and HEAD share the entry of GET; ranges are cut from it", async () => {
     const { origin, url } = start(() => answerOf("0123456789", FRESH));
@@ -329,6 +277,14 @@ describe("ranges and HEAD", () => {
     const head = await get(`${url}/a`, {}, "HEAD");
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "10", ""]);
     expect(origin.count()).toBe(1);
+  });
+
+  test("what is large and still coming is streamed, and has its length once it is stored", async () => {
+    const large = "x".repeat(20_000);
+    const { url } = start(() => answerOf(large, FRESH));
+    const answers = [await get(`${url}/a`), await get(`${url}/a`)];
+    expect(answers.map(({ headers }) => headers.get("content-length"))).toEqual([null, "20000"]);
+    for (const answer of answers) expect(await answer.text()).toBe(large);
   });
 
   test("part of what is not stored is asked for alone and not kept", async () => {

@@ -1,0 +1,110 @@
+/** Foreign live playlists behind the caching proxy: which get a tail, and what comes with them. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { plainAnswer, resolveMedia } from "./proxy-playlists.ts";
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+function start(answer: ConstructorParameters<typeof FakeOrigin>[0]): {
+  readonly origin: FakeOrigin;
+  readonly edge: TestEdge;
+  readonly url: string;
+} {
+  const origin = new FakeOrigin(answer);
+  const edge = startTestEdge(origin.url, { proxyAll: true });
+  closers.push(
+    () => edge.close(),
+    () => origin.close(),
+  );
+  return { origin, edge, url: edge.url };
+}
+
+describe("a foreign live playlist", () => {
+  const PATH = "/any/where/low.m3u8";
+
+  test("E2: has a tail where it can be waited for, whatever it says about caching", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { origin, url } = start(async (request) => {
+      const answer = await playlist.answer(request);
+      answer.headers.set("cache-control", "no-cache");
+      return answer;
+    });
+    await (await fetch(url + PATH)).text();
+    const held = Array.from({ length: 50 }, (_, index) =>
+      fetch(`${url}${PATH}?_HLS_msn=${playlist.lastMsn + 1}&_HLS_part=${playlist.openParts + (index % 2)}`),
+    );
+    await until(() => playlist.held > 0);
+    playlist.publish();
+    await until(() => playlist.held > 0);
+    playlist.publish();
+    const texts = await Promise.all(held.map(async (answer) => (await answer).text()));
+    expect(texts.every((text) => text.includes("#EXT-X-PART"))).toBe(true);
+    // One plain request that shows what it is, one of the tail, and one for each version.
+    expect(origin.count(PATH)).toBeLessThanOrEqual(5);
+  });
+
+  test("E11: brings its media before anybody asks, who then has them from memory", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { origin, edge, url } = start((request) => playlist.answer(request));
+    await (await fetch(url + PATH)).text();
+    const part = `/any/where/aabbccdd-${playlist.lastMsn + 1}.0.m4s`;
+    await until(() => edge.store.getAny(part) !== undefined);
+    const before = origin.count(part);
+    const answer = await fetch(url + part);
+    expect([answer.status, answer.headers.get("cache-status")?.startsWith("spillway; hit")]).toEqual([
+      200,
+      true,
+    ]);
+    expect([before, origin.count(part)]).toEqual([1, 1]);
+  });
+
+  test("has none where it cannot, or is somebody's own", async () => {
+    const playlist = new FakeLivePlaylist();
+    const type = { "content-type": "application/vnd.apple.mpegurl" };
+    const { edge, url } = start((_request, path) => {
+      const text = path === "/plain.m3u8" ? "#EXTM3U\n#EXT-X-TARGETDURATION:2\n" : playlist.text();
+      return new Response(text, {
+        headers: { ...type, "cache-control": path === "/own.m3u8" ? "private" : "max-age=1" },
+      });
+    });
+    const paths = ["/plain.m3u8", "/own.m3u8", "/low.m3u8?token=1", "/low.m3u8"];
+    for (const path of paths) await (await fetch(url + path)).text();
+    expect(paths.map((path) => edge.playlists.has(path))).toEqual([false, false, true, true]);
+  });
+});
+
+describe("plainAnswer()", () => {
+  const TEXT = "#EXTM3U\n";
+  const BYTES = new TextEncoder().encode(TEXT);
+  test.each([
+    [null, BYTES, TEXT],
+    ["identity", BYTES, TEXT],
+    ["gzip", gzipSync(TEXT), TEXT],
+    ["br", brotliCompressSync(TEXT), TEXT],
+    ["gzip", BYTES, undefined],
+    ["zstd", BYTES, undefined],
+  ] as const)("reads a body whose coding is %p", (coding, body, text) => {
+    const headers = new Headers(coding === null ? {} : { "content-encoding": coding });
+    const head = { status: 200, headers, requestedMs: 0, receivedMs: 0, receivedWallMs: 0 };
+    const answer = plainAnswer(head, body);
+    expect(answer && new TextDecoder().decode(answer.body)).toBe(text);
+    expect(answer?.headers.has("content-encoding") ?? false).toBe(false);
+  });
+});
+
+test.each([
+  ["/a/b/low.m3u8", "1.m4s", "/a/b/1.m4s"],
+  ["/a/b/low.m3u8?token=1", "1.m4s?x=2", "/a/b/1.m4s?x=2"],
+  ["/a/b/low.m3u8", "../c/1.m4s", "/a/c/1.m4s"],
+  ["/a/b/low.m3u8", "/1.m4s", "/1.m4s"],
+  ["/a/b/low.m3u8", "https://other.example/1.m4s", undefined],
+  ["/a/b/low.m3u8", "//other.example/1.m4s", undefined],
+  ["/a/b/low.m3u8", "data:x", undefined],
+])("resolveMedia() of %p and %p: %p", (playlist, uri, path) => {
+  expect(resolveMedia(playlist, uri)).toBe(path);
+});

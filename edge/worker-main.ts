@@ -117,7 +117,7 @@ function superviseOf({ supervise }: RoleContext<EdgeConfig>): NonNullable<typeof
 /** What of `--cache-mib` is for each process, in MiB: the hub and the workers have the same. */
 function cacheShare({ cacheMib, edgeWorkers }: EdgeConfig): number {
   const processes = edgeWorkers + 1;
-  if (cacheMib >= processes * CACHE_MIB_MIN) return cacheMib / processes;
+  if (cacheMib >= processes * CACHE_MIB_MIN) return Math.floor(cacheMib / processes);
   throw new OptionError(
     `Option --cache-mib ${cacheMib} is too little for --edge-workers ${edgeWorkers}: expected at least ${processes * CACHE_MIB_MIN}, ${CACHE_MIB_MIN} for each process`,
   );

@@ -68,13 +68,14 @@ test("WorkerViewers: the limit is that of all workers, and who is a viewer alrea
   expect(edge.workers.map(({ isFull }) => isFull)).toEqual([true, true]);
 });
 
-test("WorkerViewers counts what the hub does not know yet, and nothing twice once it does", () => {
+test("WorkerViewers counts viewers of stream.ts at once, and nothing twice when the hub has heard of them", () => {
   const edge = new Edge(3);
   const [first, second] = edge.workers;
   if (first === undefined || second === undefined) throw new Error("two workers");
   edge.ask(0, "one");
+  edge.ask(1, "one");
   first.ts++;
-  expect([first.total, second.total]).toEqual([2, 0]);
+  expect([first.total, second.total]).toEqual([1, 0]);
   edge.exchange();
   expect([first.total, second.total]).toEqual([2, 2]);
   first.ts--;
@@ -82,6 +83,12 @@ test("WorkerViewers counts what the hub does not know yet, and nothing twice onc
   expect([first.total, second.total]).toEqual([1, 3]);
   edge.exchange();
   expect([first.total, second.total, edge.hub.total]).toEqual([2, 2, 2]);
+});
+
+test("WorkerViewers: a crowd that comes to one worker between two reports meets the limit", () => {
+  const edge = new Edge(3);
+  const answers = ["one", "two", "three", "four"].map((player) => edge.ask(0, player));
+  expect(answers).toEqual([true, true, true, false]);
 });
 
 test("WorkerViewers forgets sessions that are over", () => {

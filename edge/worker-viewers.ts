@@ -41,8 +41,9 @@ export class WorkerViewers implements Viewers {
   /** Of all workers, as last heard. */
   #viewers: Readonly<Record<ViewerKind, number>> = { llhls: 0, hls: 0, ts: 0, events: 0 };
   #elsewhere = new Set<bigint>();
-  /** What the hub has not heard of yet. */
+  /** Those that the hub has not heard of yet. */
   #sessionsBegun = 0;
+  /** As the hub has heard. */
   #tsReported = 0;
 
   constructor(options: WorkerViewersOptions) {
@@ -72,12 +73,13 @@ export class WorkerViewers implements Viewers {
 
   get total(): number {
     const { llhls, hls, ts } = this.#viewers;
-    return llhls + hls + ts + this.#sessionsBegun + this.ts - this.#tsReported;
+    return llhls + hls + ts + this.ts - this.#tsReported;
   }
 
   get isFull(): boolean {
     const { viewersMax } = this.#options;
-    return viewersMax > 0 && this.total >= viewersMax;
+    // A session that has begun here may be known elsewhere: for the limit it counts at once, to be told it can wait.
+    return viewersMax > 0 && this.total + this.#sessionsBegun >= viewersMax;
   }
 
   /** What is to be reported: each request is told once. */

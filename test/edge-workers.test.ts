@@ -4,12 +4,14 @@
  */
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { TASK_VARIABLE } from "#common/supervised-child.ts";
 import { decodeWorkerTask } from "../edge/worker-messages.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
 import {
   childrenOf,
+  descendantsOf,
   environmentOf,
   flags,
   freePorts,
@@ -19,6 +21,8 @@ import {
   metric,
   nodeName,
   Program,
+  Spillway,
+  TemporaryFolder,
   waitFor,
 } from "./harness.ts";
 
@@ -162,7 +166,9 @@ test("stream.ts and events reach viewers of every worker by one upstream connect
 
 test("kill -9 of a worker ends its connections alone; it comes back, and no count goes back", async () => {
   await using edge = await Edge.open();
-  await many(60, async () => (await ask(`${edge.url}${MEDIA}`)).text());
+  // Each worker asks the hub once, and then has it.
+  for (let round = 0; round < 2; round++)
+    await many(60, async () => (await ask(`${edge.url}${MEDIA}`)).text());
   const before = metric(await edge.metrics(), REQUESTS);
   expect(before).toBeGreaterThan(50);
   const viewers = await openMany(24, `${edge.url}/live/canvas/stream.ts`);
@@ -198,6 +204,33 @@ test("kill -9 of a worker ends its connections alone; it comes back, and no coun
   expect(edge.program.errors).toMatch(/edge worker 1 ended \(signal (SIGKILL|9)\)/);
 });
 
+test("a stream that is switched off at one worker is off at all, and at one that is replaced", async () => {
+  const token = "for-this-test-only";
+  await using edge = await Edge.open([`--admin-token=${token}`]);
+  const statuses = async (): Promise<readonly number[]> => {
+    const answers = await many(30, () => ask(`${edge.url}${MEDIA}`));
+    return [...new Set(answers.map(({ status }) => status))];
+  };
+  const control = async (order: string): Promise<number> => {
+    const url = `${edge.url}/api/v1/streams/canvas/control?${order}`;
+    return (await ask(url, { method: "POST", headers: { authorization: `Bearer ${token}` } })).status;
+  };
+  expect(await statuses()).toEqual([200]);
+  const [viewer] = await openMany(1, `${edge.url}/live/canvas/stream.ts`);
+  expect(await control("offline")).toBe(202);
+  await waitFor("every worker to refuse", async () => String(await statuses()) === "503");
+  await waitFor("the viewer to be let go", () => viewer?.isOver);
+  const killed = edge.worker(2) ?? 0;
+  process.kill(killed, "SIGKILL");
+  await waitFor(
+    "another worker",
+    async () => metric(await edge.metrics(), "spillway_edge_workers") === WORKERS,
+  );
+  expect(await statuses()).toEqual([503]);
+  expect(await control("online")).toBe(202);
+  await waitFor("every worker to serve", async () => String(await statuses()) === "200");
+});
+
 test("kill -9 of the process that was started ends the workers, and the next one has the port", async () => {
   const edge = await Edge.open();
   const { workers } = edge;
@@ -218,12 +251,16 @@ test("SIGTERM gives the lease up, ends what is under way, and leaves nothing beh
   const socket = await waitFor("the socket's name", () => socketOf(edge.worker(1) ?? 0));
   expect(existsSync(socket)).toBe(true);
   await many(10, async () => (await ask(`${edge.url}${PLAYLIST}`)).text());
-  const held = many(10, () => ask(`${edge.url}${PLAYLIST}?${origin.next}`));
+  const gate = Promise.withResolvers<void>();
+  origin.held = { part: "aabbccdd-101", until: gate.promise };
+  const answers = many(10, () => ask(`${edge.url}/live/canvas/720p/aabbccdd-101.m4s`));
+  await waitFor("the request to reach the origin", () => origin.count("aabbccdd-101.m4s") === 1);
+  await waitFor("all ten to wait", async () => metric(await edge.metrics(), "spillway_edge_fills") === 1);
   edge.program.process.kill("SIGTERM");
-  const answers = await held;
-  expect(answers.filter(({ status }) => status !== 200 && status !== 503)).toEqual([]);
+  await waitFor("the edge to say so", () => origin.load?.state === "draining");
+  gate.resolve();
+  expect((await answers).map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
   expect(await edge.program.ended()).toBe(0);
-  expect(origin.load?.state).toBe("draining");
   expect(origin.leases).toBe(0);
   expect(existsSync(socket)).toBe(false);
   expect(edge.program.errors).not.toContain("restarting");
@@ -233,6 +270,36 @@ function socketOf(pid: number): string | undefined {
   const task = environmentOf(pid, TASK_VARIABLE);
   return task === undefined ? undefined : decodeWorkerTask(task).socketPath;
 }
+
+test("start gives its edges workers and its certificate, and all of it ends with it", async () => {
+  using folder = new TemporaryFolder();
+  const files = { "tls-cert": `${folder.path}/cert.pem`, "tls-key": `${folder.path}/key.pem` };
+  const certificate = createSelfSigned("localhost");
+  await Bun.write(files["tls-cert"], certificate.cert);
+  await Bun.write(files["tls-key"], certificate.key);
+  const spillway = new Spillway([...flags(files), "--edge-workers=2"], 1);
+  let processes: number[] = [];
+  try {
+    await spillway.ready();
+    processes = descendantsOf(spillway.program.process.pid);
+    expect(processes.map(nodeName).toSorted()).toEqual([
+      "edge 1",
+      "edge 1 worker 1",
+      "edge 1 worker 2",
+      "origin",
+      "server",
+    ]);
+    const page = await getText(`${spillway.edge()}/live/canvas/index.m3u8`);
+    expect(page).toContain("\n180p/index.m3u8");
+    await waitFor("the lease", async () => {
+      const edges: unknown = JSON.parse(await getText(`${spillway.origin}/api/v1/edges`));
+      return Array.isArray(edges) && edges.length === 1;
+    });
+  } finally {
+    await spillway[Symbol.asyncDispose]();
+  }
+  expect(processes.filter(isRunning)).toEqual([]);
+});
 
 test.each([
   [["--edge-workers=65"], 2, /--edge-workers.*1 to 64/],

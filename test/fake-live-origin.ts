@@ -21,6 +21,8 @@ export class FakeLiveOrigin implements AsyncDisposable {
   load: LeaseLoad | undefined;
   /** Open `stream.ts` and events. */
   endless = 0;
+  /** Media whose path contains `part` are answered when `until` resolves. */
+  held: { readonly part: string; readonly until: Promise<void> } | undefined;
   readonly #server: Bun.Server<undefined>;
   readonly #timer: Timer;
   readonly #stream = new FakeTransportStream();
@@ -35,7 +37,9 @@ export class FakeLiveOrigin implements AsyncDisposable {
         const { pathname, search } = new URL(request.url);
         if (pathname === "/api/v1/lease" && server.upgrade(request)) return undefined;
         this.hits.set(pathname + search, (this.hits.get(pathname + search) ?? 0) + 1);
-        return this.#answer(request, pathname);
+        const { held } = this;
+        if (held === undefined || !pathname.includes(held.part)) return this.#answer(request, pathname);
+        return held.until.then(() => this.#answer(request, pathname));
       },
       websocket: {
         open: () => void (this.leases++, this.leasesEver++),

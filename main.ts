@@ -20,6 +20,7 @@ import {
 } from "#common/supervised-child.ts";
 import { TlsFiles } from "#common/tls-files.ts";
 import { wantsTls, type TlsSource } from "#common/tls.ts";
+import { secondsToMs } from "#common/units.ts";
 import { edgeOptions } from "./edge/config.ts";
 import { originOptions } from "./origin/config.ts";
 import { serverOptions } from "./server/config.ts";
@@ -39,8 +40,12 @@ const startOptions = {
 
 type StartConfig = ConfigOf<typeof startOptions>;
 
-/** How long the children may take to end together. */
+/** How long the children may take to end together, beside the edges' `--drain-seconds`. */
 const START_CLOSE_MS_MAX = 4_700;
+/** `--drain-seconds` under `start`, where nobody is left to go to: players get what is under way. */
+const START_DRAIN_SECONDS = 3;
+/** How long an edge may take to end after that. */
+const EDGE_STOP_MS_MAX = 1_400;
 
 /** npm and Bun set this for the scripts of package.json. */
 const isPackageScript = process.env["npm_lifecycle_event"] !== undefined;
@@ -242,6 +247,7 @@ async function superviseAll({ config, given, tls, lifecycle, log, clock }: Super
       log,
       clock,
       isStopping: () => lifecycle.isStopping,
+      ...(child.stopMsMax !== undefined && { stopMsMax: child.stopMsMax }),
     });
 
   const server = supervise({ name: "server", command: "server" });
@@ -253,11 +259,14 @@ async function superviseAll({ config, given, tls, lifecycle, log, clock }: Super
   await origin.start();
   const upstream = `http://${hostOfBind(config.originBind)}:${origin.ports["origin-port"]}`;
 
+  const drainMs = secondsToMs(given.has("drain-seconds") ? config.drainSeconds : START_DRAIN_SECONDS);
+  lifecycle.allowClosing(drainMs);
   const edges = Array.from({ length: config.edges }, (_, index) =>
     supervise({
       name: `edge ${index + 1}`,
       command: "edge",
-      links: { upstream },
+      links: { upstream, "drain-seconds": String(START_DRAIN_SECONDS) },
+      stopMsMax: EDGE_STOP_MS_MAX + drainMs,
       own: { "edge-port": String(config.edgePort === 0 ? 0 : config.edgePort + index) },
     }),
   );
@@ -274,6 +283,8 @@ interface ChildPlan {
   readonly command: string;
   readonly links?: Readonly<Record<string, string>>;
   readonly own?: Readonly<Record<string, string>>;
+  /** How long it may take to end. Default: {@link SupervisedChild}'s. */
+  readonly stopMsMax?: number;
 }
 
 function environmentOf(settings: Readonly<Record<string, string>>): Record<string, string> {

@@ -47,7 +47,8 @@ export class Http3Side<Data> {
 
   /** What answers over TCP say of it in `Alt-Svc`; `undefined` while there is none. */
   get altSvc(): string | undefined {
-    return this.#server === undefined ? undefined : altSvcOf(this.#server.port ?? 0);
+    const port = this.#server?.port;
+    return port === undefined ? undefined : `h3=":${port}"; ma=${ADVERTISED_SECONDS}`;
   }
 
   /** Requests that wait for their answers. */
@@ -99,9 +100,4 @@ export class Http3Side<Data> {
     await old?.stop(true);
     if (!this.#isClosed) this.#open();
   }
-}
-
-/** `Alt-Svc` for HTTP/3 on a port of the same host. */
-export function altSvcOf(port: number): string {
-  return `h3=":${port}"; ma=${ADVERTISED_SECONDS}`;
 }

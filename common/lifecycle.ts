@@ -26,6 +26,7 @@ export class Lifecycle {
   readonly #closers: Closer[] = [];
   readonly #stop = Promise.withResolvers<string>();
   #isStopping = false;
+  #closeMs = 0;
 
   /** Resolves with the reason when the process is asked to end. */
   get stopping(): Promise<string> {
@@ -39,6 +40,16 @@ export class Lifecycle {
   /** Registers `close`, to be called once when the process ends. */
   onClose(name: string, close: () => void | Promise<void>): void {
     this.#closers.push({ name, close });
+  }
+
+  /** Something that closes takes so much longer than most, in milliseconds. */
+  allowClosing(ms: number): void {
+    this.#closeMs += ms;
+  }
+
+  /** All of {@link allowClosing}. */
+  get closeMs(): number {
+    return this.#closeMs;
   }
 
   /** Asks the process to end. The first reason wins. */
@@ -68,7 +79,7 @@ export interface RunOptions {
    * one by Ctrl-C, so it ends by itself. Default false.
    */
   readonly endsWithParent?: boolean;
-  /** Longest time that closing may take. Default 4 s. */
+  /** Longest time that closing may take, beside {@link Lifecycle.closeMs}. Default 4 s. */
   readonly closeMsMax?: number;
 }
 
@@ -92,10 +103,11 @@ export async function runUntilStopped(
     log.error(describeError(error));
     status = exitStatusOf(error);
   }
+  const closeMsMax = (options.closeMsMax ?? CLOSE_MS_MAX) + lifecycle.closeMs;
   const overdue = setTimeout(() => {
     log.error("Closing took too long: ended");
     process.exit(EXIT_STATUS.failed);
-  }, options.closeMsMax ?? CLOSE_MS_MAX);
+  }, closeMsMax);
   await lifecycle.closeAll(log);
   clearTimeout(overdue);
   process.exit(status);

@@ -33,7 +33,7 @@ export const tlsOptions = {
   http3: choice({
     table: "top",
     description:
-      "HTTP/3 on the same port of UDP, where there is a certificate; clients hear of it from every answer (Alt-Svc). Where the port cannot be opened, that is a warning.",
+      "HTTP/3 on the same port of UDP, where there is a certificate; clients hear of it from every answer (Alt-Svc). Where the port cannot be opened, that is a warning. Off with several `--edge-workers`: one of them would get all of it.",
     choices: ["on", "off"],
     default: "on",
   }),

@@ -102,6 +102,15 @@ export const edgeOptions = {
     min: 0,
     max: 10_000_000,
   }),
+  "drain-seconds": integer({
+    table: "edge",
+    description:
+      "How long an edge that gets SIGTERM goes on answering everybody, while nobody new is sent to it and pages move to other edges. A second SIGTERM, a second later or more, ends it at once.",
+    default: 30,
+    defaultText: "30, under `start` 3",
+    min: 0,
+    max: 3_600,
+  }),
   "stream-viewer-limit": integer({
     table: "edge",
     description:

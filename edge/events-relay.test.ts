@@ -185,6 +185,21 @@ test("a listener that takes nothing for half a minute is let go, and nobody else
   quick.leave();
 });
 
+test("Streams.sendAway() tells every listener, and what an upstream says of its own end is nobody's business", async () => {
+  const origin = new EventOrigin();
+  const edge = startTestEdge(origin.url);
+  closers.push(edge.close, () => origin.close());
+  const listener = listen(edge.url + PATH);
+  await until(() => origin.isListenedTo);
+  origin.send('event: move\ndata: {"withinMs":9}\n\n');
+  origin.send(figures(1));
+  await until(() => listener.text().includes(figures(1)));
+  expect(listener.text()).not.toContain("move");
+  edge.streams.sendAway(1_500);
+  await until(() => listener.text().includes('event: move\ndata: {"withinMs":1500}\n\n'));
+  listener.leave();
+});
+
 test("EventReader splits at blank lines, whatever the chunks, and drops comments", () => {
   const text = `:hi\r\n\r\n${figures(1).replaceAll("\n", "\r\n")}data: x\ndata: y\n\nevent: empty\n\n${notice}`;
   for (const size of [1, 2, 7, 1_000]) {

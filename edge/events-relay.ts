@@ -5,6 +5,7 @@
  */
 // HTML Living Standard 9.2 (server-sent events)
 import type { Clock } from "#common/clock.ts";
+import { MOVE_KIND } from "#common/formats/events.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import type { Log } from "#common/log.ts";
 import type { Counters } from "./counters.ts";
@@ -110,6 +111,11 @@ export class EventsRelay {
     return stream.body;
   }
 
+  /** Tells all listeners something of this edge's own. */
+  say(kind: string, text: string): void {
+    this.#sendAll(kind, text);
+  }
+
   /** Ends the upstream connection and all listeners. */
   close(): void {
     if (this.#isOver) return;
@@ -130,6 +136,8 @@ export class EventsRelay {
   }
 
   #onEvent(kind: string, text: string): void {
+    // From an upstream that is an edge: that one ends, its viewers are not meant.
+    if (kind === MOVE_KIND) return;
     if (!this.#latest.has(kind) && this.#latest.size >= KINDS_MAX) return;
     this.#latest.set(kind, text);
     this.#sendAll(kind, text);

@@ -40,7 +40,16 @@ function startOrigin(
 async function startEdge(
   port: number,
 ): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
-  const args = ["--edge-port", "0", "--edge-bind", "127.0.0.1", "--upstream", `http://127.0.0.1:${port}`];
+  const args = [
+    "--drain-seconds",
+    "0",
+    "--edge-port",
+    "0",
+    "--edge-bind",
+    "127.0.0.1",
+    "--upstream",
+    `http://127.0.0.1:${port}`,
+  ];
   const config = readConfig(OPTIONS, { args, env: {}, known: OPTIONS });
   const lifecycle = new Lifecycle();
   const listening = Promise.withResolvers<number>();

@@ -39,7 +39,6 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
     readiness,
     egress,
     reusePort: false,
-    http3: config.http3,
   });
   originSide.takeLeases(address, egress);
   log.info("Listening", { bind: config.edgeBind, port: address.port, upstream: config.upstream.join(" ") });

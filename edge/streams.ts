@@ -3,7 +3,7 @@
  * a while after the last, few enough that made-up names cost nothing.
  */
 import type { Clock } from "#common/clock.ts";
-import { EVENTS_CONTENT_TYPE } from "#common/formats/events.ts";
+import { encodeMove, EVENTS_CONTENT_TYPE, MOVE_KIND } from "#common/formats/events.ts";
 import type { Log } from "#common/log.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { type Admission, streamOf } from "./admission.ts";
@@ -97,6 +97,12 @@ export class Streams {
       relay.add(request.signal, () => void viewers.events--),
       { headers },
     );
+  }
+
+  /** Tells every page that listens to go to another edge: all of them within `withinMs`, each at a moment of its own. */
+  sendAway(withinMs: number): void {
+    const text = encodeMove({ withinMs });
+    for (const relay of this.#events.values()) relay.say(MOVE_KIND, text);
   }
 
   get paths(): number {

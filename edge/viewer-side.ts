@@ -1,13 +1,14 @@
 /** The side of an edge that viewers connect to: the page, the socket and what is counted once a second. */
 import { every, type Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
-import { HttpServer, type HttpServerOptions } from "#common/listen.ts";
+import { HttpServer } from "#common/listen.ts";
 import { failureResponse, type MetricsPage, type Readiness } from "#common/node-http.ts";
 import type { RoleContext } from "#common/role.ts";
 import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
 import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EgressRate } from "./counters.ts";
+import { drainAtEnd } from "./drain.ts";
 import { createGuard, createViewerAddresses } from "./guard.ts";
 import { createEdgeFetch } from "./http.ts";
 import type { EdgeAddress } from "./origin-side.ts";
@@ -23,12 +24,11 @@ export interface ViewerSideOptions {
   readonly egress: Pick<EgressRate, "bitsPerSecond">;
   /** True where other processes listen on the same port. */
   readonly reusePort: boolean;
-  readonly http3: NonNullable<HttpServerOptions<undefined>["http3"]>;
 }
 
 /** Builds the page and listens. */
 export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAddress> {
-  const { context, parts, clock, registry, readiness, egress, reusePort, http3 } = options;
+  const { context, parts, clock, registry, readiness, egress, reusePort } = options;
   const { config, lifecycle, log, tls } = context;
   const { counters, streams, viewers } = parts;
   const page = { files: await buildPage(), securityHeaders: pageSecurityHeaders };
@@ -43,7 +43,8 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     hostname: config.edgeBind,
     reusePort,
     tls,
-    http3,
+    // Of several UDP sockets on one port each would get packets of every connection; with one, one worker had it all.
+    http3: reusePort ? "off" : config.http3,
     clock,
     log,
     onFault: (fault) => counters.refuse(fault),
@@ -70,6 +71,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     viewers.rotate();
   });
   lifecycle.onClose("edge timer", stopSampling);
+  drainAtEnd({ drainSeconds: config.drainSeconds, lifecycle, streams, viewers, clock, log });
   const { port, scheme } = server;
   return { port, scheme };
 }

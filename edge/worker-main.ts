@@ -10,7 +10,7 @@ import type { Log } from "#common/log.ts";
 import type { Readiness } from "#common/node-http.ts";
 import type { CopyOf, RoleContext } from "#common/role.ts";
 import { declareTlsMetrics } from "#common/tls-metrics.ts";
-import { MILLISECONDS_PER_SECOND } from "#common/units.ts";
+import { MILLISECONDS_PER_SECOND, secondsToMs } from "#common/units.ts";
 import { Admission } from "./admission.ts";
 import { CACHE_MIB_MIN, type EdgeConfig } from "./config.ts";
 import { createEdgeFetch } from "./http.ts";
@@ -37,6 +37,9 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   const { config, tls, lifecycle, log, onListening } = context;
   const clock = systemClock;
   const cacheMib = cacheShare(config);
+  // The workers do it, and are waited for.
+  const drainMs = secondsToMs(config.drainSeconds);
+  lifecycle.allowClosing(drainMs);
   expectFreePort(config);
   const parts = createParts({ config: { ...config, ...NO_LIMITS, cacheMib }, clock, log });
   lifecycle.onClose("upstream", () => parts.upstream.close());
@@ -55,7 +58,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
     count: config.edgeWorkers,
     task: { socketPath: socket.path, salt: randomSalt() },
     supervise: superviseOf(context),
-    stopMsMax: WORKER_STOP_MS_MAX,
+    stopMsMax: WORKER_STOP_MS_MAX + drainMs,
     viewers,
     admission,
     registry,
@@ -102,8 +105,6 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
     readiness,
     egress: link,
     reusePort: true,
-    // Of several UDP sockets on one port each would get packets of every connection; with one, one worker had it all.
-    http3: "off",
   });
   log.info("Listening", { bind: config.edgeBind, port });
   onListening({ "edge-port": port });

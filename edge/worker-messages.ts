@@ -14,7 +14,6 @@ export type MetricSeries = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[num
 
 /** What a worker is told when it is started. */
 export interface WorkerTask {
-  /** From 1. */
   /** The socket on which the hub answers: the worker's only upstream. */
   readonly socketPath: string;
   /** The same for all workers, so that a session has one key in all of them; see `sessionKey`. */

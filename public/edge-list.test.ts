@@ -115,3 +115,12 @@ test("EdgeList.close() ends the asking, and what is still under way counts no mo
   expect([asked.length, list.edges.length]).toEqual([2, 1]);
   list.close();
 });
+
+test("EdgeList.newest() asks at once, and takes an empty list for what it is", async () => {
+  const answers = [JSON.stringify([near, far]), "[]", undefined];
+  const { list, pass } = createList({ base: NEAR, answers });
+  await pass(0);
+  expect([await list.newest(), await list.newest()]).toEqual([[], [near, far]]);
+  expect(list.edges).toEqual([near, far]);
+  list.close();
+});

@@ -57,6 +57,12 @@ export class EdgeList {
     void this.#poll();
   }
 
+  /** Fetches the list now. An empty one counts: unlike {@link edges}, this is not kept for the day when nobody answers. */
+  async newest(): Promise<readonly ListedEdge[]> {
+    const text = await this.#options.fetchText(new URL(PATH, this.#base).href);
+    return text === undefined ? this.#edges : decodeEdges(text);
+  }
+
   close(): void {
     this.#turn++;
     this.#cancelPoll?.();

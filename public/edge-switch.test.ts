@@ -1,12 +1,13 @@
 /** When the page leaves its edge, and for which one. */
 import { expect, test } from "bun:test";
+import type { ListedEdge } from "./edge-list.ts";
 import { EdgeSwitch, FAILING_AFTER_MS, GONE_AFTER_MS, isUseless } from "./edge-switch.ts";
 
 const HOME = "http://home.example/";
 const long = GONE_AFTER_MS + 1;
 const silence = { videoMs: long, failingMs: long, figuresMs: long };
 
-function create(statuses: Readonly<Record<string, number>>) {
+function create(statuses: Readonly<Record<string, number>>, newest?: readonly ListedEdge[]) {
   const moves: string[] = [];
   const probes: string[] = [];
   const edges = [HOME, ...Object.keys(statuses)].map((url) => ({ url, state: "ready", weight: 1 }));
@@ -14,6 +15,7 @@ function create(statuses: Readonly<Record<string, number>>) {
     random: () => 0.5,
     isSecure: false,
     edges: () => edges,
+    newestEdges: () => Promise.resolve(newest ?? edges),
     probe: (base) => {
       probes.push(base);
       return Promise.resolve(statuses[base] ?? 0);
@@ -67,4 +69,21 @@ test("EdgeSwitch searches once at a time", async () => {
   const { edgeSwitch, probes } = create({ "http://good.example/": 200 });
   await Promise.all([edgeSwitch.check(silence), edgeSwitch.check(silence)]);
   expect(probes).toHaveLength(1);
+});
+
+test("EdgeSwitch leaves an edge that ends, once, for one of those that are there now", async () => {
+  const [gone, good] = ["http://ends-too.example/", "http://good.example/"];
+  const newest = [{ url: good, state: "ready", weight: 1 }];
+  const { edgeSwitch, moves, probes } = create({ [gone]: 200, [good]: 200 }, newest);
+  await edgeSwitch.leave(HOME);
+  expect([moves, probes, edgeSwitch.base]).toEqual([[good], [good], good]);
+  // Said by the edge before.
+  await edgeSwitch.leave(HOME);
+  expect(moves).toHaveLength(1);
+});
+
+test("EdgeSwitch stays with an edge that ends while there is no other", async () => {
+  const { edgeSwitch, moves } = create({ "http://old.example/": 200 }, []);
+  await edgeSwitch.leave(HOME);
+  expect([moves, edgeSwitch.base]).toEqual([[], HOME]);
 });

@@ -1,7 +1,7 @@
 /**
- * Takes the page to another edge when its own one is of no use any more: neither video nor figures have got any
- * answer for some seconds, or it has lost its origin and has neither stream nor figures to give. The page stays
- * where it went; loading it again goes back.
+ * Takes the page to another edge when its own one asks for it because it ends, or is of no use any more: neither video
+ * nor figures have got any answer for some seconds, or it has lost its origin and has neither stream nor figures to
+ * give. The page stays where it went; loading it again goes back.
  */
 import { orderCandidates, type ListedEdge } from "./edge-list.ts";
 
@@ -10,6 +10,8 @@ export interface EdgeSwitchOptions {
   /** True on an https page. */
   readonly isSecure: boolean;
   readonly edges: () => readonly ListedEdge[];
+  /** The same as they are now, asked for anew. */
+  readonly newestEdges: () => Promise<readonly ListedEdge[]>;
   /** HTTP status of the stream at a base URL; 0 without an answer. */
   readonly probe: (base: string) => Promise<number>;
   /** Moves video and figures. */
@@ -57,17 +59,28 @@ export class EdgeSwitch {
   /** To be called now and then. Looks for another edge where {@link isUseless} says so; one search at a time. */
   async check(silence: Silence): Promise<void> {
     if (this.#isSearching || !isUseless(silence)) return;
+    await this.#search(() => this.#options.edges());
+  }
+
+  /** Leaves the edge at `base`, if the page is still there and another one has the stream. */
+  async leave(base: string): Promise<void> {
+    if (this.#isSearching || this.#base !== base) return;
+    // The list at hand may still hold edges that end as well.
+    await this.#search(() => this.#options.newestEdges());
+  }
+
+  async #search(edges: () => readonly ListedEdge[] | Promise<readonly ListedEdge[]>): Promise<void> {
     this.#isSearching = true;
     try {
-      await this.#search();
+      await this.#tryEach(await edges());
     } finally {
       this.#isSearching = false;
     }
   }
 
-  async #search(): Promise<void> {
-    const { edges, isSecure, random, probe, onMove } = this.#options;
-    for (const base of orderCandidates({ edges: edges(), base: this.#base, isSecure, random })) {
+  async #tryEach(edges: readonly ListedEdge[]): Promise<void> {
+    const { isSecure, random, probe, onMove } = this.#options;
+    for (const base of orderCandidates({ edges, base: this.#base, isSecure, random })) {
       if ((await probe(base)) !== OK) continue;
       this.#base = base;
       onMove(base);

@@ -1,7 +1,7 @@
 /** The figures' connection through silence, nonsense and a browser that gives up, by a clock moved by hand. */
 import { beforeEach, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
-import type { StreamFigures } from "#common/formats/events.ts";
+import type { Move, StreamFigures } from "#common/formats/events.ts";
 import { FiguresFeed } from "./figures-feed.ts";
 
 const figures: StreamFigures = {
@@ -27,8 +27,8 @@ class FakeSource extends EventTarget {
     this.isClosed = true;
   }
 
-  say(data: string): void {
-    this.dispatchEvent(new MessageEvent("figures", { data }));
+  say(data: string, kind = "figures"): void {
+    this.dispatchEvent(new MessageEvent(kind, { data }));
   }
 }
 
@@ -36,6 +36,7 @@ let clock: FakeClock;
 let sources: FakeSource[];
 let heard: StreamFigures[];
 let stale: boolean[];
+let moves: Move[];
 let feed: FiguresFeed;
 
 beforeEach(() => {
@@ -43,6 +44,7 @@ beforeEach(() => {
   sources = [];
   heard = [];
   stale = [];
+  moves = [];
   feed = new FiguresFeed({
     clock,
     random: () => 0,
@@ -52,6 +54,7 @@ beforeEach(() => {
       return source;
     },
     onFigures: (one) => heard.push(one),
+    onMove: (move) => moves.push(move),
     onStale: (isStale) => stale.push(isStale),
   });
   feed.open("http://edge.example/live/canvas/events");
@@ -106,4 +109,14 @@ test("FiguresFeed.close() hangs up for good, until open() begins anew", () => {
   feed.open("http://edge.example/live/canvas/events");
   clock.advance(11_500);
   expect(sources.length).toBeGreaterThan(2);
+});
+
+test("FiguresFeed passes on that its edge ends, of the present connection alone", () => {
+  feed.open("http://one.example/events");
+  const one = sources.at(-1);
+  one?.say('{"withinMs":1500}', "move");
+  one?.say("nonsense", "move");
+  feed.open("http://two.example/events");
+  one?.say('{"withinMs":9}', "move");
+  expect(moves).toEqual([{ withinMs: 1_500 }]);
 });

@@ -5,7 +5,13 @@
  */
 // HTML Living Standard 9.2 (server-sent events)
 import type { Clock } from "#common/clock.ts";
-import { decodeFigures, type StreamFigures } from "#common/formats/events.ts";
+import {
+  decodeFigures,
+  decodeMove,
+  MOVE_KIND,
+  type Move,
+  type StreamFigures,
+} from "#common/formats/events.ts";
 import { retryDelayMs } from "./retry.ts";
 
 /** The part of `EventSource` in use. */
@@ -21,6 +27,8 @@ export interface FiguresFeedOptions {
   readonly random: () => number;
   readonly connect: (url: string) => FiguresSource;
   readonly onFigures: (figures: StreamFigures) => void;
+  /** The edge ends, and asks its pages to leave within a time. */
+  readonly onMove: (move: Move) => void;
   /** Figures have become old, or are new again. */
   readonly onStale: (isStale: boolean) => void;
 }
@@ -80,6 +88,11 @@ export class FiguresFeed {
       if (this.#source !== source || !(event instanceof MessageEvent)) return;
       const figures = decodeFigures(String(event.data));
       if (figures !== undefined) this.#onFigures(figures);
+    });
+    source.addEventListener(MOVE_KIND, (event) => {
+      if (this.#source !== source || !(event instanceof MessageEvent)) return;
+      const move = decodeMove(String(event.data));
+      if (move !== undefined) this.#options.onMove(move);
     });
   }
 

@@ -3,7 +3,7 @@
  * The end of the way from a pixel to a viewer.
  */
 import { systemClock } from "#common/clock.ts";
-import type { StreamFigures } from "#common/formats/events.ts";
+import type { Move, StreamFigures } from "#common/formats/events.ts";
 import { estimateOffsetMs, withSample, type ClockSample } from "./clock-offset.ts";
 import { EdgeList } from "./edge-list.ts";
 import { EdgeSwitch } from "./edge-switch.ts";
@@ -48,7 +48,12 @@ function main(): void {
     if (isStale) player.setLive(undefined);
     showStale(elements, isStale);
   };
-  const feed = new FiguresFeed({ clock: systemClock, random, connect, onFigures, onStale });
+  const onMove = ({ withinMs }: Move): void => {
+    const { base } = edges;
+    // What goes wrong in a search shows as a status of 0.
+    systemClock.after(random() * withinMs, () => void edges.leave(base));
+  };
+  const feed = new FiguresFeed({ clock: systemClock, random, connect, onFigures, onMove, onStale });
   const isSecure = location.protocol === "https:";
   const list = new EdgeList({ clock: systemClock, isSecure, fetchText: requestText });
   const open = (base: string): void => {
@@ -65,6 +70,7 @@ function main(): void {
     random,
     isSecure,
     edges: () => list.edges,
+    newestEdges: () => list.newest(),
     probe: (base) => requestStatus(streamUrl(base, "index.m3u8")),
     onMove: open,
   });
@@ -75,12 +81,7 @@ function main(): void {
     player.wake();
     return needsTap;
   });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) player.wake();
-  });
-  window.addEventListener("pagehide", close);
-  // The browser kept the page as it was left, and shows it again.
-  window.addEventListener("pageshow", ({ persisted }) => persisted && open(edges.base));
+  followPage({ player, close, open: () => open(edges.base) });
   open(edges.base);
   every(SECOND_MS, () => {
     const { silentMs: videoMs, failingMs } = player;
@@ -92,6 +93,21 @@ function main(): void {
     offsetMs: () => estimateOffsetMs(clockSamples),
     show: (ms) => showDelay(elements, ms),
   });
+}
+
+/** What the browser does with the page: hides it, keeps it for the way back, shows it again. */
+function followPage(options: {
+  readonly player: Player;
+  readonly open: () => void;
+  readonly close: () => void;
+}): void {
+  const { player, open, close } = options;
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) player.wake();
+  });
+  window.addEventListener("pagehide", close);
+  // The browser kept the page as it was left.
+  window.addEventListener("pageshow", ({ persisted }) => persisted && open());
 }
 
 function isHidden(): boolean {

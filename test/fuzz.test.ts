@@ -1,4 +1,4 @@
-/** The command line of the differential fuzz. */
+/** The command line of the fuzzes, and a little of each. */
 import { describe, expect, test } from "bun:test";
 import { OptionError } from "#common/errors.ts";
 import { main } from "./fuzz.ts";
@@ -12,8 +12,8 @@ async function run(...args: string[]): Promise<{ status: number; table: string }
 
 describe("bun run fuzz", () => {
   test.each([
-    [[], "Which fuzz? (one of pixelflut; fuzz --help)"],
-    [["hls"], "Unknown fuzz: hls (one of pixelflut; fuzz --help)"],
+    [[], "Which fuzz? (one of pixelflut, http; fuzz --help)"],
+    [["hls"], "Unknown fuzz: hls (one of pixelflut, http; fuzz --help)"],
     [["pixelflut", "--byte", "1"], "Unknown option: --byte (--help lists them)"],
     [
       ["pixelflut", "--bytes", "many"],
@@ -44,6 +44,13 @@ describe("bun run fuzz", () => {
     const { status, table } = await run("pixelflut", "--bytes", "2.5e5", "--seed", "9", "--against", against);
     expect(table).toStartWith(`plain and ${name}: no difference in `);
     expect(table).toContain(" rounds of seed 9 ");
+    expect(status).toBe(0);
+  });
+
+  test("http throws conversations at an edge, which goes on serving", async () => {
+    const { status, table } = await run("http", "--seconds", "4");
+    expect(table).toMatch(/^\d{2,} conversations \(/);
+    expect(table.split("\n")).toHaveLength(1);
     expect(status).toBe(0);
   });
 

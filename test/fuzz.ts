@@ -1,6 +1,7 @@
 /**
- * Entry of the differential fuzz: `bun run fuzz pixelflut` compares the server's parsers on any amount of made-up input.
- * The tests beside the code run a little of the same; this is for a release, and after a change of the kernel.
+ * Entry of the fuzzes: `bun run fuzz pixelflut` compares the server's parsers on any amount of made-up input,
+ * `bun run fuzz http` throws made-up conversations at an edge. The tests run a little of the same; this is for a release,
+ * and after a change of the kernel or of how HTTP is served.
  */
 import { systemClock } from "#common/clock.ts";
 import { readFlagConfig, wantsHelp } from "#common/config.ts";
@@ -9,6 +10,7 @@ import { renderHelp } from "#common/option-docs.ts";
 import { choice, integer, text, type ConfigOf, type OptionSet } from "#common/options.ts";
 import { msToSeconds } from "#common/units.ts";
 import { standardOutput, type Output } from "../bench/report.ts";
+import { describeResult, fuzzHttp } from "./http-fuzz.ts";
 import { loadKernel } from "../server/kernel.ts";
 import { describeFailure, PixelflutFuzz, runFuzz, type FuzzProgress } from "../server/pixelflut-fuzz.ts";
 import {
@@ -19,6 +21,27 @@ import {
 } from "../server/pixelflut-parsers.ts";
 
 const NUMBER_MAX = 2 ** 31 - 1;
+
+const httpOptions = {
+  seconds: integer({
+    table: "top",
+    description: "For how long.",
+    default: 60,
+    min: 1,
+    max: 86_400,
+  }),
+  seed: integer({
+    table: "top",
+    description: "Seed of everything random; what is on the wire at the same time is left to chance.",
+    default: 1,
+    min: 0,
+    max: NUMBER_MAX,
+  }),
+} satisfies OptionSet;
+
+const HTTP_USAGE = "bun run fuzz http [options]";
+const HTTP_SUMMARY =
+  "Throws random and hostile bytes, bent requests, half-open and pipelined ones at an edge with an origin behind it. Ends with status 1 where it fails with 500, keeps others waiting, grows beyond its bound, writes to its log or does not forget who has left.";
 
 const options = {
   bytes: text({
@@ -66,19 +89,38 @@ const SUMMARY =
 
 /** Time between two lines of progress. */
 const PROGRESS_MS = 1_000;
+const HTTP_PROGRESS_MS = 10_000;
 
 /** Runs what the command line asks for and returns the exit status. Progress tells rate and time left. */
 export async function main(args: readonly string[], output: Output): Promise<number> {
   const [name = "", ...flags] = args;
   if (wantsHelp(args)) {
-    output.table(renderHelp({ usage: USAGE, summary: SUMMARY, options, isFlagsOnly: true }));
+    const http = { usage: HTTP_USAGE, summary: HTTP_SUMMARY, options: httpOptions, isFlagsOnly: true };
+    const pixelflut = { usage: USAGE, summary: SUMMARY, options, isFlagsOnly: true };
+    output.table((name === "http" ? [http] : [pixelflut, http]).map(renderHelp).join("\n\n"));
     return EXIT_STATUS.ok;
   }
+  if (name === "http") return runHttpFuzz(readFlagConfig(httpOptions, flags), output);
   if (name !== "pixelflut") {
     const problem = name === "" ? "Which fuzz?" : `Unknown fuzz: ${name}`;
-    throw new OptionError(`${problem} (one of pixelflut; fuzz --help)`);
+    throw new OptionError(`${problem} (one of pixelflut, http; fuzz --help)`);
   }
   return fuzzPixelflut(readFlagConfig(options, flags), output);
+}
+
+async function runHttpFuzz(config: ConfigOf<typeof httpOptions>, output: Output): Promise<number> {
+  let nextMs = systemClock.monotonicMs();
+  const result = await fuzzHttp({
+    ...config,
+    onProgress(progress) {
+      const nowMs = systemClock.monotonicMs();
+      if (nowMs < nextMs) return;
+      nextMs = nowMs + HTTP_PROGRESS_MS;
+      output.progress(describeResult(progress));
+    },
+  });
+  output.table([describeResult(result), ...result.failures].join("\n"));
+  return result.failures.length === 0 ? EXIT_STATUS.ok : EXIT_STATUS.failed;
 }
 
 async function fuzzPixelflut(config: ConfigOf<typeof options>, output: Output): Promise<number> {

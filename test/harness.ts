@@ -70,7 +70,8 @@ export class Program implements AsyncDisposable {
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, cwd?: string) {
     this.process = Bun.spawn([process.execPath, MAIN, ...args], {
       ...(cwd === undefined ? {} : { cwd }),
-      env: { ...process.env, ...env },
+      // Edges end at once, unless a test says otherwise.
+      env: { SPILLWAY_DRAIN_SECONDS: "0", ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#reading = Promise.all([

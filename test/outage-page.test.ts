@@ -4,14 +4,10 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 import { block, isOk, paint, Spillway, waitFor } from "./harness.ts";
+import { CHROMIUM, HEIGHT, Spectator, WIDTH, type Sight } from "./spectator.ts";
 
-const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 const HLS_JS = join(import.meta.dir, "..", "node_modules/hls.js/dist/hls.min.js");
-/** Of the canvas, as the harness starts it. */
-const WIDTH = 320;
-const HEIGHT = 180;
 /** A picture that stands still for longer than this is an interruption: generous, machines are shared. */
 const STILL_MS_MAX = 4_000;
 /** From the origin's being ready again to its pictures. Three seconds where the machine has nothing else to do. */
@@ -19,43 +15,6 @@ const BACK_MS_MAX = 6_000;
 
 if (CHROMIUM === null)
   console.warn("SKIPPED: pages are not tested in an outage, there is no chromium on this machine");
-
-/** What the watcher below tells. */
-interface Sight {
-  readonly isSameElement: boolean;
-  /** Colour of a corner, and how many pixels are bright. */
-  readonly corner: readonly number[];
-  readonly bright: number;
-  /** Longest time that the picture stood still since it was asked last. */
-  readonly stillMs: number;
-  readonly fatal: readonly string[];
-}
-
-/** Watches the video of a page from within: how long it stands still, and whether it stays the same element. */
-const WATCHER = `(() => {
-  const video = document.querySelector("video");
-  const watch = { stillMs: 0, time: video.currentTime, movedMs: performance.now() };
-  setInterval(() => {
-    const now = performance.now();
-    watch.stillMs = Math.max(watch.stillMs, now - watch.movedMs);
-    if (video.currentTime !== watch.time) watch.movedMs = now;
-    watch.time = video.currentTime;
-  }, 20);
-  window.look = () => {
-    const canvas = document.createElement("canvas");
-    canvas.width = ${WIDTH};
-    canvas.height = ${HEIGHT};
-    const context = canvas.getContext("2d");
-    context.drawImage(video, 0, 0, ${WIDTH}, ${HEIGHT});
-    const { data } = context.getImageData(0, 0, ${WIDTH}, ${HEIGHT});
-    let bright = 0;
-    for (let at = 0; at < data.length; at += 4) if (Math.min(data[at], data[at + 1], data[at + 2]) > 170) bright++;
-    const { stillMs } = watch;
-    watch.stillMs = 0;
-    const isSameElement = document.querySelector("video") === video;
-    return { isSameElement, corner: [...data.slice(0, 3)], bright, stillMs, fatal: window.fatal ?? [] };
-  };
-})()`;
 
 function stockPage(source: string): string {
   return `<!doctype html><video muted></video><script src="hls.js"></script><script>
@@ -69,55 +28,6 @@ const video = document.querySelector("video");
 hls.attachMedia(video);
 video.play();
 </script>`;
-}
-
-/** Looks at a page until it sees what it waits for; adds up what it saw meanwhile. */
-class Spectator implements AsyncDisposable {
-  readonly #view: Bun.WebView;
-  stillMs = 0;
-  readonly fatal = new Set<string>();
-
-  private constructor(view: Bun.WebView) {
-    this.#view = view;
-  }
-
-  /** Opens a page, and resolves once its video plays. */
-  static async open(url: string): Promise<Spectator> {
-    const view = new Bun.WebView({
-      width: 640,
-      height: 480,
-      backend: { type: "chrome", path: CHROMIUM ?? "", argv: CHROMIUM_FLAGS },
-    });
-    await view.navigate(url);
-    await waitFor("the video to play", () =>
-      view.evaluate(
-        "(() => { const video = document.querySelector('video'); return video?.currentTime > 2 })()",
-      ),
-    );
-    await view.evaluate(WATCHER);
-    return new Spectator(view);
-  }
-
-  async see(what: string, isSeen: (sight: Sight) => boolean): Promise<void> {
-    await waitFor(what, async () => {
-      // The page makes the object, from the function above.
-      const sight = (await this.#view.evaluate("window.look()")) as Sight;
-      this.stillMs = Math.max(this.stillMs, sight.stillMs);
-      for (const error of sight.fatal) this.fatal.add(error);
-      expect(sight.isSameElement).toBe(true);
-      return isSeen(sight);
-    });
-  }
-
-  async seeColour(name: string, rgb: readonly number[]): Promise<void> {
-    await this.see(name, ({ corner }) =>
-      rgb.every((value, at) => Math.abs(value - (corner[at] ?? -1)) <= 24),
-    );
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#view[Symbol.asyncDispose]();
-  }
 }
 
 /** Words in white on a dark ground. */

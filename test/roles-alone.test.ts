@@ -59,7 +59,14 @@ plugin({ name: "no-encoder", setup(build) { build.onResolve({ filter: /^node-av/
   );
   const main = `${import.meta.dir}/../main.ts`;
   const child = Bun.spawn(
-    [process.execPath, "--preload", preload, main, "edge", ...flags({ "edge-port": edge })],
+    [
+      process.execPath,
+      "--preload",
+      preload,
+      main,
+      "edge",
+      ...flags({ "edge-port": edge, "drain-seconds": 0 }),
+    ],
     {
       stdio: ["ignore", "ignore", "ignore"],
     },

@@ -1,8 +1,20 @@
 /** TLS in whole processes: `start` with a certificate on its edges, every role alone with one, and mistakes at start. */
 import { afterAll, expect, test } from "bun:test";
+import { connect } from "node:tls";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
-import { flags, freePorts, getText, isOk, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
+import { FakeLiveOrigin } from "./fake-live-origin.ts";
+import {
+  flags,
+  freePorts,
+  getText,
+  isOk,
+  metric,
+  Program,
+  Spillway,
+  TemporaryFolder,
+  waitFor,
+} from "./harness.ts";
 
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 const folder = new TemporaryFolder();
@@ -88,6 +100,58 @@ test("53: every role alone has a certificate, and trusts the others' by NODE_EXT
   expect(listed).toBe(at(edge));
   expect(await getText(`${at(edge)}/live/canvas/180p/index.m3u8`)).toContain("#EXT-X-PART:");
 });
+
+test.each([
+  ["one process", "1"],
+  ["two workers", "2"],
+])(
+  "an edge of %s shows a renewed certificate on SIGHUP, and goes on with the old one while the new cannot be used",
+  async (_, workers) => {
+    using own = new TemporaryFolder();
+    const files = { "tls-cert": `${own.path}/cert.pem`, "tls-key": `${own.path}/key.pem` };
+    const write = async ({ cert, key }: typeof certificate): Promise<void> => {
+      await Promise.all([Bun.write(files["tls-cert"], cert), Bun.write(files["tls-key"], key)]);
+    };
+    await write(certificate);
+    await using origin = new FakeLiveOrigin();
+    const [port = 0] = freePorts(1);
+    const settings = { ...files, "edge-port": port, "edge-workers": workers, upstream: origin.url };
+    await using edge = new Program(["edge", ...flags(settings)]);
+    await waitFor("the edge to be ready", () => isOk(`https://127.0.0.1:${port}/readyz`));
+    // Each worker is met by some of these.
+    const shown = async (): Promise<string[]> => [
+      ...new Set(await Promise.all(Array.from({ length: 8 }, () => shownCertificate(port)))),
+    ];
+    expect(await shown()).toEqual([contentOf(certificate)]);
+
+    const renewed = createSelfSigned("localhost");
+    await write(renewed);
+    edge.process.kill("SIGHUP");
+    await waitFor("the new certificate", async () => (await shown()).join(" ") === contentOf(renewed));
+    await Bun.write(files["tls-key"], certificate.key);
+    edge.process.kill("SIGHUP");
+    await waitFor("the warning", () => edge.errors.includes("The certificate stays as it was: The key in"));
+    expect(await shown()).toEqual([contentOf(renewed)]);
+    expect(await isOk(`https://127.0.0.1:${port}/healthz`)).toBe(true);
+    const page = await getText(`https://127.0.0.1:${port}/metrics`);
+    expect(metric(page, "spillway_edge_tls_expiry_timestamp_seconds")).toBe(Date.UTC(2120, 0, 1) / 1_000);
+  },
+);
+
+/** What a new connection is shown, in base64. */
+function shownCertificate(port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {
+    resolve(socket.getPeerCertificate().raw.toBase64());
+    socket.destroy();
+  });
+  socket.on("error", reject);
+  return promise;
+}
+
+function contentOf({ cert }: typeof certificate): string {
+  return cert.replaceAll(/-----[A-Z ]+-----|\n/g, "");
+}
 
 test("an origin that does not trust its source says so, and what would help", async () => {
   const [origin = 0] = freePorts(1);

@@ -1,6 +1,6 @@
 /** Figures there and back, and everything that is none. */
 import { expect, test } from "bun:test";
-import { decodeFigures, encodeFigures, type StreamFigures } from "./events.ts";
+import { decodeFigures, decodeMove, encodeFigures, encodeMove, type StreamFigures } from "./events.ts";
 
 const figures: StreamFigures = {
   timeMs: 1_767_225_600_123,
@@ -21,6 +21,12 @@ test("decodeFigures() reads what encodeFigures() writes", () => {
   expect(event).toBe("event: figures");
   expect(rest).toEqual(["", ""]);
   expect(decodeFigures(data?.replace(/^data: /, "") ?? "")).toEqual(figures);
+});
+
+test("decodeMove() reads what encodeMove() writes, and nothing else", () => {
+  expect(encodeMove({ withinMs: 1_500 })).toBe('event: move\ndata: {"withinMs":1500}\n\n');
+  expect(decodeMove('{"withinMs":1500}')).toEqual({ withinMs: 1_500 });
+  for (const data of ["{", "null", "{}", '{"withinMs":"1"}']) expect(decodeMove(data)).toBeUndefined();
 });
 
 test.each([

@@ -31,6 +31,30 @@ export interface StreamFigures {
   };
 }
 
+/** Sent by an edge that is about to end, as `event: move`: pages are to go on at another one. */
+export interface Move {
+  /** Each page leaves at a moment of its own within this time, so that not all come to the others at once. */
+  readonly withinMs: number;
+}
+
+/** Kind of {@link Move} events. */
+export const MOVE_KIND = "move";
+
+/** One `move` event, ready to send. */
+export function encodeMove(move: Move): string {
+  return `event: ${MOVE_KIND}\ndata: ${JSON.stringify(move)}\n\n`;
+}
+
+/** Reads the data of one `move` event, or `undefined` where it is not one. */
+export function decodeMove(data: string): Move | undefined {
+  const value = parseJson(data);
+  return isMove(value) ? value : undefined;
+}
+
+function isMove(value: unknown): value is Move {
+  return hasNumbers(value, ["withinMs"]);
+}
+
 /** Content type of the response that carries events. */
 export const EVENTS_CONTENT_TYPE = "text/event-stream";
 
@@ -41,13 +65,17 @@ export function encodeFigures(figures: StreamFigures): string {
 
 /** Reads the data of one `figures` event, or `undefined` where it is not one. */
 export function decodeFigures(data: string): StreamFigures | undefined {
-  let value: unknown;
+  const value = parseJson(data);
+  return isFigures(value) ? value : undefined;
+}
+
+/** `undefined` for what is no JSON. */
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(data);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  return isFigures(value) ? value : undefined;
 }
 
 function isFigures(value: unknown): value is StreamFigures {

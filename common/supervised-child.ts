@@ -52,6 +52,7 @@ export class SupervisedChild implements AsyncDisposable {
   #ports: Listening["ports"] = {};
   #backOffMs = BACK_OFF_MS_MIN;
   #cancelRestart: () => void = () => {};
+  #isListening = false;
   #isClosing = false;
 
   constructor(options: SupervisedChildOptions) {
@@ -89,9 +90,9 @@ export class SupervisedChild implements AsyncDisposable {
     if (child !== undefined && !hasEnded(child)) child.send(message);
   }
 
-  /** Sends `signal` to the child, if there is one now. */
+  /** Sends `signal` to the child, once it listens: before that it may not be ready for signals, and die of them. */
   signal(signal: NodeJS.Signals): void {
-    this.#process?.kill(signal);
+    if (this.#isListening) this.#process?.kill(signal);
   }
 
   /** Asks the child to end, kills it when it does not, and starts no other. */
@@ -120,7 +121,7 @@ export class SupervisedChild implements AsyncDisposable {
       String(value),
     ]);
     const startedMs = clock.monotonicMs();
-    let isOpen = false;
+    this.#isListening = false;
     const child = Bun.spawn([process.execPath, "--no-orphans", ...command], {
       env: { ...env, ...Object.fromEntries(pinned), [SUPERVISED_VARIABLE]: "1", [NODE_NAME_VARIABLE]: name },
       stdio: ["ignore", "inherit", "inherit"],
@@ -131,14 +132,15 @@ export class SupervisedChild implements AsyncDisposable {
           return;
         }
         cancelDeadline();
-        isOpen = true;
+        this.#isListening = true;
         this.#ports = message.ports;
         first?.onListening();
       },
       onExit: (_child, status, signal) => {
         cancelDeadline();
         onExit?.();
-        const isFirst = first !== undefined && !isOpen;
+        const isFirst = first !== undefined && !this.#isListening;
+        this.#isListening = false;
         if (isFirst) first.onExit(status, signal);
         else this.#restartAfter({ runMs: clock.monotonicMs() - startedMs, how: describeEnd(status, signal) });
       },

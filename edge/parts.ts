@@ -63,7 +63,7 @@ export interface EdgePartsOptions {
 export function createParts({ config, clock, log, ...given }: EdgePartsOptions): EdgeParts {
   const counters = new Counters();
   const relayCounters = new RelayCounters();
-  const store = new Store(config.cacheMib * MEBIBYTE);
+  const store = new Store(Math.floor(config.cacheMib * MEBIBYTE));
   const weights = readUpstreamWeights(config);
   const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });

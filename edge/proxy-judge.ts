@@ -14,10 +14,12 @@ import { ProxyVariants } from "./proxy-variants.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
-import type { UpstreamAnswer } from "./upstream.ts";
+import { unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
 
 /** Failures that a stored answer may stand in for (RFC 5861 4). */
 const FAILURE_STATUSES = new Set([500, 502, 503, 504]);
+const STATUS_MIN = 200;
+const STATUS_MAX = 599;
 const NO_BYTES = new Uint8Array(0);
 
 /** A request on its way through the cache. */
@@ -79,6 +81,7 @@ export class ProxyJudge {
 
   /** Judges the answer to a request that was sent for everyone. */
   shared(asked: Asked, { head, stored }: Arrival): Verdict {
+    expectStatus(asked, head);
     if (head.status === 304 && stored !== undefined) return this.#renew(asked, { head, stored });
     const verdict = this.#take(asked, head);
     // What the upstream says no longer is forgotten; a failure says nothing.
@@ -89,6 +92,7 @@ export class ProxyJudge {
   /** Judges the answer to one client's own request: to HEAD, or to GET with credentials, a range or conditions. */
   alone(asked: Asked, { head, stored }: Arrival): Verdict {
     const { request } = asked;
+    expectStatus(asked, head);
     if (request.method === "GET") {
       return hasOwnConditions(request.headers) ? FOR_ONE : { ...this.#take(asked, head), isShared: false };
     }
@@ -140,6 +144,11 @@ export class ProxyJudge {
     const varyNames = names === "*" ? [] : names;
     return { varyNames, varyKey: varyKeyOf(varyNames, policy.headers) };
   }
+}
+
+/** Throws for a status that is none (RFC 9110 15), which nobody can be sent. */
+function expectStatus({ url }: Asked, { status }: ResponseHead): void {
+  if (status < STATUS_MIN || status > STATUS_MAX) throw unexpectedStatus(url, status);
 }
 
 function playlistKeyOf(url: string): string {

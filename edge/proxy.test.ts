@@ -86,6 +86,21 @@ describe("what goes upstream", () => {
     expect(names.filter((name) => name in sent)).toEqual([]);
   });
 
+  test("a status that is none is the upstream's failure", async () => {
+    const listener = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.end("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n") },
+    });
+    const edge = startTestEdge(`http://127.0.0.1:${listener.port}`, { proxyAll: true });
+    closers.push(
+      () => edge.close(),
+      () => listener.stop(true),
+    );
+    expect((await get(`${edge.url}/a`)).status).toBe(502);
+    expect((await get(`${edge.url}/a`, {}, "HEAD")).status).toBe(502);
+  });
+
   test("a request that has been here before is refused", async () => {
     let own = "";
     const { origin, url } = start(async ({ headers }) => {

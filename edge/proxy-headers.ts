@@ -20,33 +20,37 @@ const OWN_FIELDS = [
   "if-range",
   "range",
 ];
-/**
- * About the connection to this node, or claims of the client that upstreams believe and no cache key knows: where the
- * request comes from, and which URL or method it is really for.
- */
-const DROPPED_FIELDS = [
+/** About the connection to this node and the body that is not passed on. */
+const CONNECTION_FIELDS = [
   "host",
   "content-length",
   "content-type",
   "content-encoding",
   "expect",
   "accept-encoding",
+];
+/**
+ * Claims of the client that upstreams believe and no cache key knows: where the request comes from, and which URL, host or
+ * method it is really for. Those that begin with `x-forwarded` are meant as well.
+ */
+const CLAIMS = [
   "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "x-forwarded-port",
-  "x-forwarded-prefix",
-  "x-forwarded-server",
-  "x-forwarded-scheme",
   "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "fastly-client-ip",
   "x-host",
+  "x-original-host",
   "x-original-url",
   "x-rewrite-url",
   "x-http-method",
   "x-http-method-override",
   "x-method-override",
 ];
+const CLAIM_PREFIX = "x-forwarded";
+const DROPPED_FIELDS = [...CONNECTION_FIELDS, ...CLAIMS];
 
 /** What undici takes for a header's value; everything else would fail the whole request. */
 const VALUE_PATTERN = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -75,7 +79,9 @@ export function forwardedHeaders(request: Headers, { nodeId, isAlone }: ForwardO
   for (const name of DROPPED_FIELDS) headers.delete(name);
   if (!isAlone) for (const name of OWN_FIELDS) headers.delete(name);
   const forwarded: HeaderRecord = {};
-  for (const [name, value] of headers) if (VALUE_PATTERN.test(value)) forwarded[name] = value;
+  for (const [name, value] of headers) {
+    if (!name.startsWith(CLAIM_PREFIX) && VALUE_PATTERN.test(value)) forwarded[name] = value;
+  }
   forwarded["accept-encoding"] = normaliseAcceptEncoding(request.get("accept-encoding") ?? "");
   forwarded["via"] = append(request.get("via"), `1.1 ${NODE_NAME}`);
   forwarded["cdn-loop"] = append(request.get("cdn-loop"), loopToken(nodeId));

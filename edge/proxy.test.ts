@@ -73,6 +73,8 @@ describe("what goes upstream", () => {
       connection: "x-listed",
       "x-forwarded-for": "192.0.2.1",
       "x-forwarded-host": "evil.example",
+      "x-forwarded-ssl": "on",
+      "true-client-ip": "192.0.2.1",
       "x-original-url": "/admin",
       "if-none-match": '"a"',
       "accept-encoding": "br;q=0.1, GZIP, foo",
@@ -82,7 +84,15 @@ describe("what goes upstream", () => {
     const sent = Object.fromEntries(origin.lastHeaders);
     expect(sent).toMatchObject({ "x-own": "1", "accept-encoding": "br, gzip", via: "1.0 old, 1.1 spillway" });
     expect(sent["cdn-loop"]).toMatch(/^other, spillway;node=[\w-]+$/);
-    const names = ["x-listed", "x-forwarded-for", "x-forwarded-host", "x-original-url", "if-none-match"];
+    const names = [
+      "x-listed",
+      "x-forwarded-for",
+      "x-forwarded-host",
+      "x-forwarded-ssl",
+      "true-client-ip",
+      "x-original-url",
+      "if-none-match",
+    ];
     expect(names.filter((name) => name in sent)).toEqual([]);
   });
 

@@ -39,6 +39,7 @@ function startOrigin(
 
 async function startEdge(
   port: number,
+  ...more: readonly string[]
 ): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
   const args = [
     "--drain-seconds",
@@ -49,6 +50,7 @@ async function startEdge(
     "127.0.0.1",
     "--upstream",
     `http://127.0.0.1:${port}`,
+    ...more,
   ];
   const config = readConfig(OPTIONS, { args, env: {}, known: OPTIONS });
   const lifecycle = new Lifecycle();
@@ -92,6 +94,20 @@ test("main() waits for its origin and says so, then holds a lease, and closes wh
 
   await edge.close();
   await expect(fetch(`${edge.url}/healthz`)).rejects.toThrow();
+  await origin.stop(true);
+});
+
+test("main() with --proxy-all passes on what is not its own, and takes no lease", async () => {
+  const messages: LeaseMessage[] = [];
+  const origin = startOrigin(0, messages);
+  const edge = await startEdge(origin.port ?? 0, "--proxy-all");
+  while ((await fetch(`${edge.url}/readyz`)).status !== 200) await Bun.sleep(20);
+  const answer = await fetch(`${edge.url}/`);
+  expect([answer.status, await answer.text()]).toEqual([404, "Not found\n"]);
+  expect(answer.headers.get("cache-status")).toBe("spillway; fwd=uri-miss");
+  expect(messages).toEqual([]);
+  expect(await (await fetch(`${edge.url}/metrics`)).text()).toContain("spillway_edge_leases 0\n");
+  await edge.close();
   await origin.stop(true);
 });
 

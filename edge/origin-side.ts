@@ -68,9 +68,13 @@ export class OriginSide {
     return this.#probe.reason ?? (admission.isClosed ? "full" : undefined);
   };
 
-  /** Takes out a lease at each upstream: from now on origins send viewers to `address`. */
+  /**
+   * Takes out a lease at each upstream: from now on origins send viewers to `address`. A caching proxy takes none: its
+   * upstream is none of ours, and has no use for a proof of the cluster's secret.
+   */
   takeLeases(address: EdgeAddress, egress: Pick<EgressRate, "bitsPerSecond">): void {
     const { config, viewers, lifecycle, clock, log } = this.#options;
+    if (config.proxyAll) return;
     const load = (): Omit<LeaseLoad, "type"> => ({
       state: this.#state(),
       viewers: viewers.total,

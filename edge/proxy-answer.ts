@@ -181,7 +181,8 @@ function makeHeaders(
   // What has come just now is as old as the upstream says.
   if (result !== "miss" && result !== "error") headers.set("age", String(ageSeconds));
   const ttlSeconds = Math.floor(msToSeconds(lifetimeOf(head).freshMs)) - ageSeconds;
-  const own = status.isHit === true ? { ...status, ttlSeconds } : status;
+  const leftSeconds = result === "stale" ? Math.min(-1, ttlSeconds) : ttlSeconds;
+  const own = status.isHit === true ? { ...status, ttlSeconds: leftSeconds } : status;
   headers.set("cache-status", cacheStatusOf(own, head.headers.get("cache-status")));
   if (head.status === 200 && !headers.has("accept-ranges")) headers.set("accept-ranges", "bytes");
   return headers;

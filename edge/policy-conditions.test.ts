@@ -67,6 +67,20 @@ test.each(CASES.map((row) => [JSON.stringify(row), row] as const))("select() %s"
   expect(select({ method, headers: new Headers(asked) }, { head, size: 10 })).toEqual(expected);
 });
 
+test("select() judges conditions of a body whose length is not known, and leaves its ranges alone", () => {
+  const head = {
+    status: 200,
+    headers: new Headers(TAGGED),
+    requestedMs: 0,
+    receivedMs: 0,
+    receivedWallMs: NOW_MS,
+  };
+  const selected = (headers: Record<string, string>): Selection =>
+    select({ method: "GET", headers: new Headers(headers) }, { head, size: undefined });
+  expect(selected({ "if-none-match": '"a"' })).toBe("not-modified");
+  expect(selected({ range: "bytes=0-1" })).toBe("whole");
+});
+
 test("isForUpstreamOnly() knows the conditions that no cache may judge", () => {
   const isFor = (name: string): boolean => isForUpstreamOnly(new Headers({ [name]: '"a"' }));
   expect(["if-match", "if-unmodified-since", "if-none-match", "if-range"].map(isFor)).toEqual([

@@ -29,18 +29,18 @@ export function hasOwnConditions(request: Headers): boolean {
 /**
  * Selects by the request's own conditions and range.
  *
- * @param size of the stored body, in bytes
+ * @param size of the body, in bytes; `undefined` where nobody knows yet how long it gets: then a range means nothing
  */
 export function select(
   request: { readonly method: string; readonly headers: Headers },
-  { head, size }: { readonly head: ResponseHead; readonly size: number },
+  { head, size }: { readonly head: ResponseHead; readonly size: number | undefined },
 ): Selection {
   if (head.status === 200 || head.status === 203) {
     if (isNotModified(request.headers, head)) return "not-modified";
   }
   const range = request.headers.get("range");
   if (range === null || request.method !== "GET" || head.status !== 200) return "whole";
-  if (!mayRange(request.headers.get("if-range"), head)) return "whole";
+  if (size === undefined || !mayRange(request.headers.get("if-range"), head)) return "whole";
   return readRange(range, size) ?? "whole";
 }
 

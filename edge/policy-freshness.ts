@@ -46,17 +46,35 @@ const NEVER: Lifetime = {
   staleIfDisconnectedMs: 0,
 };
 
-/** Heads are read again with every request for what is stored. */
-const lifetimes = new WeakMap<ResponseHead, Lifetime>();
+/** What is read out of a head for each request that it is stored for: once. */
+interface Reading {
+  readonly lifetime: Lifetime;
+  /** The age that it says it came with, milliseconds. */
+  readonly ownAgeMs: number;
+  /** Its age by the clocks alone, or 0 where those do not count. */
+  readonly apparentAgeMs: number;
+}
 
-/** What an answer's headers allow. Read once a head. */
-export function lifetimeOf(head: ResponseHead): Lifetime {
-  let lifetime = lifetimes.get(head);
-  if (lifetime === undefined) {
-    lifetime = readLifetime(head);
-    lifetimes.set(head, lifetime);
+const readings = new WeakMap<ResponseHead, Reading>();
+
+function readingOf(head: ResponseHead): Reading {
+  let reading = readings.get(head);
+  if (reading === undefined) {
+    const { headers, receivedWallMs } = head;
+    const [first = ""] = splitList(headers.get("age") ?? "");
+    reading = {
+      lifetime: readLifetime(head),
+      ownAgeMs: secondsToMs(readSeconds(first) ?? 0),
+      apparentAgeMs: hasOldHop(headers.get("via")) ? receivedWallMs - dateMsOf(head) : 0,
+    };
+    readings.set(head, reading);
   }
-  return lifetime;
+  return reading;
+}
+
+/** What an answer's headers allow. */
+export function lifetimeOf(head: ResponseHead): Lifetime {
+  return readingOf(head).lifetime;
 }
 
 function readLifetime(head: ResponseHead): Lifetime {
@@ -129,11 +147,9 @@ export function dateMsOf({
  * @param isHeld the request was one that upstreams hold
  */
 export function ageMsAt(head: ResponseHead, { nowMs, isHeld }: { nowMs: number; isHeld: boolean }): number {
-  const [first = ""] = splitList(head.headers.get("age") ?? "");
+  const { ownAgeMs, apparentAgeMs } = readingOf(head);
   const delayMs = isHeld ? 0 : Math.max(0, head.receivedMs - head.requestedMs);
-  const correctedMs = secondsToMs(readSeconds(first) ?? 0) + delayMs;
-  const apparentMs = hasOldHop(head.headers.get("via")) ? head.receivedWallMs - dateMsOf(head) : 0;
-  return Math.max(correctedMs, apparentMs) + Math.max(0, nowMs - head.receivedMs);
+  return Math.max(ownAgeMs + delayMs, apparentAgeMs) + Math.max(0, nowMs - head.receivedMs);
 }
 
 /** True where an HTTP/1.0 node stands on the way. */

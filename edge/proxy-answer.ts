@@ -60,8 +60,7 @@ export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
   const { length } = fill;
   const whole = wholeOf(fill);
   const headers = headersOf(options);
-  // Where nobody knows how long it gets, a range means nothing: the whole is a right answer to that.
-  const selection = length === undefined ? "whole" : select(request, { head, size: length });
+  const selection = select(request, { head, size: length });
   const { signal } = request;
   if (selection === "whole" && whole !== undefined) headers.set("content-length", String(whole.size));
   return send(options, {

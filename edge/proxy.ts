@@ -34,6 +34,7 @@ import { UpstreamError } from "./upstream.ts";
 /** How often a request may find that what it joined was not for it, before it is asked for alone. */
 const TURNS_MAX = 3;
 const RETRY_AFTER_SECONDS = 1;
+const HIT: CacheStatus = { isHit: true };
 
 /** Who follows live playlists. */
 export interface ProxyTails {
@@ -67,6 +68,8 @@ interface Stale {
 interface Found {
   readonly stored: Stored | undefined;
   readonly decision: Decision;
+  /** When it was looked for, on the monotonic clock. */
+  readonly nowMs: number;
 }
 
 /** A fill whose answer is there, how a request met it, and what was stored before. */
@@ -81,6 +84,8 @@ interface FromStore {
   readonly stored: Stored;
   readonly result: RequestResult;
   readonly status: CacheStatus;
+  /** On the monotonic clock. Default: now. */
+  readonly nowMs?: number;
 }
 
 /** The caching proxy. */
@@ -136,14 +141,15 @@ export class ProxyCache {
 
   #look(asked: Asked): Found {
     const stored = this.#options.store.get(this.#judge.keyOf(asked));
-    return { stored, decision: decide(asked.policy, stored?.head, this.#nowMs()) };
+    const nowMs = this.#nowMs();
+    return { stored, nowMs, decision: decide(asked.policy, stored?.head, nowMs) };
   }
 
   /** The answer where it is there already. */
-  #fromStore(asked: Asked, { stored, decision }: Found): Response | undefined {
+  #fromStore(asked: Asked, { stored, decision, nowMs }: Found): Response | undefined {
     if (stored === undefined) return undefined;
     if (decision.kind === "hit") {
-      return this.#sendStored(asked, { stored, result: "hit", status: { isHit: true } });
+      return this.#sendStored(asked, { stored, result: "hit", status: HIT, nowMs });
     }
     if (decision.kind !== "stale-while-revalidate") return undefined;
     const { conditions } = decision;
@@ -269,8 +275,12 @@ export class ProxyCache {
     return this.#sendStored(asked, { stored, result: "stale", status });
   }
 
-  #sendStored(asked: Asked, { stored, result, status }: FromStore): Response {
-    return answerStored({ ...this.#send(asked), head: stored.head, result, status }, stored);
+  #sendStored(asked: Asked, { stored, result, status, nowMs = this.#nowMs() }: FromStore): Response {
+    const { counters, upstreamUrls } = this.#options;
+    const { request, policy } = asked;
+    const { isHeld } = policy;
+    const { head } = stored;
+    return answerStored({ request, isHeld, counters, upstreamUrls, nowMs, head, result, status }, stored);
   }
 
   #send({ request, policy: { isHeld } }: Asked) {

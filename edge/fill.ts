@@ -6,12 +6,14 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { FillBody } from "./fill-body.ts";
+import { endOf, type FillCounters, type FillEnd } from "./fill-counters.ts";
+import { FillLine } from "./fill-line.ts";
 import { FillReader, type FillReaderOptions } from "./fill-reader.ts";
 import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import type { Stored, WholeAnswer } from "./stored.ts";
 import { retryOnce, serverError } from "./upstream-retry.ts";
-import { UpstreamError, type RequestOptions, type Upstream } from "./upstream.ts";
+import { nobodyWaits, type RequestOptions, type Upstream } from "./upstream.ts";
 
 /** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
 const HOLD_MS_MAX = 20_000;
@@ -54,6 +56,17 @@ export interface Wanted {
   readonly judge: (head: ResponseHead) => Verdict;
 }
 
+/** How a request met its fill. */
+export type FillPart = "miss" | "collapsed";
+
+/** Who asks. */
+export interface Asker<Answer> {
+  /** Ends the asker's interest. */
+  readonly signal?: AbortSignal | undefined;
+  /** Makes the answer from what there is: all, or a body that is still coming. */
+  readonly answer: (fill: Fill, part: FillPart) => Answer | Promise<Answer>;
+}
+
 /** What may be done with an answer. */
 export interface Verdict {
   /** False: only who began the fill gets it; the others ask for themselves, at once. */
@@ -68,26 +81,6 @@ export interface Verdict {
 
 /** Who reads a body along, and which part of it. */
 export type StreamOptions = Pick<FillReaderOptions, "counters" | "signal" | "range">;
-
-/** How fills ended, as `spillway_edge_fills_total` counts them. */
-export const FILL_ENDS = ["done", "given_up", "abandoned", "timed_out", "broken_off", "failed"] as const;
-export type FillEnd = (typeof FILL_ENDS)[number];
-
-/** Counts since start, of all fills together. */
-export class FillCounters {
-  readonly ends: Record<FillEnd, number> = {
-    done: 0,
-    given_up: 0,
-    abandoned: 0,
-    timed_out: 0,
-    broken_off: 0,
-    failed: 0,
-  };
-  /** Second tries. */
-  retries = 0;
-  /** Readers let go because they were too slow. */
-  laggards = 0;
-}
 
 export interface FillOptions {
   readonly upstream: Upstream;
@@ -108,21 +101,19 @@ export interface FillOptions {
 /** A fill under way, or just over. */
 export class Fill {
   readonly wanted: Wanted;
-  /** Resolves with the head: from then on {@link isShared} says whether others may have it. */
-  readonly decided: Promise<void>;
-  /** Resolves when there is something to answer with: all of it, or a body that is streamed from now on. */
-  readonly ready: Promise<void>;
   /** Resolves when the body is whole. */
   readonly finished: Promise<void>;
   readonly #options: FillOptions;
-  readonly #decided = Promise.withResolvers<void>();
-  readonly #ready = Promise.withResolvers<void>();
+  readonly #line = new FillLine();
   readonly #finished = Promise.withResolvers<void>();
   readonly #abort = new AbortController();
   #answer: { readonly head: ResponseHead; readonly verdict: Verdict; readonly body: FillBody } | undefined;
   #stored: Stored | undefined;
+  /** There is something to answer with: all of it, or a body that is streamed from now on. */
   #isReady = false;
   #isOver = false;
+  /** Why there is no answer. */
+  #error: unknown;
   #isClosed = false;
   #isFree = false;
   /** Askers that wait, and readers. */
@@ -135,16 +126,14 @@ export class Fill {
   constructor(options: FillOptions) {
     this.#options = options;
     this.wanted = options.wanted;
-    this.decided = this.#decided.promise;
-    this.ready = this.#ready.promise;
     this.finished = this.#finished.promise;
-    // Askers handle the rejections; a fill that all of them left must not end the process.
-    for (const promise of [this.decided, this.ready, this.finished]) promise.catch(() => {});
+    // Askers hear of a failure by themselves; a fill that all of them left must not end the process.
+    this.finished.catch(() => {});
     // Every failure inside is told to the askers.
     void this.#run();
   }
 
-  /** What came before the body. There once {@link decided}. */
+  /** What came before the body. There for whoever is asked to answer. */
   get head(): ResponseHead {
     if (this.#answer === undefined) throw new Error("The head of a fill was read before it came");
     return this.#answer.head;
@@ -160,7 +149,7 @@ export class Fill {
     return this.#stored?.body.size ?? (this.#answer === undefined ? undefined : lengthOf(this.#answer.head));
   }
 
-  /** Whether others than who began it may have the answer. Known once {@link decided}, and may be over later. */
+  /** Whether others than who began it may have the answer. Known with the head, and may be over later. */
   get isShared(): boolean {
     return this.#answer?.verdict.isShared === true && !this.#answer.body.isWindow;
   }
@@ -180,6 +169,45 @@ export class Fill {
     return (
       this.#isOver && (this.#answer === undefined ? !this.#abort.signal.aborted : this.head.status >= 500)
     );
+  }
+
+  /**
+   * Waits until there is something to answer with, and resolves with what the asker makes of it in its turn. One who is given
+   * a way `elsewhere` takes it, as soon as that is known, where the answer is only for who began the fill. Rejects with
+   * {@link UpstreamError}, also once the asker has left.
+   */
+  ask<Answer>(
+    { signal, answer }: Asker<Answer>,
+    part: FillPart,
+    elsewhere?: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.retain();
+    const end = (): void => {
+      signal?.removeEventListener("abort", leave);
+      try {
+        if (this.#error !== undefined) reject(this.#error);
+        else if (elsewhere !== undefined && !this.isShared) resolve(elsewhere());
+        else resolve(answer(this, part));
+      } catch (error) {
+        reject(error);
+      } finally {
+        this.release();
+      }
+    };
+    const waiter = { isFirst: elsewhere === undefined, end };
+    const leave = (): void => {
+      if (!this.#line.delete(waiter)) return;
+      reject(nobodyWaits());
+      this.release();
+    };
+    if (this.#isReady || this.#isOver || (this.isGivenUp && elsewhere !== undefined)) end();
+    else {
+      this.#line.add(waiter);
+      signal?.addEventListener("abort", leave, { once: true });
+      if (signal?.aborted === true) leave();
+    }
+    return promise;
   }
 
   /** Counts somebody in who needs it. */
@@ -234,7 +262,7 @@ export class Fill {
 
   /** Ends it without an answer. Whoever still waits or reads hears of it. */
   abandon(): void {
-    const error = new UpstreamError("Nobody waits any more", { status: 503, isReached: true });
+    const error = nobodyWaits();
     this.#answer?.body.fail(error);
     this.#fail(error, "abandoned");
     this.#abort.abort();
@@ -292,7 +320,6 @@ export class Fill {
     const body = new FillBody(budget, hasBody ? lengthOf(head) : 0);
     this.#answer = { head, verdict, body };
     if (!this.isShared) this.#close();
-    this.#decided.resolve();
     clock.after(STREAM_AFTER_MS, () => this.#becomeReady(body));
     return body;
   }
@@ -301,7 +328,7 @@ export class Fill {
   #becomeReady(body: FillBody): void {
     if (this.#isOver || this.#answer?.body !== body || body.error !== undefined) return;
     this.#isReady = true;
-    this.#ready.resolve();
+    this.#line.wakeAll();
   }
 
   #complete(head: ResponseHead, body: FillBody): void {
@@ -311,18 +338,21 @@ export class Fill {
       this.#stored = verdict.toStored({ head, body: body.toBlob(), bytes: () => body.toBytes() });
       if (verdict.isStored) this.#options.store(verdict.storeKey ?? this.wanted.key, this.#stored);
     }
-    this.#becomeReady(body);
+    this.#isReady = true;
     this.#finished.resolve();
     this.#finish(this.isShared ? "done" : "given_up");
-    // Last: readers that have all leave, and must not be taken for the last ones of a fill that goes on.
+    // Last: who leaves with an answer must not be taken for the last one of a fill that goes on.
     body.complete();
+    this.#line.wakeAll();
   }
 
   /** Tells everybody, once. What was read so far stays as it is, and its readers are cut off. */
   #fail(error: unknown, end: FillEnd): void {
     if (this.#isOver) return;
-    for (const { reject } of [this.#decided, this.#ready, this.#finished]) reject(error);
+    this.#error = error;
+    this.#finished.reject(error);
     this.#finish(end);
+    this.#line.wakeAll();
   }
 
   #finish(end: FillEnd): void {
@@ -339,6 +369,7 @@ export class Fill {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#options.onClosed(this);
+    if (this.isGivenUp) this.#line.wakeJoined();
   }
 
   #free(): void {
@@ -360,9 +391,4 @@ export class Fill {
     const length = lengthOf(head) ?? body.size;
     return length - body.size <= Math.max(FINISH_BYTES_MAX, length / 2);
   }
-}
-
-function endOf(error: unknown, hasBegun: boolean): FillEnd {
-  if (hasBegun) return "broken_off";
-  return error instanceof UpstreamError && error.status === 504 ? "timed_out" : "failed";
 }

@@ -146,6 +146,36 @@ describe("one fill and many readers", () => {
     expect([origin.requests.length, edge.fills.counters.retries]).toEqual([2, 1]);
   });
 
+  test("a thousand who wait are answered in slices: the first is on its way before the last is made", async () => {
+    const { origin, edge } = await start();
+    const wanted = wantedOf({ path: MEDIA, kind: "media" });
+    let made = 0;
+    let firstGivenAt = 0;
+    const answer = (): number => ++made;
+    const asked = Array.from({ length: 1_000 }, () => edge.fills.share(wanted, { answer }));
+    void asked[0]?.then(() => (firstGivenAt = made));
+    await until(() => origin.requests.length === 1);
+    origin.at(0).begin(200, CACHEABLE).send("x").end();
+    expect((await Promise.all(asked)).at(-1)).toBe(1_000);
+    expect(firstGivenAt).toBeLessThanOrEqual(2 * 64);
+  });
+
+  test("who leaves while waiting is let go at once, and the others are answered", async () => {
+    const { origin, edge } = await start();
+    const wanted = wantedOf({ path: MEDIA, kind: "media" });
+    const abort = new AbortController();
+    const gone = edge.fills.share(wanted, { signal: abort.signal, answer: () => "answered" });
+    const stays = edge.fills.share(wanted, { answer: () => "answered" });
+    const late = edge.fills.share(wanted, { signal: AbortSignal.abort(), answer: () => "answered" });
+    abort.abort();
+    for (const left of [gone, late]) {
+      expect(await left.catch((error: unknown) => error)).toMatchObject({ message: "Nobody waits any more" });
+    }
+    await until(() => origin.requests.length === 1);
+    origin.at(0).begin(200, CACHEABLE).send("x").end();
+    expect(await stays).toBe("answered");
+  });
+
   test("a failure is read again by who comes a moment later", async () => {
     const { origin, edge } = await start();
     origin.onRequest = (request) => request.begin(503).send(chunk(0).subarray(0, 5_000)).end();

@@ -4,7 +4,8 @@
  */
 import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
-import { Fill, FillCounters, type Wanted } from "./fill.ts";
+import { FillCounters } from "./fill-counters.ts";
+import { Fill, type Asker, type Wanted } from "./fill.ts";
 import type { ByteBudget, Store } from "./store.ts";
 import { FAILURE_MS } from "./stored.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
@@ -17,17 +18,6 @@ const FAILURE_BYTES_MAX = 16 * 1024;
 /** Things remembered not to be for everyone, and for how long, unless one answer is. */
 const UNSHARED_MAX = 8_192;
 const UNSHARED_MS = 120_000;
-
-/** How a request met its fill. */
-export type FillPart = "miss" | "collapsed";
-
-/** Who asks. */
-export interface Asker<Answer> {
-  /** Ends the asker's interest. */
-  readonly signal?: AbortSignal | undefined;
-  /** Makes the answer, as soon as there is something to answer with: see {@link Fill.ready}. */
-  readonly answer: (fill: Fill, part: FillPart) => Answer;
-}
 
 /** Too many fills are under way. */
 export class FillRefusedError extends UpstreamError {
@@ -75,22 +65,17 @@ export class Fills implements ByteBudget {
    * Joins the fill of a thing or begins it, and resolves with what the asker makes of it. Rejects with
    * {@link UpstreamError}, {@link FillRefusedError} among them.
    */
-  async share<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
+  share<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
     const { key } = wanted;
-    if (!this.#isUnshared(key)) {
-      const known = this.#joinable.get(key) ?? this.#recentFailure(key);
-      const shared = known ?? this.#begin(wanted, true);
-      const attended = await attend(shared, asker, known === undefined ? "miss" : "collapsed");
-      if (attended !== undefined) return attended.answer;
-    }
-    return this.alone(wanted, asker);
+    if (this.#isUnshared(key)) return this.alone(wanted, asker);
+    const known = this.#joinable.get(key) ?? this.#recentFailure(key);
+    if (known !== undefined) return known.ask(asker, "collapsed", () => this.alone(wanted, asker));
+    return this.#begin(wanted, true)?.ask(asker, "miss") ?? refuse();
   }
 
   /** Asks for a thing that is nobody else's, beside whatever fills of it are under way. Resolves as {@link share} does. */
-  async alone<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
-    const attended = await attend(this.#begin(wanted, false), asker, "miss");
-    if (attended === undefined) throw new Error("A fill was not for who began it");
-    return attended.answer;
+  alone<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
+    return this.#begin(wanted, false)?.ask(asker, "miss") ?? refuse();
   }
 
   /**
@@ -102,9 +87,9 @@ export class Fills implements ByteBudget {
     const known = this.#joinable.get(key);
     known?.keepGoing();
     const isUseless = this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
-    if (known !== undefined || isUseless || this.#running >= FILLS_MAX) return undefined;
+    if (known !== undefined || isUseless) return undefined;
     const fill = this.#begin(wanted, true);
-    fill.keepGoing();
+    fill?.keepGoing();
     return fill;
   }
 
@@ -120,8 +105,9 @@ export class Fills implements ByteBudget {
     this.#options.store.release(bytes);
   }
 
-  #begin(wanted: Wanted, isJoinable: boolean): Fill {
-    if (this.#running >= FILLS_MAX) throw new FillRefusedError();
+  /** `undefined` where too many are under way. */
+  #begin(wanted: Wanted, isJoinable: boolean): Fill | undefined {
+    if (this.#running >= FILLS_MAX) return undefined;
     const { upstream, store, clock } = this.#options;
     this.#running++;
     const fill = new Fill({
@@ -172,30 +158,6 @@ export class Fills implements ByteBudget {
   }
 }
 
-/**
- * Waits for a fill and answers from it. `undefined`, as soon as that is known, where it is not for who did not begin
- * it.
- */
-async function attend<Answer>(
-  fill: Fill,
-  { signal, answer }: Asker<Answer>,
-  part: FillPart,
-): Promise<{ readonly answer: Answer } | undefined> {
-  let isInterested = true;
-  const leave = (): void => {
-    if (isInterested) fill.release();
-    isInterested = false;
-  };
-  fill.retain();
-  signal?.addEventListener("abort", leave, { once: true });
-  try {
-    await fill.decided;
-    if (part === "collapsed" && !fill.isShared) return undefined;
-    await fill.ready;
-    if (part === "collapsed" && !fill.isShared) return undefined;
-    return { answer: answer(fill, part) };
-  } finally {
-    signal?.removeEventListener("abort", leave);
-    leave();
-  }
+function refuse(): Promise<never> {
+  return Promise.reject(new FillRefusedError());
 }

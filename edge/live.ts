@@ -9,8 +9,8 @@ import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { LATE_BODY_BYTES_MAX, answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
 import type { Counters } from "./counters.ts";
-import type { Fill } from "./fill.ts";
-import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
+import type { Fill, FillPart } from "./fill.ts";
+import { FillRefusedError, type Fills } from "./fills.ts";
 import { wantedOf, type LiveThing } from "./live-wanted.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
@@ -89,13 +89,13 @@ export class LiveCache {
   }
 
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used, as in `Host`. */
-  async answerApi(request: Request, path: string, hostHeader: string | null): Promise<Response> {
+  answerApi(request: Request, path: string, hostHeader: string | null): Response | Promise<Response> {
     return this.#shared(request, { path, host: readHostName(hostHeader), kind: "api" });
   }
 
   /** Answers from the store or by a fill that all who ask share. */
-  async #shared(request: Request, thing: LiveThing): Promise<Response> {
-    const { store, fills, clock, log } = this.#options;
+  #shared(request: Request, thing: LiveThing): Response | Promise<Response> {
+    const { store, fills, clock } = this.#options;
     const wanted = wantedOf(thing);
     const fresh = store.getFresh(wanted.key, clock.monotonicMs());
     if (fresh !== undefined) return this.#send(request, { stored: fresh, result: "hit" });
@@ -105,38 +105,46 @@ export class LiveCache {
       fills.refresh(wanted);
       return this.#send(request, { stored: old, result: "stale" });
     }
-    try {
-      return await fills.share(wanted, {
-        signal: request.signal,
-        answer: (fill, part) => this.#answerFill(request, { fill, part, old }),
-      });
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      if (request.signal.aborted) return unheard();
-      if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
-      const stale = this.#usableStale(old);
-      if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
-      log.debug(`No answer for a viewer: ${describeError(error)}`);
-      return answerStatus({
-        status: error.status,
-        result: "error",
-        counters: this.#options.counters,
-        reason: error.message,
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-      });
-    }
+    const answer = (fill: Fill, part: FillPart): Response | Promise<Response> =>
+      this.#answerFill(request, { fill, part, old });
+    return fills
+      .share(wanted, { signal: request.signal, answer })
+      .catch((error: unknown) => this.#answerFailure(request, { error, old }));
+  }
+
+  /** Where no answer came: an old one that may still be given, or an error. */
+  #answerFailure(
+    request: Request,
+    { error, old }: { readonly error: unknown; readonly old: Stored | undefined },
+  ): Response {
+    if (!(error instanceof UpstreamError)) throw error;
+    if (request.signal.aborted) return unheard();
+    if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
+    const stale = this.#usableStale(old);
+    if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
+    this.#options.log.debug(`No answer for a viewer: ${describeError(error)}`);
+    return answerStatus({
+      status: error.status,
+      result: "error",
+      counters: this.#options.counters,
+      reason: error.message,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
   }
 
   /** From what a fill has: all of it, or what is still coming. Texts are waited for, since they are compressed whole. */
-  async #answerFill(
+  #answerFill(
     request: Request,
     { fill, part, old }: { readonly fill: Fill; readonly part: FillPart; readonly old: Stored | undefined },
-  ): Promise<Response> {
+  ): Response | Promise<Response> {
     const head = readHead(fill.head);
     const stale = head.status >= 500 ? this.#usableStale(old) : undefined;
     if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
-    if (head.isText && request.method !== "HEAD") await fill.finished;
     const { stored, length } = fill;
+    // One too large to be kept is never whole.
+    if (head.isText && request.method !== "HEAD" && stored === undefined && fill.isShared) {
+      return fill.finished.then(() => this.#answerFill(request, { fill, part, old }));
+    }
     if (stored !== undefined && (stored.body.size <= LATE_BODY_BYTES_MAX || request.method === "HEAD")) {
       return this.#send(request, { stored, result: part });
     }

@@ -10,8 +10,8 @@ import type { Log } from "#common/log.ts";
 import { answerRefusal, answerStatus } from "./answer.ts";
 import type { CacheStatus } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
-import type { Fill, Wanted } from "./fill.ts";
-import { FillRefusedError, type FillPart, type Fills } from "./fills.ts";
+import type { Fill, Wanted, FillPart } from "./fill.ts";
+import { FillRefusedError, type Fills } from "./fills.ts";
 import { storedHeadOf } from "./policy-storing.ts";
 import { varyKeyOf } from "./policy-vary.ts";
 import {

@@ -275,6 +275,11 @@ export function unexpectedStatus(path: string, status: number): UpstreamError {
   return new UpstreamError(message, { status: 502, isReached: true });
 }
 
+/** For a request that was given up because nobody was left to wait for it. */
+export function nobodyWaits(): UpstreamError {
+  return new UpstreamError("Nobody waits any more", { status: 503, isReached: true });
+}
+
 /** For an answer that the memory has no room for. */
 export function noRoom(): UpstreamError {
   return new UpstreamError("Too much is on its way from upstream", { status: 503, isReached: true });

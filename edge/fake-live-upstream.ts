@@ -79,6 +79,7 @@ export class FakeLiveUpstream {
   restart(parts: number): void {
     this.#runs++;
     this.#live = new FakeLivePlaylist(parts);
+    this.newestAtMs.set(this.text, this.#clock.monotonicMs());
     this.#failAll();
   }
 

@@ -45,7 +45,9 @@ export class Playlists {
     dispose: (tail) => tail.close(),
   });
   readonly #starting = new Map<string, PlaylistTail>();
-  readonly #missing = new LRUCache<string, TailAnswer>({ max: MISSING_MAX, ttl: MISSING_MS });
+  readonly #missing = new LRUCache<string, { readonly answer: TailAnswer; readonly untilMs: number }>({
+    max: MISSING_MAX,
+  });
   readonly #options: PlaylistsOptions;
 
   constructor(options: PlaylistsOptions) {
@@ -82,7 +84,7 @@ export class Playlists {
 
   /** Answers at once from memory, or returns `undefined`: then {@link hold}. */
   answerNow(key: string, asked: Asked): TailAnswer | undefined {
-    return this.#tails.get(key)?.answerNow(asked) ?? this.#missing.get(key);
+    return this.#tails.get(key)?.answerNow(asked) ?? this.#recentlyMissing(key);
   }
 
   /**
@@ -104,7 +106,8 @@ export class Playlists {
       // Settled by the tail's first version or failure, so that made-up names never push out real playlists.
       const first = await tail.ask(asked.directives === undefined ? asked : ASKED_PLAIN, signal);
       if (first.status !== 200) {
-        this.#missing.set(key, { ...first, result: "error" });
+        const untilMs = this.#options.clock.monotonicMs() + MISSING_MS;
+        this.#missing.set(key, { answer: { ...first, result: "error" }, untilMs });
         tail.close();
         return first;
       }
@@ -129,6 +132,13 @@ export class Playlists {
   close(): void {
     for (const tail of this.#starting.values()) tail.close();
     this.#tails.clear();
+  }
+
+  #recentlyMissing(key: string): TailAnswer | undefined {
+    const missing = this.#missing.get(key);
+    return missing !== undefined && this.#options.clock.monotonicMs() < missing.untilMs
+      ? missing.answer
+      : undefined;
   }
 
   #create(key: string): PlaylistTail {

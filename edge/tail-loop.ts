@@ -4,6 +4,7 @@
  * requests whether one viewer watches or thousands. A playlist that does not block is looked at as the stream goes on.
  */
 // draft-pantos-hls-rfc8216bis-22 6.2.5.2 (blocking playlist reload), 6.3.4 (reloading)
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "#common/clock.ts";
 import { HeldPlaylist, HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
@@ -182,6 +183,9 @@ export class TailLoop {
   }
 
   async #step(last: Step): Promise<Step> {
+    // Those who waited first: their answers are written before anything more is asked for.
+    await nextTurn();
+    if (!this.#isWatched()) return last;
     const before = this.#versions;
     const pauseMs = this.#pauseMs(last);
     if (pauseMs > 0) {

@@ -100,6 +100,8 @@ export async function benchEdgeWake({
     receipts.count = 0;
     live.publish();
     receipts.publishedMs = systemClock.monotonicMs();
+    // The origin answers in its turn, before this thread waits for the players.
+    await nextTurn();
     await turnUntil(() => receipts.count >= waiters - players.gone);
     if (round >= WARM_UP_ROUNDS) lastsMs.push(receipts.latestMs - receipts.publishedMs);
   }

@@ -1,6 +1,7 @@
 /** What is read of a playlist, and what is asked for next. */
 import { expect, test } from "bun:test";
 import { placeOf, standingOf } from "#common/playlist-reach.ts";
+import { createRandom } from "../bench/statistics.ts";
 import { FakeLivePlaylist } from "./fake-origin.ts";
 import {
   compareReach,
@@ -9,6 +10,21 @@ import {
   type PlaylistFacts,
   readPlaylistFacts,
 } from "./playlist-facts.ts";
+
+const ODD_LINES = [
+  "#EXT-X-PART:",
+  "#EXT-X-PART:DURATION=,URI=",
+  "#EXT-X-MAP:",
+  "#EXT-X-PRELOAD-HINT:TYPE=PART",
+  "#EXTINF:-1,",
+  "#EXTINF:x",
+  "#EXT-X-MEDIA-SEQUENCE:-5",
+  "#EXT-X-TARGETDURATION:1e309",
+  "#EXT-X-PART-INF:PART-TARGET=-1",
+  "#EXT-X-SERVER-CONTROL:",
+  "#EXT-X-SKIP:SKIPPED-SEGMENTS=3",
+  "\0",
+];
 
 /** Segment 100 and 101 complete, five parts of 102. */
 const LOW_LATENCY: PlaylistFacts = {
@@ -78,6 +94,38 @@ test("readPlaylistFacts() of a playlist that lists no parts of whole segments: a
   const standing = (segmentNumber: number, part: number): string | undefined =>
     reach && standingOf(reach, { segmentNumber, part });
   expect([standing(101, 9), standing(102, 0)]).toEqual(["listed", "ahead"]);
+});
+
+test.each([
+  ["TARGETDURATION:0", { targetDurationMs: 1_000 }],
+  ["TARGETDURATION:x", { targetDurationMs: 2_000 }],
+  ["PART-INF:PART-TARGET=0.001", { partTargetMs: 20 }],
+  ["MEDIA-SEQUENCE:-5", undefined],
+  ["MEDIA-SEQUENCE:99999999999999999999", undefined],
+])("readPlaylistFacts() makes sense of %s, or nothing", (tag, facts) => {
+  const name = tag.split(":")[0] ?? "";
+  const text = new FakeLivePlaylist(25).text().replace(new RegExp(`#EXT-X-${name}:.*`), `#EXT-X-${tag}`);
+  if (facts === undefined) expect(readPlaylistFacts(text)).toBeUndefined();
+  else expect(readPlaylistFacts(text)).toMatchObject(facts);
+});
+
+test("readPlaylistFacts() of playlists with random faults: numbers, or nothing", () => {
+  const random = createRandom(7);
+  const lines = new FakeLivePlaylist(47).text().split("\n");
+  for (let round = 0; round < 2_000; round++) {
+    const faulty = [...lines];
+    for (let fault = 0; fault < 1 + random() * 4; fault++) {
+      const at = Math.floor(random() * faulty.length);
+      const odd = ODD_LINES[Math.floor(random() * ODD_LINES.length)] ?? "";
+      const cut = (faulty[at] ?? "").slice(0, Math.floor(random() * 24));
+      faulty.splice(at, random() < 0.7 ? 1 : 0, ...(random() < 0.5 ? [odd] : [cut]));
+    }
+    const facts = readPlaylistFacts(faulty.join("\n"));
+    if (facts === undefined) continue;
+    const { reach, targetDurationMs, partTargetMs = 1 } = facts;
+    const numbers = [targetDurationMs, partTargetMs, reach.lastSegment + 1, reach.newest.part + 1];
+    expect([faulty, numbers.filter((number) => !(number >= 0 && number < Infinity))]).toEqual([faulty, []]);
+  }
 });
 
 test("compareReach() knows which version ends later", () => {

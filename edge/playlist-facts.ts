@@ -52,15 +52,25 @@ const TARGET_DURATION_SECONDS_DEFAULT = 2;
 /** How far from the end players begin where the playlist says nothing (4.4.3.8). */
 const HOLD_BACK_TARGETS = 3;
 
-/** Reads a playlist; `undefined` where the text is no media playlist. Never throws. */
+/** Shorter ones are taken for this, so that no playlist makes the upstream be asked without a pause. */
+const TARGET_DURATION_SECONDS_MIN = 1;
+const PART_TARGET_SECONDS_MIN = 0.02;
+
+/** Reads a playlist; `undefined` where the text is no media playlist. Never throws, and all numbers are finite. */
 export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
   if (!text.startsWith("#EXTM3U") || !text.includes("#EXT-X-TARGETDURATION")) return undefined;
   const manifest = parse(text);
   if (manifest === undefined) return undefined;
-  const { partTargetDuration, serverControl } = manifest;
-  const partTargetMs = partTargetDuration === undefined ? undefined : secondsToMs(partTargetDuration);
+  const { partTargetDuration, serverControl, mediaSequence = 0 } = manifest;
+  if (!Number.isSafeInteger(mediaSequence) || mediaSequence < 0) return undefined;
+  const partTargetMs =
+    partTargetDuration === undefined
+      ? undefined
+      : secondsToMs(atLeast(PART_TARGET_SECONDS_MIN, partTargetDuration));
   const isEnded = manifest.endList === true;
-  const targetDurationMs = secondsToMs(manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT);
+  const targetDurationMs = secondsToMs(
+    atLeast(TARGET_DURATION_SECONDS_MIN, manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT),
+  );
   return {
     targetDurationMs,
     partTargetMs,
@@ -69,6 +79,11 @@ export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
     canBlock: serverControl?.canBlockReload === true && !isEnded,
     isEnded,
   };
+}
+
+/** A number of a playlist, which may be none. */
+function atLeast(min: number, value: number): number {
+  return Number.isFinite(value) ? Math.max(min, value) : min;
 }
 
 function readReach(manifest: Manifest, partTargetMs: number | undefined): PlaylistReach {

@@ -120,7 +120,7 @@ export class PlaylistTail {
 
   /** Gets the playlist as it is now, once for all who ask meanwhile; a little staleness beats an error. */
   async #refresh(asked: Asked): Promise<TailAnswer> {
-    const recent = this.#loop.failure;
+    const recent = this.#loop.plainFailure;
     const result = recent === undefined && !this.#loop.isRefreshing ? "miss" : "collapsed";
     const failure = recent ?? (await this.#loop.refresh());
     const version = this.#loop.newest;

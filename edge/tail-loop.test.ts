@@ -66,6 +66,24 @@ describe("a followed playlist", () => {
     made.playlists.close();
   });
 
+  test("E17: with nothing new for three target durations: reloads get 503, and who wants it as it is has it", async () => {
+    const made = setup();
+    void ask(made, ASKED_PLAIN);
+    await pass(made, 50);
+    made.upstream.mode = "stalled";
+    // The upstream's own hold is over first.
+    await pass(made, 2 * PART_MS);
+    let status = 0;
+    void ask(made, reload(made)).then((answer) => (status = answer.status));
+    while (status === 0) await pass(made, STEP_MS);
+    expect(status).toBe(503);
+    const plain = ask(made, ASKED_PLAIN);
+    const reloading = ask(made, reload(made));
+    await pass(made, 20);
+    expect([(await plain).status, (await reloading).status]).toEqual([200, 503]);
+    made.playlists.close();
+  });
+
   test.each([0, 1, 3, 5])(
     "E16: that is %d s behind by its Age: a player that asks ahead by that is held, and has what it asked for",
     async (ageSeconds) => {

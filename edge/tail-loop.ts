@@ -37,6 +37,13 @@ const POLL_SHARE = 1 / 8;
 /** What they get who waited for the next version when there will be none. */
 const ENDED = { ...ASKED_PLAIN, result: "collapsed" } as const;
 
+interface Failure {
+  readonly answer: TailAnswer;
+  readonly untilMs: number;
+  /** True where the playlist was asked for as it is. */
+  readonly isPlain: boolean;
+}
+
 /** How asking for a version ended. */
 interface Step {
   readonly isChanged: boolean;
@@ -83,7 +90,7 @@ export class TailLoop {
   #versions = 0;
   #followed: TailVersion | undefined;
   /** The newest failure and until when it is the answer to all: the upstream is not asked once per viewer. */
-  #failure: { readonly answer: TailAnswer; readonly untilMs: number } | undefined;
+  #failure: Failure | undefined;
   #endPause: (() => void) | undefined;
 
   constructor(options: TailLoopOptions) {
@@ -109,10 +116,15 @@ export class TailLoop {
     return this.#plainFill !== undefined;
   }
 
-  /** A failure of a moment ago: what everybody gets who cannot be answered from memory. */
+  /** A failure of a moment ago: what everybody gets whose reload would have to wait. */
   get failure(): TailAnswer | undefined {
     const failure = this.#failure;
     return failure !== undefined && this.#nowMs() < failure.untilMs ? failure.answer : undefined;
+  }
+
+  /** The same for those who want the playlist as it is: that nothing new came in time is none. */
+  get plainFailure(): TailAnswer | undefined {
+    return this.#failure?.isPlain === true ? this.failure : undefined;
   }
 
   /** Somebody asks: begins the loop if there is something to follow, or keeps it going. */
@@ -250,7 +262,8 @@ export class TailLoop {
     }
     // A position that an upstream refuses says nothing about the playlist.
     if (directives === "" || failure.status >= 500) {
-      this.#failure = { answer: failure, untilMs: this.#nowMs() + FAILURE_MS };
+      const untilMs = this.#nowMs() + FAILURE_MS;
+      this.#failure = { answer: failure, untilMs, isPlain: directives === "" };
     }
     return failure;
   }

@@ -88,7 +88,8 @@ describe("EdgeRegistry", () => {
 
   test("choose() goes by weight, and only to edges that are ready", () => {
     const registry = new EdgeRegistry();
-    expect(registry.choose("h", () => 0)).toBeUndefined();
+    const choose = (at: number, count = 1): string[] => registry.choose("h", { random: () => at, count });
+    expect(choose(0)).toEqual([]);
     const load = { type: "load", viewers: 0, egressBitsPerSecond: 0 } as const;
     const big = registry.enter({ ...hello, publicUrl: "http://big", capacityBitsPerSecond: 300_000_000 });
     registry
@@ -97,12 +98,16 @@ describe("EdgeRegistry", () => {
     const full = registry.enter({ ...hello, publicUrl: "http://full" });
     big.update({ ...load, state: "ready" });
     full.update({ ...load, state: "full" });
-    const chosen = Array.from({ length: 8 }, (_, index) => registry.choose("h", () => index / 8));
+    const chosen = Array.from({ length: 8 }, (_, index) => choose(index / 8)[0]);
     expect(chosen).toEqual([
       ...Array<string>(6).fill("http://big"),
       ...Array<string>(2).fill("http://small"),
     ]);
+    expect(choose(0, 3)).toEqual(["http://big", "http://small"]);
+    expect(choose(0.99, 3)).toEqual(["http://small", "http://big"]);
     big.leave();
-    expect(registry.choose("h", () => 0)).toBe("http://small");
+    expect(choose(0, 2)).toEqual(["http://small"]);
+    registry.enter({ ...hello, publicUrl: "http://small/" }).update({ ...load, state: "ready" });
+    expect(choose(0, 2)).toEqual(["http://small"]);
   });
 });

@@ -38,6 +38,12 @@ export interface EdgePlace {
   leave(): void;
 }
 
+export interface ChooseOptions {
+  /** From 0 to 1, below 1. */
+  readonly random: () => number;
+  readonly count: number;
+}
+
 export class EdgeRegistry {
   readonly #edges = new Set<Edge>();
 
@@ -95,15 +101,18 @@ export class EdgeRegistry {
     return [...hosts.values()].sort(byWeight).slice(0, SEGMENT_HOSTS_MAX).sort(compareUrls);
   }
 
-  /** The URL of the edge for the next viewer, by weight; `undefined` where no edge takes any. */
-  choose(hostname: string | undefined, random: () => number): string | undefined {
-    const entries = this.list(hostname).filter((entry) => entry.weight > 0);
-    let at = random() * entries.reduce((sum, entry) => sum + entry.weight, 0);
-    for (const entry of entries) {
-      at -= entry.weight;
-      if (at < 0) return entry.url;
+  /** URLs of the edge for the next viewer and of those to fall back on, up to `count`: each is drawn by weight from the rest. */
+  choose(hostname: string | undefined, { random, count }: ChooseOptions): string[] {
+    let entries = this.list(hostname).filter((entry) => entry.weight > 0);
+    const chosen: string[] = [];
+    while (chosen.length < count) {
+      let at = random() * entries.reduce((sum, entry) => sum + entry.weight, 0);
+      const url = (entries.find(({ weight }) => (at -= weight) < 0) ?? entries.at(-1))?.url;
+      if (url === undefined) break;
+      chosen.push(url);
+      entries = entries.filter((entry) => entry.url !== url);
     }
-    return entries.at(-1)?.url;
+    return chosen;
   }
 }
 

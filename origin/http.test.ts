@@ -1,7 +1,7 @@
 /** The origin's URLs as it answers them: statuses, headers, held requests. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
-import { enterEdge, FIRST, open, type Origin, run } from "./origin-fixture.ts";
+import { EDGE, enterEdge, FIRST, open, type Origin, run } from "./origin-fixture.ts";
 
 hls.setOptions({ strictMode: true });
 
@@ -143,6 +143,40 @@ describe("handing viewers to edges", () => {
       (await spread().get("index.m3u8", { headers })).headers.get("cache-control");
     expect(await ask(host)).toBe("no-store");
     expect(await ask({ ...host, "cdn-loop": "spillway" })).toBe("max-age=1, stale-while-revalidate=9");
+  });
+
+  test("E37: variants of the edge come first, the same on another edge behind them", async () => {
+    const origin = spread();
+    origin.edges
+      .enter({ ...EDGE, publicUrl: "https://other.example/base" })
+      .update({ type: "load", state: "ready", viewers: 0, egressBitsPerSecond: 0 });
+    for (const file of ["index.m3u8", "ts.m3u8"]) {
+      const lines = (await (await origin.get(file, { headers: host })).text()).split("\n");
+      const uris = lines.filter((line) => line.endsWith(".m3u8"));
+      const bases = ["http://canvas.example:8081/live/canvas/", "https://other.example/base/live/canvas/"];
+      expect(uris).toEqual(bases.flatMap((base) => ["64p", "32p"].map((name) => `${base}${name}/${file}`)));
+      const attributes = lines.filter((line) => line.startsWith("#EXT-X-STREAM-INF"));
+      expect(attributes.slice(2)).toEqual(attributes.slice(0, 2));
+      expect(new Set(attributes).size).toBe(2);
+    }
+  });
+
+  test("E35: no playlist has variables", async () => {
+    const origin = spread();
+    for (const file of ["index.m3u8", "ts.m3u8", "64p/index.m3u8", "64p/ts.m3u8"]) {
+      expect(await origin.text(file)).not.toContain("EXT-X-DEFINE");
+    }
+  });
+
+  test("E36: nothing below the multivariant playlist is a redirect, for whom ever", async () => {
+    const origin = spread();
+    const segment = `${run.id}-${FIRST}`;
+    const files = ["index.m3u8", "ts.m3u8", `${segment}.m4s`, `${segment}.0.m4s`, `${run.id}-init.mp4`];
+    for (const file of [...files, "stream.ts"]) {
+      const { status, body } = await origin.get(`64p/${file}`, { headers: host });
+      await body?.cancel();
+      expect([file, status]).toEqual([file, 200]);
+    }
   });
 
   test("/api/v1/edges lists them", async () => {

@@ -47,6 +47,8 @@ export interface OriginAppOptions extends NodeAppOptions {
 
 type Bindings = { Bindings: NodeBindings };
 
+/** Edges that a multivariant playlist names: the viewer's own, and one to fall back on. */
+const EDGES_NAMED = 2;
 const TS_CONTENT_TYPE = "video/mp2t";
 /** Of a multivariant playlist for an edge: it hardly ever changes, so nobody need wait while the edge looks for a newer. */
 const EDGE_CACHE_CONTROL = "max-age=1, stale-while-revalidate=9";
@@ -78,7 +80,7 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
   app.get(`${live}/index.m3u8`, (context) => multivariant(context, options, "cmaf"));
   app.get(`${live}/ts.m3u8`, (context) => multivariant(context, options, "ts"));
   app.get(`${live}/stream.ts`, (context) => {
-    const edge = edgeFor(context, options);
+    const [edge] = edgesFor(context, options, 1);
     if (edge !== undefined) {
       const headers = { ...NO_STORE, location: `${edge}${live}/stream.ts` };
       return new Response(null, { status: 307, headers });
@@ -96,23 +98,25 @@ export function createOriginApp(options: OriginAppOptions): NodeApp {
   return app;
 }
 
-/** Hands the viewer to an edge where there is one: variants absolute there, else relative. */
+/** Hands the viewer to an edge where there is one: variants absolute there, and on another if that one fails; else relative. */
 function multivariant(context: Context<Bindings>, options: OriginAppOptions, format: Format): Response {
-  const edge = edgeFor(context, options);
-  const base = edge === undefined ? "" : `${edge}/live/${options.streamName}/`;
-  const text = options.stream.multivariant(format, base);
+  const edges = edgesFor(context, options, EDGES_NAMED);
+  const bases = edges.map((edge) => `${edge}/live/${options.streamName}/`);
+  const text = options.stream.multivariant(format, bases.length === 0 ? [""] : bases);
   if (text === undefined) return plainResponse(503, whyNothing(options.stream));
   return playlistResponse(context.req.raw, text, {
     sent: options.sent,
     // With relative URIs only edges may keep it: they alone send CDN-Loop.
-    cacheControl: edge === undefined && isFromEdge(context) ? EDGE_CACHE_CONTROL : "no-store",
+    cacheControl: edges.length === 0 && isFromEdge(context) ? EDGE_CACHE_CONTROL : "no-store",
     vary: "Accept-Encoding, CDN-Loop",
   });
 }
 
-function edgeFor(context: Context<Bindings>, options: OriginAppOptions): string | undefined {
-  if (!options.spreads || isFromEdge(context)) return undefined;
-  return options.edges.choose(hostnameOf(context.req.raw.headers.get("host")), options.random);
+/** Up to `count` edges for this viewer, the one that it is handed to first. */
+function edgesFor(context: Context<Bindings>, options: OriginAppOptions, count: number): string[] {
+  if (!options.spreads || isFromEdge(context)) return [];
+  const { edges, random } = options;
+  return edges.choose(hostnameOf(context.req.raw.headers.get("host")), { random, count });
 }
 
 /** True for a request of one of our edges. */

@@ -176,10 +176,10 @@ export class LiveStream implements SourceHandlers {
     return this.#inOrder()[0];
   }
 
-  /** A multivariant playlist with URIs below `base` (empty, or ending in `/`); `undefined` before anything is listed. */
-  multivariant(format: Format, base: string): RenderedText | undefined {
+  /** A multivariant playlist with URIs below each of `bases` as in {@link Multivariants.text}; `undefined` before anything is listed. */
+  multivariant(format: Format, bases: readonly string[]): RenderedText | undefined {
     if (!this.isListed || this.isCatchingUp) return undefined;
-    return this.#multivariants.text(format, base);
+    return this.#multivariants.text(format, bases);
   }
 
   /** Which segments the playlists of a format show, all renditions together; `undefined` before anything is listed. */

@@ -12,7 +12,7 @@ import { BITS_PER_BYTE } from "#common/units.ts";
 import type { RenditionStream } from "./rendition.ts";
 import { type RenderedText, renderText } from "./rendered-text.ts";
 
-/** Playlists kept: one for each edge that viewers were handed to since the last change. */
+/** Playlists kept: one for each choice of edges that viewers were handed to since the last change. */
 const MULTIVARIANTS_MAX = 64;
 
 /** Which of a rendition's two playlists. */
@@ -33,13 +33,16 @@ export class Multivariants {
     this.#rendered.clear();
   }
 
-  /** The playlist with URIs below `base` (empty, or ending in `/`); `undefined` while there is no variant. */
-  text(format: Format, base: string): RenderedText | undefined {
-    const key = `${format} ${base}`;
+  /**
+   * The playlist with URIs below the first of `bases` (each empty, or ending in `/`), and once more below each of the
+   * others, for players to fall back on; `undefined` while there is no variant.
+   */
+  text(format: Format, bases: readonly string[]): RenderedText | undefined {
+    const key = `${format} ${bases.join(" ")}`;
     const known = this.#rendered.get(key);
     if (known !== undefined) return known;
-    const variants = this.#renditions().flatMap(
-      (rendition) => describeVariant(rendition, format, base) ?? [],
+    const variants = bases.flatMap((base) =>
+      this.#renditions().flatMap((rendition) => describeVariant(rendition, format, base) ?? []),
     );
     if (variants.length === 0) return undefined;
     const rendered = renderText(() => writeMultivariantPlaylist(variants));

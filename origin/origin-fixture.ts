@@ -3,6 +3,7 @@ import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
 import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
+import type { LeaseHello } from "#common/formats/lease.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
@@ -169,17 +170,18 @@ export function randomRuns({
   return played;
 }
 
-/** An edge that is alive on port 8081 of whatever host the viewer used. */
+/** What an edge on port 8081 of whatever host the viewer used says of itself. */
+export const EDGE: LeaseHello = {
+  type: "hello",
+  version: 1,
+  publicUrl: "",
+  scheme: "http",
+  port: 8081,
+  region: "",
+  capacityBitsPerSecond: 0,
+};
+
+/** Lets that edge be alive. */
 export function enterEdge({ edges }: Origin, viewers = 0): void {
-  edges
-    .enter({
-      type: "hello",
-      version: 1,
-      publicUrl: "",
-      scheme: "http",
-      port: 8081,
-      region: "",
-      capacityBitsPerSecond: 0,
-    })
-    .update({ type: "load", state: "ready", viewers, egressBitsPerSecond: 0 });
+  edges.enter(EDGE).update({ type: "load", state: "ready", viewers, egressBitsPerSecond: 0 });
 }

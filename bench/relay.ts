@@ -23,6 +23,8 @@ import { SelfCheck } from "./self-check.ts";
 import { median } from "./statistics.ts";
 import { joinEvenly, waitFor } from "./wait.ts";
 
+/** How long the last viewers have to come up with the stream. Milliseconds. */
+const SETTLE_MS = 500;
 /** Who gets less of the stream than this is short of it. */
 const FULL_SHARE = 0.99;
 
@@ -138,6 +140,8 @@ export async function runRelay(context: BenchContext<RelayConfig>): Promise<Find
       overMs: secondsToMs(config.rampSeconds),
       join: (index) => audience.join(index),
     });
+    // What the last ones get to begin with is no part of the rate.
+    await waitFor({ clock, signal, msMax: SETTLE_MS });
     if (!signal.aborted) start = audience.sample();
     await waitFor({ clock, signal, msMax: secondsToMs(config.seconds) });
   } finally {

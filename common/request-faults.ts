@@ -20,11 +20,21 @@ const ANSWERS: Readonly<Record<RequestFault, { readonly status: number; readonly
   method: { status: 405, reason: "Method not allowed" },
 };
 
+/** The newest host that is one: nearly everybody asks for the same. */
+let latestHost = "";
+
+function isHost(host: string): boolean {
+  if (host === latestHost) return true;
+  if (!HOST.test(host)) return false;
+  latestHost = host;
+  return true;
+}
+
 /** What is wrong with a request, if anything is. */
 export function faultOf({ headers, method, url }: Request): RequestFault | undefined {
   // None at all is that of HTTP/1.0. Two of them: whoever is between may have taken the other one for the host.
   const host = headers.get("host");
-  if (host !== null && !HOST.test(host)) return "host";
+  if (host !== null && !isHost(host)) return "host";
   if (url.length > URL_CHARACTERS_MAX) return "url";
   return method === "TRACE" || method === "CONNECT" ? "method" : undefined;
 }

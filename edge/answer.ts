@@ -42,7 +42,7 @@ export function answerFrom(options: AnswerOptions): Response {
   const isGzip = status === 200 && text !== undefined && acceptsGzip(request.headers.get("accept-encoding"));
   const headers = readyHeaders(options, isGzip);
   const condition = status === 200 ? request.headers.get("if-none-match") : null;
-  if (matchesEtag(condition, headers.get("etag") ?? "")) return notModified(headers);
+  if (condition !== null && matchesEtag(condition, headers.get("etag") ?? "")) return notModified(headers);
   const range = status === 200 && text === undefined ? request.headers.get("range") : null;
   // Ranges are defined for GET alone (RFC 9110 14.2).
   if (range !== null && request.method !== "HEAD" && mayRange(request, stored)) {
@@ -179,7 +179,8 @@ function send(
 /** The headers of a whole answer. Made once a second for all who get the same; `Response` copies them. */
 function readyHeaders(options: AnswerOptions, isGzip: boolean): Headers {
   const { stored, result, nowMs, cacheControl = stored.cacheControl } = options;
-  const key = `${result} ${isGzip} ${cacheControl}`;
+  // The commonest answers need no text made for the look-up.
+  const key = result === "hit" && !isGzip ? cacheControl : `${result} ${isGzip} ${cacheControl}`;
   const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
   const known = stored.ready.get(key);
   if (known !== undefined && known.ageSeconds === ageSeconds) return known.headers;

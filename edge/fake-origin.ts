@@ -10,7 +10,7 @@ import type { TlsSource } from "#common/tls.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { AddressRange } from "#common/address-prefix.ts";
 import type { Guard } from "./guard.ts";
-import { createEdgeFetch } from "./http.ts";
+import { createEdgeFetch, type EdgeFetch } from "./http.ts";
 import { createParts, type EdgeParts } from "./parts.ts";
 import { ViewerAddresses } from "./viewer-address.ts";
 
@@ -187,6 +187,8 @@ function partLines(msn: number, count: number): string[] {
 /** An edge on a port of its own. */
 export interface TestEdge extends EdgeParts {
   readonly url: string;
+  /** What its server calls. */
+  readonly fetch: EdgeFetch;
   readonly close: () => Promise<void>;
 }
 
@@ -254,6 +256,7 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
   return {
     ...parts,
     url: `${server.scheme}://127.0.0.1:${server.port}`,
+    fetch,
     close: async () => {
       parts.streams.close();
       await server.stop();

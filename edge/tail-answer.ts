@@ -42,9 +42,27 @@ export function answerWith(
   const { facts } = version;
   const stored = isDelta ? version.delta : version.whole;
   const isHeld = directives !== undefined && facts.canBlock;
-  const freshMs = isHeld ? BLOCKING_FRESH_TARGETS * facts.targetDurationMs : plainFreshMs(facts);
   // Both kinds of request share one stored version.
-  return { status: 200, stored, cacheControl: `max-age=${msToSeconds(freshMs)}`, result };
+  return { status: 200, stored, cacheControl: cacheControlOf(facts, isHeld), result };
+}
+
+let latest: { readonly facts: PlaylistFacts | undefined; readonly held: string; readonly plain: string } = {
+  facts: undefined,
+  held: "",
+  plain: "",
+};
+
+function maxAge(freshMs: number): string {
+  return `max-age=${msToSeconds(freshMs)}`;
+}
+
+/** `Cache-Control` of answers from a version with these facts: made once, for all who ask for the same version. */
+function cacheControlOf(facts: PlaylistFacts, isHeld: boolean): string {
+  if (latest.facts !== facts) {
+    const heldMs = BLOCKING_FRESH_TARGETS * facts.targetDurationMs;
+    latest = { facts, held: maxAge(heldMs), plain: maxAge(plainFreshMs(facts)) };
+  }
+  return isHeld ? latest.held : latest.plain;
 }
 
 /** Refused by this edge. */

@@ -17,8 +17,16 @@ const LIVE_PATTERN = new RegExp(`^/live/${NAME}/(?:(${NAME})/)?([A-Za-z0-9_.-]{1
 const MEDIA_PATTERN =
   /^[0-9A-Za-z]{1,32}-(?:init\.mp4|\d{1,15}(?:-s)?\.ts|\d{1,15}(?:\.\d{1,6})?(?:-s)?\.m4s)$/;
 
+/** Most who come this far ask for the same playlist as the one before. */
+let latest: { readonly path: string; readonly target: Target | undefined } = { path: "", target: undefined };
+
 /** Recognises a path of the contract below `/live/`; `undefined` for every other. */
 export function readTarget(path: string): Target | undefined {
+  if (latest.path !== path) latest = { path, target: matchTarget(path) };
+  return latest.target;
+}
+
+function matchTarget(path: string): Target | undefined {
   const match = LIVE_PATTERN.exec(path);
   if (match === null) return undefined;
   const [, rendition, name = ""] = match;

@@ -185,6 +185,12 @@ export const POLICY_CASES: readonly PolicyCase[] = [
   { title: "Vary: *", answer: [...FRESH, ["Vary", "*"]], is: "not kept" },
   { title: "Vary: , *", answer: [...FRESH, ["Vary", ", *"]], is: "not kept" },
   { title: "Vary: Foo, *", answer: [...FRESH, ["Vary", "Foo, *"]], is: "not kept" },
+  { title: "Vary of what is no name", answer: [...FRESH, ["Vary", "Foo, b a r"]], is: "not kept" },
+  {
+    title: "Vary of too many names",
+    answer: [...FRESH, ["Vary", Array.from({ length: 17 }, (_, index) => `x-${index}`).join(",")]],
+    is: "not kept",
+  },
   { title: "Vary matches", asked: [["Foo", "1"]], answer: [...FRESH, ["Vary", "Foo"]], is: "hit" },
   {
     title: "Vary differs",

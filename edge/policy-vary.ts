@@ -4,6 +4,7 @@
  */
 // RFC 9111 4.1 (calculating cache keys with Vary); RFC 9110 12.5.3, 12.5.4
 import { splitList } from "./policy-directives.ts";
+import { isFieldName } from "./response-head.ts";
 
 /** An answer that was chosen by more headers than this is as good as never asked for again. */
 export const VARY_NAMES_MAX = 16;
@@ -11,12 +12,13 @@ export const VARY_NAMES_MAX = 16;
 const KEY_VALUE_LENGTH_MAX = 128;
 const CODINGS = ["br", "deflate", "gzip", "zstd"];
 
-/** The names in `Vary`, lower-case, sorted, each once; `*` where nothing that is stored can match. */
+/** The names in `Vary`, lower-case, sorted, each once; `*` where nothing that is stored can match, or who knows. */
 export function varyNamesOf(headers: Headers): readonly string[] | "*" {
   const field = headers.get("vary");
   if (field === null) return [];
   const names = [...new Set(splitList(field.toLowerCase()))].toSorted();
-  return names.includes("*") || names.length > VARY_NAMES_MAX ? "*" : names;
+  const isReadable = names.length <= VARY_NAMES_MAX && names.every(isFieldName);
+  return isReadable && !names.includes("*") ? names : "*";
 }
 
 /** What is added to a URL's key for a request whose answer was chosen by headers of these names. */

@@ -1,0 +1,66 @@
+/** An edge with two origins of one stream: viewers who wait while the first of them hangs or dies. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+
+const PLAYLIST = "/live/canvas/720p/index.m3u8";
+/** The longest time until an upstream that hangs is left, and some for a busy machine. */
+const LEFT_MS_MAX = 1_000 + 500;
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+interface Pair {
+  readonly edge: TestEdge;
+  readonly first: FakeOrigin;
+  readonly second: FakeOrigin;
+  /** What both serve. */
+  readonly live: FakeLivePlaylist;
+}
+
+async function start(): Promise<Pair> {
+  const live = new FakeLivePlaylist();
+  const answer = (request: Request): Response | Promise<Response> =>
+    request.url.endsWith("/readyz") ? new Response("ready\n") : live.answer(request);
+  const [first, second] = [new FakeOrigin(answer), new FakeOrigin(answer)];
+  const edge = startTestEdge([first.url, second.url]);
+  closers.push(
+    () => edge.close(),
+    () => first.close(),
+    () => second.close(),
+  );
+  await until(() => first.count("/readyz") > 0 && second.count("/readyz") > 0);
+  return { edge, first, second, live };
+}
+
+/** The newest part that a playlist lists. */
+function newestPart(text: string): string | undefined {
+  return [...text.matchAll(/#EXT-X-PART:.*URI="([^"]+)"/g)].at(-1)?.[1];
+}
+
+describe("two origins", () => {
+  test.each(["hangs", "is gone"])(
+    "E23: a viewer who waits for a part has it from the second when the first %s",
+    async (how) => {
+      const { edge, first, second, live } = await start();
+      expect((await fetch(edge.url + PLAYLIST)).status).toBe(200);
+      const next = `?_HLS_msn=${live.lastMsn + 1}&_HLS_part=${live.openParts}`;
+      const reload = fetch(edge.url + PLAYLIST + next);
+      const hinted = fetch(`${edge.url}/live/canvas/720p/aabbccdd-${live.lastMsn + 1}.${live.openParts}.m4s`);
+      await until(() => first.count(next) === 1);
+      const startMs = performance.now();
+      if (how === "is gone") await first.close();
+      else first.handler = () => new Promise<Response>(() => {});
+      await until(() => second.count(next) === 1 && second.count(".m4s") > 0);
+      expect(performance.now() - startMs).toBeLessThan(LEFT_MS_MAX);
+      live.publish();
+      const [playlist, part] = await Promise.all([reload, hinted]);
+      expect([playlist.status, part.status]).toEqual([200, 200]);
+      expect(`/${newestPart(await playlist.text())}`).toBe(await part.text());
+      expect(edge.counters.requests.error).toBe(0);
+      expect(edge.upstream.peers.map(({ state }) => state)).toEqual(["down", "up"]);
+    },
+  );
+});

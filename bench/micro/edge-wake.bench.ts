@@ -42,13 +42,15 @@ export interface EdgeWakeOptions {
   readonly waiters: number;
   /** Parts, for each of which all wait. */
   readonly rounds: number;
+  /** Parts before the first that counts. */
+  readonly warmUpRounds: number;
   readonly startEdge: (upstream: string) => BenchEdge | Promise<BenchEdge>;
 }
 
 const PATH = "/live/canvas/720p/index.m3u8";
 const PART_MS = 200;
-/** Rounds before the first that counts: code is compiled and buffers grow. */
-const WARM_UP_ROUNDS = 10;
+/** Rounds before the first that counts, from the command line: code is compiled and buffers grow. */
+const WARM_UP_ROUNDS = 100;
 
 /** When the players of a round had their answers. */
 class Receipts {
@@ -72,6 +74,7 @@ class Receipts {
 export async function benchEdgeWake({
   waiters,
   rounds,
+  warmUpRounds,
   startEdge,
 }: EdgeWakeOptions): Promise<EdgeWakeFigures> {
   const live = new FakeLivePlaylist();
@@ -89,11 +92,11 @@ export async function benchEdgeWake({
   };
   const lastsMs: number[] = [];
   let before = { requests: 0, seconds: 0 };
-  for (let round = 0; round < WARM_UP_ROUNDS + rounds; round++) {
+  for (let round = 0; round < warmUpRounds + rounds; round++) {
     const dueMs = receipts.publishedMs + PART_MS;
     // A waiter that has just asked is at the edge before the next part comes.
     await turnUntil(() => players.areAllThere && live.held === 1 && systemClock.monotonicMs() >= dueMs);
-    if (round === WARM_UP_ROUNDS) {
+    if (round === warmUpRounds) {
       before = { requests: origin.count(), seconds: secondsOf(edge) };
       receipts.wakes = new Distribution();
     }
@@ -103,7 +106,7 @@ export async function benchEdgeWake({
     // The origin answers in its turn, before this thread waits for the players.
     await nextTurn();
     await turnUntil(() => receipts.count >= waiters - players.gone);
-    if (round >= WARM_UP_ROUNDS) lastsMs.push(receipts.latestMs - receipts.publishedMs);
+    if (round >= warmUpRounds) lastsMs.push(receipts.latestMs - receipts.publishedMs);
   }
   const figures = {
     wakeMsMedian: receipts.wakes.percentile(0.5),
@@ -190,6 +193,7 @@ if (import.meta.main) {
   const figures = await benchEdgeWake({
     waiters: Number(waiters),
     rounds: Number(rounds),
+    warmUpRounds: WARM_UP_ROUNDS,
     startEdge: (upstream) => startEdgeProcess(upstream, processor),
   });
   console.table([{ waiters, ...figures }]);

@@ -9,6 +9,7 @@ test.if(process.platform === "linux")(
     const figures = await benchEdgeWake({
       waiters: 100,
       rounds: 10,
+      warmUpRounds: 5,
       startEdge: (upstream) => startTestEdge(upstream),
     });
     expect(figures.errors).toBe("none");

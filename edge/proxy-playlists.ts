@@ -66,7 +66,8 @@ function decode(body: Uint8Array, coding: string | null): Uint8Array | undefined
  * @param playlist path and query of the playlist
  */
 export function resolveMedia(playlist: string, uri: string): string | undefined {
-  const base = new URL(playlist, ANY_ORIGIN);
+  // Joined, not resolved: a path may begin with two slashes.
+  const base = new URL(ANY_ORIGIN + playlist);
   const url = URL.parse(uri, base.href);
   return url?.origin === base.origin ? url.pathname + url.search : undefined;
 }

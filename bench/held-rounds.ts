@@ -67,6 +67,10 @@ export class HeldRounds {
     return this.#isMeasuring;
   }
 
+  get partTargetMs(): number {
+    return this.#options.partTargetMs;
+  }
+
   /** True once the versions that were asked for have come, and two more: who has not got them by then has missed them. */
   get isComplete(): boolean {
     return this.versions > this.#options.rounds + 1;

@@ -238,7 +238,15 @@ function addUsage(
   const seconds = endSeconds - startSeconds;
   const cores = seconds / msToSeconds(endMs - startMs);
   add("serverCores", "its processor time", cores, "cores");
-  add("playersPerCore", "players for a core of it", config.waiters / cores, "players");
   const answers = rounds.answers * (rounds.versions / Math.max(1, Math.min(rounds.versions, config.rounds)));
-  add("answerMicroseconds", "its processor time for an answer", (seconds * 1e6) / answers, "us");
+  const answerMicroseconds = (seconds * 1e6) / answers;
+  const what = config.parts ? "a playlist with its part" : "an answer";
+  add("answerMicroseconds", `its processor time for ${what}`, answerMicroseconds, "us");
+  // Of players that miss nothing, whatever these missed.
+  add(
+    "playersPerCore",
+    "players for a core of it",
+    (rounds.partTargetMs * 1e3) / answerMicroseconds,
+    "players",
+  );
 }

@@ -18,7 +18,7 @@ export interface Fetched {
   readonly bytes: number;
   /** False where a byte of the body was not the object's. */
   readonly areBytesRight: boolean;
-  /** A short body as text. */
+  /** The beginning of the body as text: all of a short one. */
   readonly text: string;
   /** Why it broke off; empty where HTTP says that the answer came whole. */
   readonly failure: string;
@@ -42,8 +42,8 @@ export interface CacheClientOptions {
   readonly bytesMax: number;
 }
 
-/** Bodies up to this size are kept as text. */
-const TEXT_BYTES_MAX = 65_536;
+/** So much of a body is kept as text. */
+const TEXT_BYTES_MAX = 8_192;
 
 /** Opens connections and asks over them. */
 export class CacheClients {
@@ -135,7 +135,8 @@ export class CacheClient {
       onHead: (head) => void (status = head.status),
       onBody(chunk) {
         if (bytes === 0) firstByteMs = clock.monotonicMs() - startMs;
-        if (bytes < TEXT_BYTES_MAX) chunks.push(Uint8Array.from(chunk));
+        // A copy: the chunk's memory is the socket's.
+        if (bytes < TEXT_BYTES_MAX) chunks.push(new Uint8Array(chunk.subarray(0, TEXT_BYTES_MAX - bytes)));
         areBytesRight &&= expected.subarray(bytes, bytes + chunk.length).equals(chunk);
         bytes += chunk.length;
       },

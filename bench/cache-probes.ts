@@ -184,6 +184,8 @@ async function probeExpired(context: ProbeContext): Promise<ProbeResult> {
   await pause(context, EXPIRED_MS);
   const before = context.origin.hits(path);
   const got = await context.clients.fetchAll(COLD_CLIENTS, path);
+  // Nobody waits for the request that renews it.
+  await pause(context, FIRST_BYTE_CHUNKS * context.chunkMs);
   const hits = context.origin.hits(path) - before;
   const firstMs = median(got.map(({ firstByteMs }) => firstByteMs));
   return {

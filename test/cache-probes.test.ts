@@ -18,7 +18,7 @@ let measured: Readonly<Record<string, unknown>> = {};
 beforeAll(async () => {
   const [port = 0] = freePorts(1);
   edge = startTestEdge(`http://127.0.0.1:${port}`);
-  const probes = "cold,join,abort,dying,cut,failing,private,stalled,held";
+  const probes = "cold,join,abort,dying,cut,failing,expired,private,stalled,held";
   await runBench(
     [
       "cache",
@@ -60,6 +60,7 @@ describe("an edge before an origin that is slow, fails and dies", () => {
     ],
     ["calls nothing whole that ended without its last chunk", "cut", /^0 short unnoticed, the next whole$/],
     ["E6: asks once more where the first answer is a 503", "failing", /^2 at the origin, (19|20) whole$/],
+    ["asks once for what has expired, and nobody waits", "expired", /^1 at the origin, /],
     ["E8: shares nothing that is nobody else's", "private", /, 0 shared$/],
     ["serves others while a reader stalls", "stalled", /, whole after /],
     ["E1: asks once for 100 held reloads", "held", /^1 at the origin, .*, 100 right$/],

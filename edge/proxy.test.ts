@@ -353,6 +353,15 @@ describe("what is one client's own", () => {
     expect(origin.count()).toBe(3);
   });
 
+  test("is not the host name: two names of one edge share one cache, and neither is passed on", async () => {
+    const { origin, url } = start(({ headers }) => answerOf(headers.get("host") ?? "", FRESH));
+    const names = [{ host: "one.example" }, { host: "two.example" }];
+    const texts = [];
+    for (const headers of names) texts.push(await (await get(`${url}/a`, headers)).text());
+    expect(texts).toEqual([new URL(origin.url).host, new URL(origin.url).host]);
+    expect(origin.count()).toBe(1);
+  });
+
   test("credentials do not make what is stored for everyone go away", async () => {
     const { origin, url } = start(({ headers }) =>
       headers.has("authorization")

@@ -19,6 +19,7 @@ import { ProxyCache } from "./proxy.ts";
 import { RelayCounters } from "./relay.ts";
 import { SegmentHosts } from "./segment-hosts.ts";
 import { Store } from "./store.ts";
+import { StoreGarbage } from "./store-garbage.ts";
 import { Streams } from "./streams.ts";
 import { readTarget } from "./targets.ts";
 import { fetchWithRetry } from "./upstream-retry.ts";
@@ -63,7 +64,8 @@ export interface EdgePartsOptions {
 export function createParts({ config, clock, log, ...given }: EdgePartsOptions): EdgeParts {
   const counters = new Counters();
   const relayCounters = new RelayCounters();
-  const store = new Store(Math.floor(config.cacheMib * MEBIBYTE));
+  const garbage = new StoreGarbage({ clock });
+  const store = new Store(Math.floor(config.cacheMib * MEBIBYTE), (bytes) => garbage.note(bytes));
   const weights = readUpstreamWeights(config);
   const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });

@@ -22,9 +22,12 @@ export class Store implements ByteBudget {
   readonly bytesMax: number;
   #reservedBytes = 0;
   readonly #entries: LRUCache<string, Stored>;
+  readonly #onStored: ((bytes: number) => void) | undefined;
 
-  constructor(bytesMax: number) {
+  /** @param onStored told how much each answer takes that is stored */
+  constructor(bytesMax: number, onStored?: (bytes: number) => void) {
     this.bytesMax = bytesMax;
+    this.#onStored = onStored;
     this.#entries = new LRUCache<string, Stored>({
       maxSize: bytesMax,
       sizeCalculation: sizeOf,
@@ -66,6 +69,7 @@ export class Store implements ByteBudget {
   set(key: string, stored: Stored): void {
     this.#entries.set(key, stored);
     this.#evict();
+    this.#onStored?.(sizeOf(stored));
   }
 
   delete(key: string): void {

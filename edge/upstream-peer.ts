@@ -72,9 +72,13 @@ export class UpstreamPeer {
   readonly #basePath: string;
   readonly #pool: Pool;
   #state: PeerState = "up";
+  /** As the log has it. */
+  #toldState: PeerState = "up";
   /** Requests whose answer has not begun. */
   readonly #waiting = new Set<AbortController>();
   #isProbed = false;
+  /** Why it is not well. */
+  #reason = "";
   #slowProbes = 0;
   #cancelPause: (() => void) | undefined;
   #isClosed = false;
@@ -119,7 +123,7 @@ export class UpstreamPeer {
       });
       response.body.once("close", forget);
       // Where nothing is probed, an answer is the proof.
-      if (!this.#isProbed) this.#become("up", undefined);
+      if (!this.#isProbed) this.#become("up");
       if (!path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
       return response;
     } catch (error) {
@@ -133,7 +137,8 @@ export class UpstreamPeer {
   /** It did not answer: from now on others are asked, and what waits here goes to them. */
   markDown(reason: unknown): void {
     if (this.#state === "down" || this.#isClosed) return;
-    this.#become("down", reason);
+    this.#become("down");
+    this.#reason = describeError(reason);
     if (!this.#options.hasOthersUp()) return;
     for (const abort of this.#waiting) abort.abort(new PeerDownError(`${this.label} is down`));
   }
@@ -187,7 +192,8 @@ export class UpstreamPeer {
       });
       await body.dump();
       this.#slowProbes = 0;
-      this.#become(isReadyStatus(statusCode) ? "up" : "unready", `${READINESS_PATH} says ${statusCode}`);
+      this.#become(isReadyStatus(statusCode) ? "up" : "unready");
+      this.#reason = `${READINESS_PATH} says ${statusCode}`;
     } catch (error) {
       this.#slowProbes++;
       if (!abort.signal.aborted || this.#slowProbes > 1) this.markDown(error);
@@ -195,17 +201,23 @@ export class UpstreamPeer {
       cancel();
     }
     if (this.#isClosed) return;
+    this.#tell();
     const isAskedAgain = this.#slowProbes === 1 && this.#state !== "down";
     const pauseMs = this.#state === "down" ? PROBE_PAUSE_DOWN_MS : PROBE_PAUSE_MS;
     this.#cancelPause = clock.after(isAskedAgain ? 0 : pauseMs, () => void this.#probe());
   }
 
-  #become(state: PeerState, reason: unknown): void {
-    if (state === this.#state || this.#isClosed) return;
+  #become(state: PeerState): void {
+    if (!this.#isClosed) this.#state = state;
+  }
+
+  /** Logs what a probe has found or confirmed: a request that fails while the next probe succeeds is no line. */
+  #tell(): void {
+    if (this.#state === this.#toldState) return;
     const { log } = this.#options;
-    this.#state = state;
-    if (state === "up") log.info(`Upstream ${this.label} is well`);
-    else log.warn(`Upstream ${this.label} is ${state}: ${describeError(reason)}`);
+    this.#toldState = this.#state;
+    if (this.#state === "up") log.info(`Upstream ${this.label} is well`);
+    else log.warn(`Upstream ${this.label} is ${this.#state}: ${this.#reason}`);
   }
 }
 

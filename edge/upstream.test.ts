@@ -104,6 +104,32 @@ describe("several upstreams", () => {
     expect([answer.status, new TextDecoder().decode(answer.body)]).toEqual([200, "second"]);
   });
 
+  test("are a line in the log when a probe has found that they went or came, not for a request that failed", async () => {
+    const [first, second] = [await PacedOrigin.listen(), startOrigin("second")];
+    closers.push(() => first.close());
+    let isWell = true;
+    first.onRequest = (request) =>
+      isWell && request.path === "/readyz" ? request.begin(200).end() : request.die();
+    const clock = new FakeClock();
+    const lines: string[] = [];
+    const note = (line: string): void => void lines.push(line);
+    const log = { debug() {}, info: note, warn: note, error: note };
+    const urls = [first.url, second.url];
+    const upstream = new Upstream({ urls, clock, log, budget: new Store(1_000_000) });
+    closers.push(() => upstream.close());
+    await until(() => first.requests.length === 1 && second.count("/readyz") === 1);
+    expect(await ask(upstream)).toBe("second");
+    await advanceUntil(clock, () => states(upstream)[0] === "up");
+    expect(lines).toEqual([]);
+    isWell = false;
+    await advanceUntil(clock, () => lines.length === 1);
+    isWell = true;
+    await advanceUntil(clock, () => lines.length === 2);
+    const { host } = new URL(first.url);
+    expect(lines[0]).toStartWith(`Upstream ${host} is down: `);
+    expect(lines[1]).toBe(`Upstream ${host} is well`);
+  });
+
   test("what has begun is not asked for elsewhere when it breaks off", async () => {
     const first = await PacedOrigin.listen();
     closers.push(() => first.close());

@@ -1,6 +1,6 @@
 /**
- * `--spread segment` with real edges: hls.js in Chromium and ffmpeg play through all of them while one more comes, and no
- * segment changes its host.
+ * `--spread segment` with real edges: hls.js in Chromium and ffmpeg play through all of them while one more comes and one
+ * goes, and no segment changes its host.
  */
 import { expect, test } from "bun:test";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
@@ -11,6 +11,8 @@ const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 const FFMPEG = Bun.which("ffmpeg");
 /** What ffmpeg says where it opens another connection for another host, and goes on. */
 const OTHER_HOST = /^\[http @ \w+\] Cannot reuse HTTP connection for different host: .*\n/gm;
+/** The window, and what its newest table lies ahead. */
+const DRAIN_SECONDS = 30;
 /** What is watched after each change of the edges, in seconds of video: every segment listed then has been looked at. */
 const WATCHED_SECONDS = 6;
 
@@ -19,10 +21,10 @@ class SegmentEdge implements AsyncDisposable {
   readonly url: string;
   readonly #program: Program;
 
-  constructor(upstream: string, port: number) {
+  constructor(upstream: string, port: number, drainSeconds = 0) {
     this.url = `http://127.0.0.1:${port}`;
-    const given = flags({ "edge-port": port, "edge-bind": "127.0.0.1", "public-url": this.url, upstream });
-    this.#program = new Program(["edge", ...given]);
+    const place = { "edge-port": port, "edge-bind": "127.0.0.1", "public-url": this.url };
+    this.#program = new Program(["edge", ...flags({ ...place, upstream, "drain-seconds": drainSeconds })]);
   }
 
   /** Resolves when playlists are written for `count` hosts. */
@@ -39,6 +41,11 @@ class SegmentEdge implements AsyncDisposable {
     return metric(await getText(`${this.url}/metrics`), `spillway_edge_requests_total{result="${result}"}`);
   }
 
+  /** Asks it to end: it serves on meanwhile. */
+  drain(): void {
+    this.#program.process.kill("SIGTERM");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program[Symbol.asyncDispose]();
   }
@@ -50,12 +57,12 @@ async function segmentsOn(playlist: string, host: string): Promise<void> {
 }
 
 test.skipIf(CHROMIUM === null)(
-  "E26, E27: hls.js plays through two edges and a third that comes, without an error",
+  "E26, E27: hls.js plays through two edges, a third that comes and one that drains, without an error",
   async () => {
     await using spillway = new Spillway(["--spread=segment"], 0);
     const [one = 0, two = 0, three = 0] = freePorts(3);
     await using first = new SegmentEdge(spillway.origin, one);
-    await using second = new SegmentEdge(spillway.origin, two);
+    await using second = new SegmentEdge(spillway.origin, two, DRAIN_SECONDS);
     await first.knows(2);
     await second.knows(2);
     const playlist = `${first.url}/live/canvas/180p/index.m3u8`;
@@ -84,6 +91,13 @@ test.skipIf(CHROMIUM === null)(
     for (const edge of [second, third]) {
       expect((await edge.requests("hit")) + (await edge.requests("miss"))).toBeGreaterThan(3);
     }
+    second.drain();
+    await first.knows(2);
+    await waitFor("no segment to come on the one that drains", async () => {
+      const uris = (await getText(playlist)).split("\n").filter((line) => line.endsWith(".m4s"));
+      return !uris.slice(-4).some((uri) => uri.startsWith(second.url));
+    });
+    expect((await watch(5 * WATCHED_SECONDS)).errors).toEqual([]);
   },
   120_000,
 );

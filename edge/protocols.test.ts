@@ -1,5 +1,6 @@
 /** The same edge over HTTP/1.1, HTTP/2 and HTTP/3: what is short, what is held, and what never ends. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import http2 from "node:http2";
 import { FakeTlsSource } from "#common/formats/fixtures/self-signed.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 import { FakeTransportStream } from "./fake-transport-stream.ts";
@@ -111,6 +112,39 @@ describe.each(["http1.1", "http2", "http3"] as const)("over %s", (protocol) => {
     const text = await read(events, 60, () => leaving.abort());
     expect(Buffer.from(text).toString()).toContain("event: figures");
     await until(() => edge.viewers.ts === 0 && edge.viewers.events === 0);
+  });
+});
+
+describe("over HTTP/2, word for word", () => {
+  /** Status of a request; 0 where its stream was reset. */
+  function statusOf(headers: http2.OutgoingHttpHeaders, body?: string): Promise<number> {
+    const session = http2.connect(edge.url, { rejectUnauthorized: false });
+    session.on("error", () => undefined);
+    const { promise, resolve } = Promise.withResolvers<number>();
+    let status = 0;
+    const request = session.request(headers, { endStream: body === undefined });
+    request.on("response", (head) => void (status = Number(head[":status"])));
+    request.on("error", () => undefined);
+    request.on("close", () => {
+      resolve(status);
+      session.destroy();
+    });
+    request.resume();
+    if (body !== undefined) request.end(body);
+    return promise;
+  }
+
+  test.each([
+    ["a method that nodes have no use for", { ":method": "TRACE" }, undefined, 405],
+    ["a method that would change something", { ":method": "PUT" }, "abc", 405],
+    ["a method that is a word", { ":method": "BREW" }, undefined, 501],
+    ["an authority that is none", { ":authority": "a b" }, undefined, 400],
+    ["an authority and another Host", { ":authority": "a", host: "b" }, undefined, 0],
+    ["a path of 9,000 characters", { ":path": `/${"a".repeat(9_000)}` }, undefined, 414],
+    ["a path that is none", { ":path": "x" }, undefined, 0],
+    ["a body that nobody asked for", {}, "x".repeat(50_000), 200],
+  ])("%s", async (_, headers, body, status) => {
+    expect(await statusOf({ ":path": MEDIA, ...headers }, body)).toBe(status);
   });
 });
 

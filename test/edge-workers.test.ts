@@ -246,7 +246,7 @@ test("kill -9 of the process that was started ends the workers, and the next one
 });
 
 test("SIGTERM gives the lease up, ends what is under way, and leaves nothing behind", async () => {
-  await using edge = await Edge.open();
+  await using edge = await Edge.open(["--drain-seconds=2"]);
   const { origin } = edge;
   const socket = await waitFor("the socket's name", () => socketOf(edge.worker(1) ?? 0));
   expect(existsSync(socket)).toBe(true);

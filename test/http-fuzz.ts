@@ -3,7 +3,7 @@
  * it serves others, and afterwards whether it is as it was: nothing held, nothing grown, not a word in its log.
  */
 import { systemClock } from "#common/clock.ts";
-import { msToSeconds } from "#common/units.ts";
+import { MEBIBYTE, msToSeconds } from "#common/units.ts";
 import { createRandom } from "../bench/statistics.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
 import { flags, freePorts, getText, isOk, metric, Program, waitFor } from "./harness.ts";
@@ -18,7 +18,7 @@ const LOOK_MS = 500;
 const ANSWER_MS_MAX = 5_000;
 /** Of the edge under test; what it may have beside that. */
 const CACHE_MIB = 32;
-const MEMORY_BYTES_MAX = (CACHE_MIB + 120) * 1024 * 1024;
+const MEMORY_BYTES_MAX = (CACHE_MIB + 120) * MEBIBYTE;
 /** How long the last connections may take to be gone: the longest hold of the playlist, and some. */
 const SETTLE_MS_MAX = 20_000;
 /** Of an answer, for the report. */
@@ -42,7 +42,8 @@ export interface HttpFuzzResult {
   readonly statuses: Map<number, number>;
   /** The slowest answer that somebody else got meanwhile. */
   slowestMs: number;
-  /** Resident memory of the edge, at the most. */
+  /** Resident memory of the edge, now and at the most. */
+  memoryBytes: number;
   memoryBytesMost: number;
   /** What should not have been, one sentence each. */
   readonly failures: string[];
@@ -63,6 +64,7 @@ export async function fuzzHttp(options: HttpFuzzOptions): Promise<HttpFuzzResult
     conversations: 0,
     statuses: new Map(),
     slowestMs: 0,
+    memoryBytes: 0,
     memoryBytesMost: 0,
     failures: [],
   };
@@ -88,11 +90,16 @@ export function describeResult({
   conversations,
   statuses,
   slowestMs,
+  memoryBytes,
   memoryBytesMost,
 }: HttpFuzzResult): string {
   const counts = [...statuses].toSorted(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
-  const memory = `${Math.round(memoryBytesMost / 1024 / 1024)} MiB at most`;
+  const memory = `${inMebibytes(memoryBytes)} MiB, ${inMebibytes(memoryBytesMost)} at most`;
   return `${conversations} conversations (${counts.join(", ")}), others answered within ${Math.round(slowestMs)} ms, ${memory}`;
+}
+
+function inMebibytes(bytes: number): number {
+  return Math.round(bytes / MEBIBYTE);
 }
 
 async function play(
@@ -152,6 +159,7 @@ async function look(url: string, result: HttpFuzzResult): Promise<void> {
       result.failures.push(`A viewer got no playlist: ${playlist}`);
     if (media !== MEDIA) result.failures.push(`A viewer got other media: ${media}`);
     const memoryBytes = metric(page ?? "", "process_resident_memory_bytes");
+    result.memoryBytes = memoryBytes;
     result.memoryBytesMost = Math.max(result.memoryBytesMost, memoryBytes);
     if (memoryBytes > MEMORY_BYTES_MAX) result.failures.push(`The edge has ${memoryBytes} bytes of memory`);
   } catch (error) {

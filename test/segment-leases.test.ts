@@ -28,8 +28,9 @@ class NearEdge implements AsyncDisposable {
   static async open(upstream: string): Promise<NearEdge> {
     const [port = 0] = freePorts(1);
     const edge = new NearEdge(port);
-    const given = { "edge-port": port, "edge-bind": "127.0.0.1", "public-url": edge.url, upstream };
-    const config = readConfig(OPTIONS, { args: flags(given), env: {}, known: OPTIONS });
+    const place = { "edge-port": port, "edge-bind": "127.0.0.1", "public-url": edge.url };
+    const args = flags({ ...place, upstream, "drain-seconds": 0 });
+    const config = readConfig(OPTIONS, { args, env: {}, known: OPTIONS });
     await main({ config, lifecycle: edge.#lifecycle, log: silentLog, onListening() {} });
     return edge;
   }

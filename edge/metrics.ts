@@ -124,6 +124,11 @@ function counterSeries({ counters, upstream, store, fills }: MetricSources): rea
       read: () => upstream.requests,
     },
     {
+      name: "spillway_edge_upstream_received_bytes_total",
+      help: "Body bytes received from upstream.",
+      read: () => upstream.receivedBytes,
+    },
+    {
       name: "spillway_edge_upstream_failures_total",
       help: "Requests sent upstream that brought no whole answer.",
       read: () => upstream.failures,

@@ -51,6 +51,7 @@ describe("several upstreams", () => {
     await until(() => second.count("/readyz") === 1);
     for (let count = 0; count < 5; count++) expect(await ask(upstream)).toBe("first");
     expect([second.count("/x"), upstream.requests, upstream.failures]).toEqual([0, 5, 0]);
+    expect(upstream.receivedBytes).toBe(5 * "first".length);
   });
 
   test("one that cannot be reached is left at once, and asked again only after a probe has found it well", async () => {

@@ -94,6 +94,8 @@ export class Upstream {
   requests = 0;
   /** Requests that brought no answer. */
   failures = 0;
+  /** Body bytes that came. */
+  receivedBytes = 0;
   /** In the operator's order. */
   readonly peers: readonly UpstreamPeer[];
   readonly #clock: Clock;
@@ -141,7 +143,7 @@ export class Upstream {
         receivedMs: this.#clock.monotonicMs(),
         receivedWallMs: this.#clock.wallMs(),
       },
-      chunks: this.#readChunks(path, body),
+      chunks: this.#readWhole(path, body),
       // Nobody is interested in how it ends any more.
       discard: () => void body.dump({ limit: DISCARD_BYTES_MAX }).catch(() => {}),
     };
@@ -171,10 +173,19 @@ export class Upstream {
     }
   }
 
-  async *#readChunks(path: string, body: Dispatcher.ResponseData["body"]): AsyncGenerator<Uint8Array> {
-    try {
+  async *#readChunks(body: Dispatcher.ResponseData["body"]): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
       // undici hands out Buffers, its stream type says any.
-      for await (const chunk of body) yield chunk as Uint8Array;
+      const bytes = chunk as Uint8Array;
+      this.receivedBytes += bytes.length;
+      yield bytes;
+    }
+  }
+
+  /** A body that breaks off before its end is a failure. */
+  async *#readWhole(path: string, body: Dispatcher.ResponseData["body"]): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#readChunks(body);
     } catch (error) {
       this.failures++;
       throw new UpstreamError(`Upstream broke off ${path}`, { status: 502, isReached: true, cause: error });
@@ -193,7 +204,7 @@ export class Upstream {
     });
     // An error's text is of no use to anyone; reading it off keeps the connection.
     if (statusCode !== 200) await body.dump();
-    return { status: statusCode, chunks: body };
+    return { status: statusCode, chunks: this.#readChunks(body) };
   }
 
   /** Resolves once some upstream accepts connections, or after `waitMs`. One poll serves all who wait. */

@@ -1,5 +1,6 @@
 /** One fill and many readers, over real sockets, against an origin that is driven byte by byte. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 import { wantedOf } from "./live-wanted.ts";
@@ -17,9 +18,11 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-async function start(): Promise<{ readonly origin: PacedOrigin; readonly edge: TestEdge }> {
+async function start(
+  clock: Clock = systemClock,
+): Promise<{ readonly origin: PacedOrigin; readonly edge: TestEdge }> {
   const origin = await PacedOrigin.listen();
-  const edge = startTestEdge(origin.url);
+  const edge = startTestEdge(origin.url, { clock });
   closers.push(
     () => edge.close(),
     () => origin.close(),
@@ -134,15 +137,17 @@ describe("one fill and many readers", () => {
   );
 
   test("a body that breaks off before anybody was given a byte is asked for once more", async () => {
-    const { origin, edge } = await start();
+    const clock = new FakeClock();
+    const { origin, edge } = await start(clock);
     origin.onRequest = (request) => {
       if (origin.requests.length > 1) return request.begin(200, CACHEABLE).send(WHOLE).end();
       request.begin(200, { ...CACHEABLE, "content-length": "10" }).die();
     };
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, async () => (await fetch(edge.url + MEDIA)).bytes()),
-    );
-    for (const body of answers) expect(body.length).toBe(WHOLE.length);
+    const answers = Array.from({ length: 20 }, async () => (await fetch(edge.url + MEDIA)).bytes());
+    // No time passes between the head and the break.
+    await until(() => edge.upstream.failures === 1);
+    clock.advance(1_000);
+    for (const body of await Promise.all(answers)) expect(body.length).toBe(WHOLE.length);
     expect([origin.requests.length, edge.fills.counters.retries]).toEqual([2, 1]);
   });
 

@@ -187,11 +187,16 @@ function makeHeaders(
   return headers;
 }
 
+/** What begins with two slashes, or what browsers take for them, would be another host: a dot keeps it a path. */
+function pathReference(path: string): string {
+  return /^\/\t*[/\\]/.test(path) ? `/.${path}` : path;
+}
+
 /** A redirect to another place of the upstream, as one of this edge: by its path alone. Others stay as they are. */
 function withoutUpstream(location: string, upstreamUrls: readonly string[]): string {
   for (const url of upstreamUrls) {
     const base = url.replace(/\/+$/, "");
-    if (location.startsWith(`${base}/`)) return location.slice(base.length);
+    if (location.startsWith(`${base}/`)) return pathReference(location.slice(base.length));
   }
   return location;
 }

@@ -65,6 +65,17 @@ describe("what goes upstream", () => {
     expect(await Promise.all(locations)).toEqual(["/b/?x=1", "https://other.example/b"]);
   });
 
+  test("a redirect within the upstream names no other host by what its path begins with", async () => {
+    const { origin, url } = start((_request, path) => {
+      const rest = path === "/a" ? "//evil.example/" : "/\\evil.example/";
+      return answerOf("", { location: origin.url + rest }, 302);
+    });
+    for (const path of ["/a", "/b"]) {
+      const location = (await get(url + path)).headers.get("location") ?? "";
+      expect(new URL(location, url).origin).toBe(new URL(url).origin);
+    }
+  });
+
   test("headers of the client, but none that are the connection's, a claim or one client's own", async () => {
     const { origin, url } = start(() => answerOf("x", FRESH));
     await get(`${url}/a`, {

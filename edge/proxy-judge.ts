@@ -91,15 +91,16 @@ export class ProxyJudge {
 
   /** Judges the answer to one client's own request: to HEAD, or to GET with credentials, a range or conditions. */
   alone(asked: Asked, { head, stored }: Arrival): Verdict {
-    const { request } = asked;
+    const { headers, method } = asked.request;
     expectStatus(asked, head);
-    if (request.method === "GET") {
-      return hasOwnConditions(request.headers) ? FOR_ONE : { ...this.#take(asked, head), isShared: false };
+    if (hasOwnConditions(headers)) return FOR_ONE;
+    if (method === "GET") return { ...this.#take(asked, head), isShared: false };
+    // About a part, or what only these credentials see.
+    const isOwn = headers.has("range") || headers.has("authorization");
+    if (stored !== undefined && !isFailure(head) && !isOwn) {
+      // As the answer to GET would be, it is judged before any of it is kept.
+      this.#renew({ ...asked, policy: { ...asked.policy, method: "GET" } }, { head, stored });
     }
-    if (stored === undefined || isFailure(head)) return FOR_ONE;
-    const updated = updatedHeadOf(stored.head, head);
-    if (updated === undefined) this.#store.delete(this.keyOf(asked));
-    else this.#store.set(this.keyOf(asked), proxiedOf({ head: updated, body: stored.body }));
     return FOR_ONE;
   }
 
@@ -122,7 +123,7 @@ export class ProxyJudge {
     };
   }
 
-  /** Takes over what a 304 says about a stored answer. One that is about another answer is of use to nobody. */
+  /** Takes over what a 304, or the answer to HEAD, says about a stored answer. One that is about another answer is of use to nobody. */
   #renew(asked: Asked, { head, stored }: { readonly head: ResponseHead; readonly stored: Stored }): Verdict {
     const updated = updatedHeadOf(stored.head, head);
     if (updated === undefined) {

@@ -356,6 +356,44 @@ describe("ranges and HEAD", () => {
 });
 
 describe("what is one client's own", () => {
+  test("its answer to HEAD changes nothing of what others get", async () => {
+    const { origin, url } = start(({ method }) =>
+      method === "HEAD"
+        ? answerOf("", { etag: '"a"', "cache-control": "private, max-age=60", "set-cookie": "session=1" })
+        : answerOf("", { etag: '"a"', "cache-control": "max-age=0" }),
+    );
+    await get(`${url}/a`);
+    expect((await get(`${url}/a`, {}, "HEAD")).headers.get("set-cookie")).toBe("session=1");
+    const next = await get(`${url}/a`);
+    expect([next.headers.get("set-cookie"), origin.count()]).toEqual([null, 3]);
+  });
+
+  test.each([
+    ["if-match", '"b"'],
+    ["if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"],
+    ["authorization", "me"],
+  ])("HEAD with %s does not make what is stored for everyone go away", async (name, value) => {
+    const { origin, url } = start(({ method }) =>
+      method === "HEAD" ? answerOf("", {}, 412) : answerOf("body", FRESH),
+    );
+    await get(`${url}/a`);
+    expect((await get(`${url}/a`, { [name]: value }, "HEAD")).status).toBe(412);
+    await get(`${url}/a`);
+    expect(origin.count()).toBe(2);
+  });
+
+  test("HEAD with a date of its own does not make what is stale fresh", async () => {
+    const { origin, url } = start(({ headers, method }) =>
+      method === "HEAD" && headers.has("if-modified-since")
+        ? new Response(null, { status: 304, headers: FRESH })
+        : answerOf("body", { etag: '"a"', "cache-control": "max-age=0" }),
+    );
+    await get(`${url}/a`);
+    await get(`${url}/a`, { "if-modified-since": "Fri, 01 Jan 2027 00:00:00 GMT" }, "HEAD");
+    await get(`${url}/a`);
+    expect(origin.count()).toBe(3);
+  });
+
   test("credentials go alone, and their answers stay theirs", async () => {
     const { origin, url } = start(({ headers }) => answerOf(headers.get("authorization") ?? "nobody", FRESH));
     expect(await (await get(`${url}/a`, { authorization: "me" })).text()).toBe("me");

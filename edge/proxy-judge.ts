@@ -5,6 +5,7 @@
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
 import type { Verdict } from "./fill.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
+import { readCacheControl } from "./policy-directives.ts";
 import { judge, storedHeadOf, updatedHeadOf } from "./policy-storing.ts";
 import { playlistKey } from "./playlist-key.ts";
 import { varyKeyOf, varyNamesOf } from "./policy-vary.ts";
@@ -20,6 +21,8 @@ import { unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
 const FAILURE_STATUSES = new Set([500, 502, 503, 504]);
 const STATUS_MIN = 200;
 const STATUS_MAX = 599;
+/** What a body's coding is chosen by. */
+const CODING_FIELD = "accept-encoding";
 const NO_BYTES = new Uint8Array(0);
 
 /** A request on its way through the cache. */
@@ -114,7 +117,7 @@ export class ProxyJudge {
       isStored,
       storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,
       // A crowd gets a failure as one: asking once for each would be no help to an upstream in trouble.
-      isShared: isShared || (isFailure(head) && !head.headers.has("set-cookie")),
+      isShared: isShared || (isFailure(head) && !isPersonal(policy, head)),
       toStored: (whole) => {
         const playlist = mayFollow ? plainAnswer(head, whole.bytes()) : undefined;
         if (playlist !== undefined) this.#offer(playlistKeyOf(url), playlist);
@@ -142,9 +145,18 @@ export class ProxyJudge {
 
   #variedBy({ policy }: Asked, { headers }: ResponseHead): Pick<Judged, "varyNames" | "varyKey"> {
     const names = varyNamesOf(headers);
-    const varyNames = names === "*" ? [] : names;
+    const named = names === "*" ? [] : names;
+    // Many file servers compress without a word of it in `Vary`.
+    const isCoded = headers.has("content-encoding") && !named.includes(CODING_FIELD);
+    const varyNames = isCoded ? [...named, CODING_FIELD].toSorted() : named;
     return { varyNames, varyKey: varyKeyOf(varyNames, policy.headers) };
   }
+}
+
+/** True for what may tell of the client who asked, where nothing says that it is for all. */
+function isPersonal({ headers: asked }: PolicyRequest, { headers }: ResponseHead): boolean {
+  if (asked.has("authorization") || asked.has("cookie") || headers.has("set-cookie")) return true;
+  return readCacheControl(headers.get("cache-control")).has("private");
 }
 
 /** Throws for a status that is none (RFC 9110 15), which nobody can be sent. */

@@ -1,43 +1,11 @@
 /** The edge as a caching proxy for any path, over real sockets. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
-
-const closers: (() => unknown)[] = [];
+import { startTestEdge, until } from "./fake-origin.ts";
+import { answerOf, closers, FRESH, gate, get, start } from "./proxy-fixture.ts";
 
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
-
-type Answer = (request: Request, path: string) => Response | Promise<Response>;
-
-function start(answer: Answer): {
-  readonly origin: FakeOrigin;
-  readonly edge: TestEdge;
-  readonly url: string;
-} {
-  const origin = new FakeOrigin(answer);
-  const edge = startTestEdge(origin.url, { proxyAll: true });
-  closers.push(
-    () => edge.close(),
-    () => origin.close(),
-  );
-  return { origin, edge, url: edge.url };
-}
-
-function answerOf(text: string, headers: Record<string, string>, status = 200): Response {
-  return new Response(text, { status, headers });
-}
-
-const get = (url: string, headers: Record<string, string> = {}, method = "GET"): Promise<Response> =>
-  fetch(url, { headers, method, redirect: "manual" });
-
-/** A gate that requests wait at until it is opened. */
-function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { passed: promise, open: resolve };
-}
-
-const FRESH = { "cache-control": "max-age=60" };
 
 describe("what goes upstream", () => {
   test("every path and query but the node's own, as GET and HEAD alone", async () => {
@@ -352,86 +320,5 @@ describe("ranges and HEAD", () => {
     await get(`${url}/a`);
     expect(origin.lastHeaders.has("if-none-match")).toBe(false);
     expect(origin.count()).toBe(3);
-  });
-});
-
-describe("what is one client's own", () => {
-  test("its answer to HEAD changes nothing of what others get", async () => {
-    const { origin, url } = start(({ method }) =>
-      method === "HEAD"
-        ? answerOf("", { etag: '"a"', "cache-control": "private, max-age=60", "set-cookie": "session=1" })
-        : answerOf("", { etag: '"a"', "cache-control": "max-age=0" }),
-    );
-    await get(`${url}/a`);
-    expect((await get(`${url}/a`, {}, "HEAD")).headers.get("set-cookie")).toBe("session=1");
-    const next = await get(`${url}/a`);
-    expect([next.headers.get("set-cookie"), origin.count()]).toEqual([null, 3]);
-  });
-
-  test.each([
-    ["if-match", '"b"'],
-    ["if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"],
-    ["authorization", "me"],
-  ])("HEAD with %s does not make what is stored for everyone go away", async (name, value) => {
-    const { origin, url } = start(({ method }) =>
-      method === "HEAD" ? answerOf("", {}, 412) : answerOf("body", FRESH),
-    );
-    await get(`${url}/a`);
-    expect((await get(`${url}/a`, { [name]: value }, "HEAD")).status).toBe(412);
-    await get(`${url}/a`);
-    expect(origin.count()).toBe(2);
-  });
-
-  test("HEAD with a date of its own does not make what is stale fresh", async () => {
-    const { origin, url } = start(({ headers, method }) =>
-      method === "HEAD" && headers.has("if-modified-since")
-        ? new Response(null, { status: 304, headers: FRESH })
-        : answerOf("body", { etag: '"a"', "cache-control": "max-age=0" }),
-    );
-    await get(`${url}/a`);
-    await get(`${url}/a`, { "if-modified-since": "Fri, 01 Jan 2027 00:00:00 GMT" }, "HEAD");
-    await get(`${url}/a`);
-    expect(origin.count()).toBe(3);
-  });
-
-  test("credentials go alone, and their answers stay theirs", async () => {
-    const { origin, url } = start(({ headers }) => answerOf(headers.get("authorization") ?? "nobody", FRESH));
-    expect(await (await get(`${url}/a`, { authorization: "me" })).text()).toBe("me");
-    expect(await (await get(`${url}/a`)).text()).toBe("nobody");
-    expect(await (await get(`${url}/a`, { authorization: "you" })).text()).toBe("you");
-    expect(origin.count()).toBe(3);
-  });
-
-  test("is not the host name: two names of one edge share one cache, and neither is passed on", async () => {
-    const { origin, url } = start(({ headers }) => answerOf(headers.get("host") ?? "", FRESH));
-    const names = [{ host: "one.example" }, { host: "two.example" }];
-    const texts = [];
-    for (const headers of names) texts.push(await (await get(`${url}/a`, headers)).text());
-    expect(texts).toEqual([new URL(origin.url).host, new URL(origin.url).host]);
-    expect(origin.count()).toBe(1);
-  });
-
-  test("credentials do not make what is stored for everyone go away", async () => {
-    const { origin, url } = start(({ headers }) =>
-      headers.has("authorization")
-        ? answerOf("mine", { "cache-control": "private" })
-        : answerOf("all", FRESH),
-    );
-    await get(`${url}/a`);
-    expect(await (await get(`${url}/a`, { authorization: "me" })).text()).toBe("mine");
-    expect(await (await get(`${url}/a`)).text()).toBe("all");
-    expect(origin.count()).toBe(2);
-  });
-
-  test("cookies of one answer stay apart from each other", async () => {
-    const { url } = start(() => {
-      const headers = new Headers(FRESH);
-      headers.append("set-cookie", "a=1");
-      headers.append("set-cookie", "b=2");
-      return new Response("x", { headers });
-    });
-    for (let turn = 0; turn < 2; turn++) {
-      expect((await get(`${url}/a`)).headers.getSetCookie()).toEqual(["a=1", "b=2"]);
-    }
   });
 });

@@ -12,7 +12,7 @@ import type { CacheStatus } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import type { Fill, Wanted, FillPart } from "./fill.ts";
 import { FillRefusedError, type Fills } from "./fills.ts";
-import { storedHeadOf } from "./policy-storing.ts";
+import { isForAuthorized, storedHeadOf } from "./policy-storing.ts";
 import { varyKeyOf } from "./policy-vary.ts";
 import {
   decide,
@@ -206,6 +206,8 @@ export class ProxyCache {
     const isCollapsed = part === "collapsed";
     if (judged === undefined) return undefined;
     if (isCollapsed && varyKeyOf(judged.varyNames, headers) !== judged.varyKey) return undefined;
+    const isForAll = isFailure(fill.head) || isForAuthorized(judged.renewed?.head ?? fill.head);
+    if (isCollapsed && headers.has("authorization") && !isForAll) return undefined;
     const forwardStatus = fill.head.status;
     if (isFailure(fill.head) && stored !== undefined && this.#mayBeStale(asked, stored, "error")) {
       return this.#sendStale(asked, stored, forwardStatus);

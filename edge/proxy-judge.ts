@@ -112,7 +112,9 @@ export class ProxyJudge {
     const { isShared, isStored } = judge(policy, head);
     const varied = this.#variedBy(asked, head);
     this.#judged.set(head, { ...varied, isStored });
-    const mayFollow = isForTail(policy, head);
+    // A delta update is not the playlist; one that a cookie may have chosen, not everyone's.
+    const isWhole = !url.includes("_HLS_skip") && (isShared || !policy.headers.has("cookie"));
+    const mayFollow = isWhole && isForTail(policy, head);
     return {
       isStored,
       storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,

@@ -78,6 +78,33 @@ describe("a foreign live playlist", () => {
   });
 });
 
+describe("a tail does not begin with", () => {
+  const PATH = "/low.m3u8";
+
+  test("a delta update, which is of use only to those who have the rest", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { edge, url } = start((request) => playlist.answer(request));
+    await (await fetch(`${url}${PATH}?_HLS_skip=YES`)).text();
+    expect(edge.playlists.has(PATH)).toBe(false);
+    await (await fetch(url + PATH)).text();
+    expect(edge.playlists.has(PATH)).toBe(true);
+  });
+
+  test.each([
+    ["no-cache", false],
+    ["max-age=1", true],
+  ])("what a cookie may have chosen, unless it is for all (%s: %p)", async (cacheControl, isFollowed) => {
+    const playlist = new FakeLivePlaylist();
+    const { edge, url } = start(async (request) => {
+      const answer = await playlist.answer(request);
+      answer.headers.set("cache-control", cacheControl);
+      return answer;
+    });
+    await (await fetch(url + PATH, { headers: { cookie: "session=1" } })).text();
+    expect(edge.playlists.has(PATH)).toBe(isFollowed);
+  });
+});
+
 describe("plainAnswer()", () => {
   const TEXT = "#EXTM3U\n";
   const BYTES = new TextEncoder().encode(TEXT);
@@ -88,6 +115,7 @@ describe("plainAnswer()", () => {
     ["br", brotliCompressSync(TEXT), TEXT],
     ["gzip", BYTES, undefined],
     ["zstd", BYTES, undefined],
+    [null, new Uint8Array(4 * 1024 * 1024 + 1), undefined],
   ] as const)("reads a body whose coding is %p", (coding, body, text) => {
     const headers = new Headers(coding === null ? {} : { "content-encoding": coding });
     const head = { status: 200, headers, requestedMs: 0, receivedMs: 0, receivedWallMs: 0 };

@@ -41,6 +41,7 @@ export function plainAnswer(head: ResponseHead, body: Uint8Array): UpstreamAnswe
 }
 
 function decode(body: Uint8Array, coding: string | null): Uint8Array | undefined {
+  if (body.length > TEXT_BYTES_MAX) return undefined;
   const bound = { maxOutputLength: TEXT_BYTES_MAX };
   try {
     switch (coding) {

@@ -4,6 +4,7 @@
  */
 import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
+import { MEBIBYTE } from "#common/units.ts";
 import { FillCounters } from "./fill-counters.ts";
 import { Fill, type Asker, type Wanted } from "./fill.ts";
 import type { ByteBudget, Store } from "./store.ts";
@@ -15,8 +16,9 @@ const FILLS_MAX = 384;
 /** Failures remembered; past it the one used longest ago is asked for anew. Large error pages are not. */
 const FAILURES_MAX = 1_024;
 const FAILURE_BYTES_MAX = 16 * 1024;
-/** Things remembered not to be for everyone, and for how long, unless one answer is. */
+/** Things remembered not to be for everyone, the bytes of their keys, and for how long, unless one answer is. */
 const UNSHARED_MAX = 8_192;
+const UNSHARED_BYTES_MAX = 4 * MEBIBYTE;
 const UNSHARED_MS = 120_000;
 
 /** Too many fills are under way. */
@@ -45,7 +47,11 @@ export class Fills implements ByteBudget {
     max: FAILURES_MAX,
   });
   /** Until when a thing is taken not to be for everyone. */
-  readonly #unshared = new LRUCache<string, number>({ max: UNSHARED_MAX });
+  readonly #unshared = new LRUCache<string, number>({
+    max: UNSHARED_MAX,
+    maxSize: UNSHARED_BYTES_MAX,
+    sizeCalculation: (_untilMs, key) => key.length,
+  });
   #running = 0;
 
   constructor(options: FillsOptions) {

@@ -4,15 +4,22 @@
  * names of one edge share one cache.
  */
 // RFC 9111 2 (cache keys), 4.1 (Vary)
+import { MEBIBYTE } from "#common/units.ts";
 import { LRUCache } from "lru-cache";
 import { varyKeyOf } from "./policy-vary.ts";
 
-/** URLs remembered to vary. One that is forgotten is asked for once more. */
+/** URLs remembered to vary, and the bytes of their texts. One that is forgotten is asked for once more. */
 const VARYING_MAX = 65_536;
+const VARYING_BYTES_MAX = 16 * MEBIBYTE;
+
 /** The keys of a proxy. */
 export class ProxyVariants {
   /** Names of the request headers that the newest answer was chosen by, by URL. */
-  readonly #names = new LRUCache<string, readonly string[]>({ max: VARYING_MAX });
+  readonly #names = new LRUCache<string, readonly string[]>({
+    max: VARYING_MAX,
+    maxSize: VARYING_BYTES_MAX,
+    sizeCalculation: (names, url) => url.length + names.join().length,
+  });
 
   /** The key for a request, as far as is known what its answer varies by. */
   keyOf(url: string, request: Headers): string {

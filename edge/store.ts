@@ -69,7 +69,7 @@ export class Store implements ByteBudget {
   set(key: string, stored: Stored): void {
     this.#entries.set(key, stored);
     this.#evict();
-    this.#onStored?.(sizeOf(stored));
+    this.#onStored?.(sizeOf(stored, key));
   }
 
   delete(key: string): void {

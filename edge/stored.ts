@@ -10,8 +10,10 @@ import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Failures and refusals are kept this long: what is missing now may be published in the next instant. */
 export const FAILURE_MS = 250;
-/** What an entry costs beside its body: key, headers, bookkeeping. */
+/** What an entry costs beside its body, its key and its headers. */
 const OVERHEAD_BYTES = 1_024;
+/** What a header costs beside its text, together with its copy that is ready to be sent. */
+const FIELD_OVERHEAD_BYTES = 128;
 /** Room for the bytes of a text beside its Blob, and for its compressed twin. */
 const TEXT_FACTOR = 2.5;
 const TEXT_TYPE = /^(?:text\/|application\/(?:json|vnd\.apple\.))/;
@@ -118,9 +120,11 @@ export function isFreshEnough(stored: StoredHead, nowMs: number, staleMsMax: num
   return ageMsOf(stored, nowMs) < stored.freshMs + staleMsMax;
 }
 
-/** What an entry weighs in the store, in bytes. */
-export function sizeOf(stored: Stored): number {
-  return Math.ceil(stored.body.size * (stored.text === undefined ? 1 : TEXT_FACTOR)) + OVERHEAD_BYTES;
+/** What an entry weighs in the store, in bytes: clients and upstreams choose the length of URLs and headers. */
+export function sizeOf({ body, text, head }: Stored, key: string): number {
+  let bytes = Math.ceil(body.size * (text === undefined ? 1 : TEXT_FACTOR)) + OVERHEAD_BYTES + key.length;
+  for (const [name, value] of head.headers) bytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
+  return bytes;
 }
 
 /** The compressed body of a text, made once however many ask. */

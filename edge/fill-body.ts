@@ -11,6 +11,8 @@ import { noRoom } from "./upstream.ts";
 const OBJECT_SHARE_MAX = 0.25;
 /** How far the upstream may be ahead of the fastest reader of a window, and the slowest behind it. */
 const WINDOW_BYTES = 512 * 1024;
+/** What a window takes at least, and at most once its readers have come that far. */
+const WINDOW_ROOM_BYTES = 2 * WINDOW_BYTES;
 /** What a block costs beside its bytes. */
 const BLOCK_OVERHEAD_BYTES = 128;
 
@@ -66,6 +68,11 @@ export class FillBody {
   /** True for a body that is too large to be kept whole: nobody can join it, and it cannot be stored. */
   get isWindow(): boolean {
     return this.#isWindow;
+  }
+
+  /** True for a window whose readers are so slow that it still holds most of what had come before it became one. */
+  get isOverfull(): boolean {
+    return this.#isWindow && this.#reservedBytes > WINDOW_ROOM_BYTES;
   }
 
   /** Takes over what the network brought. Where readers of a window are behind, resolves when more may come. */
@@ -155,12 +162,13 @@ export class FillBody {
     return true;
   }
 
+  /** What has come so far keeps its room until readers have taken it. */
   #becomeWindow(): void {
     this.#isWindow = true;
-    this.#budget.release(this.#reservedBytes);
-    this.#reservedBytes = 0;
-    if (!this.#budget.reserve(2 * WINDOW_BYTES)) throw noRoom();
-    this.#reservedBytes = 2 * WINDOW_BYTES;
+    const missingBytes = WINDOW_ROOM_BYTES - this.#reservedBytes;
+    if (missingBytes <= 0) return;
+    if (!this.#budget.reserve(missingBytes)) throw noRoom();
+    this.#reservedBytes = WINDOW_ROOM_BYTES;
   }
 
   /** Where the fastest reader stands; before the first, where the body begins. */
@@ -186,6 +194,9 @@ export class FillBody {
     if (dropped === 0) return;
     this.#blocks.splice(0, dropped);
     this.#firstBlock += dropped;
+    const neededBytes = Math.max(WINDOW_ROOM_BYTES, this.#size - this.#start);
+    this.#budget.release(Math.max(0, this.#reservedBytes - neededBytes));
+    this.#reservedBytes = Math.min(this.#reservedBytes, neededBytes);
   }
 
   #tellReaders(): void {

@@ -147,6 +147,25 @@ describe("objects too large to be kept", () => {
     expect([edge.store.items, edge.fills.counters.ends.given_up]).toEqual([0, 1]);
   });
 
+  test("count what a stalled reader makes them hold, which goes before anything new is refused", async () => {
+    const { origin, edge } = await start({ cacheMib: 64 });
+    const chunk = new Uint8Array(MEBIBYTE);
+    origin.onRequest = (request) => {
+      request.begin(200, CACHEABLE);
+      for (let sent = 0; sent < 24; sent++) request.send(chunk);
+      request.end();
+    };
+    const readers = Array.from({ length: 8 }, (_, msn) => `/live/canvas/720p/aabbccdd-${msn}.m4s`);
+    for (const [index, path] of readers.entries()) {
+      stall(edge.url + path);
+      await until(() => origin.requests.length === index + 1);
+    }
+    await until(() => edge.fills.counters.laggards > 0);
+    const next = new Download(edge.url + MEDIA);
+    await until(() => next.outcome === "whole");
+    expect(edge.store.reservedBytes + edge.store.bytes).toBeLessThanOrEqual(64 * MEBIBYTE);
+  });
+
   test("are refused with 503 where not even a window has room", async () => {
     const { origin, edge } = await start({ cacheMib: 16 });
     expect(edge.store.reserve(edge.store.bytesMax)).toBe(true);

@@ -159,6 +159,11 @@ export class Fill {
     return this.#isOver;
   }
 
+  /** True where readers hold memory by their slowness alone: they may be let go. */
+  get isHeldUp(): boolean {
+    return this.#isOver || this.#answer?.body.isOverfull === true;
+  }
+
   /** True for an answer that is not shared. */
   get isGivenUp(): boolean {
     return this.#answer !== undefined && !this.isShared;
@@ -255,7 +260,7 @@ export class Fill {
     return reader.stream;
   }
 
-  /** Lets go whoever still reads what has come long ago: their memory is needed. */
+  /** Lets go all readers: their memory is needed. */
   dropReaders(): void {
     for (const reader of this.#answer?.body.readers ?? []) reader.drop();
   }

@@ -99,11 +99,11 @@ export class Fills implements ByteBudget {
     return fill;
   }
 
-  /** Takes room; readers of what is long finished go before anything is refused. */
+  /** Takes room; readers of what is long finished, or has waited for them, go before anything is refused. */
   reserve(bytes: number): boolean {
     const { store } = this.#options;
     if (store.reserve(bytes)) return true;
-    for (const fill of this.#alive) if (fill.isOver) fill.dropReaders();
+    for (const fill of this.#alive) if (fill.isHeldUp) fill.dropReaders();
     return store.reserve(bytes);
   }
 

@@ -131,6 +131,22 @@ describe("several upstreams", () => {
     expect(lines[1]).toBe(`Upstream ${host} is well`);
   });
 
+  test("one thing that takes too long is no reason to leave an upstream whose probes are answered", async () => {
+    const [first, second] = [startOrigin("first"), startOrigin("second")];
+    const held = Promise.withResolvers<void>();
+    first.handler = async (_request, path) => {
+      if (path !== "/readyz") await held.promise;
+      return new Response("first");
+    };
+    const upstream = startUpstream([first.url, second.url]);
+    await until(() => first.count("/readyz") === 1 && second.count("/readyz") === 1);
+    const other = ask(upstream);
+    const failure: unknown = await ask(upstream, 100).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ name: "UpstreamError", status: 504 });
+    held.resolve();
+    expect([await other, states(upstream), second.count("/x")]).toEqual(["first", ["up", "up"], 0]);
+  });
+
   test("what has begun is not asked for elsewhere when it breaks off", async () => {
     const first = await PacedOrigin.listen();
     closers.push(() => first.close());

@@ -258,8 +258,12 @@ export class Upstream {
         this.failures++;
         if (this.#isClosed || signal?.aborted === true) break;
         this.#log.debug(`Upstream ${peer.label} failed: ${describeError(error)}`);
+        // Who waited that long is not made to wait once more. One slow answer says nothing of others: probes do.
+        if (isTimeout(error) && this.peers.length > 1) {
+          peer.probeSoon();
+          break;
+        }
         peer.markDown(error);
-        // Who waited that long is not made to wait once more.
         if (isTimeout(error)) break;
       }
     }

@@ -45,12 +45,21 @@ const CLAIMS = [
   "x-original-host",
   "x-original-url",
   "x-rewrite-url",
+  "x-original-uri",
+  "x-http-host-override",
+  "x-http-destinationurl",
+  "x-scheme",
+  "front-end-https",
+  "client-ip",
+  "proxy",
   "x-http-method",
   "x-http-method-override",
   "x-method-override",
 ];
 const CLAIM_PREFIX = "x-forwarded";
-const DROPPED_FIELDS = [...CONNECTION_FIELDS, ...CLAIMS];
+const DROPPED_FIELDS = new Set([...CONNECTION_FIELDS, ...CLAIMS]);
+/** What `Connection` says of the connection itself, and thus of no header. */
+const PLAIN_CONNECTIONS: ReadonlySet<string | null> = new Set([null, "keep-alive", "Keep-Alive", "close"]);
 
 /** What undici takes for a header's value; everything else would fail the whole request. */
 const VALUE_PATTERN = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -76,16 +85,33 @@ export interface ForwardOptions {
 export function forwardedHeaders(request: Headers, { nodeId, isAlone }: ForwardOptions): HeaderRecord {
   const headers = new Headers(request);
   removeHopByHop(headers);
-  for (const name of DROPPED_FIELDS) headers.delete(name);
   if (!isAlone) for (const name of OWN_FIELDS) headers.delete(name);
   const forwarded: HeaderRecord = {};
   for (const [name, value] of headers) {
-    if (!name.startsWith(CLAIM_PREFIX) && VALUE_PATTERN.test(value)) forwarded[name] = value;
+    if (!isDropped(name) && VALUE_PATTERN.test(value)) forwarded[name] = value;
   }
   forwarded["accept-encoding"] = normaliseAcceptEncoding(request.get("accept-encoding") ?? "");
   forwarded["via"] = append(request.get("via"), `1.1 ${NODE_NAME}`);
   forwarded["cdn-loop"] = append(request.get("cdn-loop"), loopToken(nodeId));
   return forwarded;
+}
+
+/** Many servers take `X_Forwarded_Host` for `X-Forwarded-Host`. */
+function isDropped(name: string): boolean {
+  const read = name.replaceAll("_", "-");
+  return read.startsWith(CLAIM_PREFIX) || DROPPED_FIELDS.has(read);
+}
+
+/**
+ * The request without what is about its connection: a header that `Connection` names never reaches the upstream, so that no
+ * answer can have been chosen by it. The request itself where there is nothing of that.
+ */
+export function endToEndRequest(request: Request): Request {
+  if (PLAIN_CONNECTIONS.has(request.headers.get("connection"))) return request;
+  const { url, method, signal } = request;
+  const headers = new Headers(request.headers);
+  removeHopByHop(headers);
+  return new Request(url, { method, headers, signal });
 }
 
 /** True where a request has been here before, or nearly everywhere. */

@@ -87,6 +87,16 @@ describe("what is one client's own", () => {
     expect(await codingOf("identity")).toBeNull();
   });
 
+  test("a header that is its connection's chooses no answer for others", async () => {
+    const { origin, url } = start(({ headers }) =>
+      answerOf(headers.get("foo") ?? "none", { ...FRESH, vary: "Foo" }),
+    );
+    expect(await (await get(`${url}/a`, { foo: "1", connection: "foo" })).text()).toBe("none");
+    expect(await (await get(`${url}/a`, { foo: "1" })).text()).toBe("1");
+    expect(await (await get(`${url}/a`, { foo: "1", connection: "close, foo" })).text()).toBe("none");
+    expect(origin.count()).toBe(2);
+  });
+
   test("cookies of one answer stay apart from each other", async () => {
     const { url } = start(() => {
       const headers = new Headers(FRESH);

@@ -24,7 +24,7 @@ import {
 } from "./policy.ts";
 import type { MediaSource } from "./prefetches.ts";
 import { answerAlone, answerFill, answerStored } from "./proxy-answer.ts";
-import { forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
+import { endToEndRequest, forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
 import { isFailure, ProxyJudge, type Asked, type OfferPlaylist } from "./proxy-judge.ts";
 import { resolveMedia } from "./proxy-playlists.ts";
 import type { Store } from "./store.ts";
@@ -105,7 +105,7 @@ export class ProxyCache {
    * @param url path and query
    */
   answer(request: Request, url: string): Response | Promise<Response> {
-    const asked = askedOf(request, url);
+    const asked = askedOf(endToEndRequest(request), url);
     const known = this.#fromStore(asked, this.#look(asked));
     if (known !== undefined) return known;
     if (!isForwardable(url)) return this.#refuse("path", 400, "Bad path");

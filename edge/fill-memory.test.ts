@@ -5,6 +5,7 @@ import { FakeClock, systemClock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { startTestEdge, until, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
 import { WRITE_BYTES_MAX } from "./fill-reader.ts";
+import { wantedOf } from "./live-wanted.ts";
 import { Download, PacedOrigin, startStalled } from "./paced-origin.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
@@ -164,6 +165,27 @@ describe("objects too large to be kept", () => {
     const next = new Download(edge.url + MEDIA);
     await until(() => next.outcome === "whole");
     expect(edge.store.reservedBytes + edge.store.bytes).toBeLessThanOrEqual(64 * MEBIBYTE);
+  });
+
+  test("are given up when their last reader leaves, even where they were fetched ahead for the store", async () => {
+    const { origin, edge } = await start({ cacheMib: 16 });
+    const fill = edge.fills.refresh(wantedOf({ path: MEDIA, kind: "media" }));
+    await until(() => origin.requests.length === 1);
+    const request = origin.at(0).begin(200, CACHEABLE).send(new Uint8Array(MEBIBYTE));
+    const reader = stall(edge.url + MEDIA);
+    await until(() => edge.counters.sentBytes > 0);
+    request.send(new Uint8Array(24 * MEBIBYTE));
+    // The origin waits for the reader.
+    let [pendingBytes, times] = [0, 0];
+    await until(() => {
+      times = request.pendingBytes === pendingBytes ? times + 1 : 0;
+      pendingBytes = request.pendingBytes;
+      return fill?.isShared === false && times > 100;
+    });
+    expect([pendingBytes > 0, edge.fills.running]).toEqual([true, 1]);
+    reader.destroy();
+    await until(() => edge.fills.running === 0);
+    expect(edge.store.reservedBytes).toBe(0);
   });
 
   test("are refused with 503 where not even a window has room", async () => {

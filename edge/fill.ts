@@ -225,7 +225,7 @@ export class Fill {
   /** Counts somebody out. When nobody is left it ends, unless it is worth more to the next one than it costs. */
   release(): void {
     this.#interested--;
-    if (this.#interested > 0 || this.#isWantedAnyway) return;
+    if (this.#interested > 0 || (this.#isWantedAnyway && !this.#answer?.body.isWindow)) return;
     if (this.#isOver) this.#free();
     else if (!this.#isWorthFinishing) this.abandon();
     else this.#cancelPatience = this.#options.clock.after(this.#patienceMs, () => this.abandon());

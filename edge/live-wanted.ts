@@ -5,7 +5,7 @@
 import type { Verdict, Wanted } from "./fill.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { readHead, storedOf } from "./stored.ts";
-import { unexpectedStatus } from "./upstream.ts";
+import { STATUS_MAX, unexpectedStatus } from "./upstream.ts";
 
 /** Multivariant playlists and API answers are shared this long at least: an upstream writes them per request. */
 const SHARED_FRESH_MS_MIN = 1_000;
@@ -28,7 +28,7 @@ export function wantedOf(thing: LiveThing): Wanted {
 
 function judge(head: ResponseHead, { kind, path }: LiveThing): Verdict {
   const { status, headers } = head;
-  if (status !== 200 && status < 400) throw unexpectedStatus(path, status);
+  if (status > STATUS_MAX || (status !== 200 && status < 400)) throw unexpectedStatus(path, status);
   const freshMsMin = kind === "media" ? 0 : SHARED_FRESH_MS_MIN;
   // The others are the same for all, whatever they say.
   const isPrivate = kind === "media" && /\b(?:no-store|private)\b/i.test(headers.get("cache-control") ?? "");

@@ -271,6 +271,19 @@ test("E18: an expired multivariant playlist that allows it is given to 50 viewer
   expect([origin.count(), edge.counters.requests.stale]).toEqual([3, 50]);
 });
 
+test("a status that is none is the upstream's failure", async () => {
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => void socket.end("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n") },
+  });
+  const edge = startTestEdge(`http://127.0.0.1:${listener.port}`);
+  closers.push(edge.close, async () => void listener.stop(true));
+  const paths = [MEDIA, "/live/canvas/index.m3u8"];
+  const statuses = paths.map(async (path) => (await fetch(edge.url + path)).status);
+  expect(await Promise.all(statuses)).toEqual([502, 502]);
+});
+
 test("the store keeps to its bytes and lets the oldest go", async () => {
   const large = new Uint8Array(5 * 1024 * 1024);
   const origin = new FakeOrigin(() => new Response(large, { headers: MEDIA_HEADERS }));

@@ -15,12 +15,11 @@ import { ProxyVariants } from "./proxy-variants.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
-import { unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
+import { STATUS_MAX, unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
 
 /** Failures that a stored answer may stand in for (RFC 5861 4). */
 const FAILURE_STATUSES = new Set([500, 502, 503, 504]);
 const STATUS_MIN = 200;
-const STATUS_MAX = 599;
 /** What a body's coding is chosen by. */
 const CODING_FIELD = "accept-encoding";
 const NO_BYTES = new Uint8Array(0);

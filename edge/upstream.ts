@@ -21,6 +21,8 @@ const TEXT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a body that nobody wants so much is read off, which keeps the connection. */
 const DISCARD_BYTES_MAX = 16 * 1024;
 const REACHABLE_POLL_MS = 100;
+/** There are none above (RFC 9110 15). */
+export const STATUS_MAX = 599;
 
 /** Why an upstream gave no answer. `isReached` is false when no byte of an answer came: asking again repeats nothing. */
 export class UpstreamError extends SpillwayError {

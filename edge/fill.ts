@@ -294,6 +294,7 @@ export class Fill {
     const { signal } = this.#abort;
     const response = await upstream.request(path, { ...wanted, holdMsMax, signal });
     try {
+      if (this.#isOver) throw nobodyWaits();
       const { head } = response;
       if (head.status >= 500 && !isFinal()) throw serverError(path, head.status);
       const body = this.#begin(head);

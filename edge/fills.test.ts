@@ -3,8 +3,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { Fill } from "./fill.ts";
 import { wantedOf } from "./live-wanted.ts";
 import { Download, PacedOrigin } from "./paced-origin.ts";
+import type { Upstream, UpstreamResponse } from "./upstream.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
 const CHUNK = 64 * 1024;
@@ -53,6 +55,39 @@ describe("one fill and many readers", () => {
     const { requests } = edge.counters;
     expect([origin.requests.length, requests.miss, requests.collapsed, requests.hit]).toEqual([1, 1, 49, 1]);
     expect([edge.store.items, edge.store.reservedBytes, edge.fills.running]).toEqual([1, 0, 0]);
+  });
+
+  test("one that was given up in the moment of its head takes no room for a body", async () => {
+    const { edge } = await start();
+    let leave = (): void => {};
+    const response: UpstreamResponse = {
+      head: {
+        status: 200,
+        headers: new Headers({ "content-length": "1000" }),
+        requestedMs: 0,
+        receivedMs: 0,
+        receivedWallMs: 0,
+      },
+      chunks: (async function* () {})(),
+      discard: () => isDiscarded.resolve(),
+    };
+    const isDiscarded = Promise.withResolvers<void>();
+    const upstream = { isClosed: false, request: () => Promise.resolve().then(() => (leave(), response)) };
+    const fill = new Fill({
+      // Of an upstream it needs no more.
+      upstream: upstream as unknown as Upstream,
+      budget: edge.store,
+      clock: systemClock,
+      counters: edge.fills.counters,
+      wanted: wantedOf({ path: MEDIA, kind: "media" }),
+      store: () => {},
+      onClosed: () => {},
+      onOver: () => {},
+      onFree: () => {},
+    });
+    leave = () => fill.abandon();
+    await isDiscarded.promise;
+    expect(edge.store.reservedBytes).toBe(0);
   });
 
   test("who joins in the middle has what came so far, although nothing more comes", async () => {

@@ -18,8 +18,12 @@ const ODD_LINES = [
   "#EXT-X-PRELOAD-HINT:TYPE=PART",
   "#EXTINF:-1,",
   "#EXTINF:x",
+  "#EXTINF:.,",
+  `#EXTINF:${"9".repeat(400)},`,
   "#EXT-X-MEDIA-SEQUENCE:-5",
-  "#EXT-X-TARGETDURATION:1e309",
+  `#EXT-X-TARGETDURATION:${"9".repeat(308)}`,
+  "#EXT-X-PART:DURATION=x,URI=y",
+  "#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=x",
   "#EXT-X-PART-INF:PART-TARGET=-1",
   "#EXT-X-SERVER-CONTROL:",
   "#EXT-X-SKIP:SKIPPED-SEGMENTS=3",
@@ -99,6 +103,7 @@ test("readPlaylistFacts() of a playlist that lists no parts of whole segments: a
 test.each([
   ["TARGETDURATION:0", { targetDurationMs: 1_000 }],
   ["TARGETDURATION:x", { targetDurationMs: 2_000 }],
+  ["TARGETDURATION:99999999999", { targetDurationMs: 3_600_000 }],
   ["PART-INF:PART-TARGET=0.001", { partTargetMs: 20 }],
   ["MEDIA-SEQUENCE:-5", undefined],
   ["MEDIA-SEQUENCE:99999999999999999999", undefined],
@@ -122,8 +127,11 @@ test("readPlaylistFacts() of playlists with random faults: numbers, or nothing",
     }
     const facts = readPlaylistFacts(faulty.join("\n"));
     if (facts === undefined) continue;
-    const { reach, targetDurationMs, partTargetMs = 1 } = facts;
-    const numbers = [targetDurationMs, partTargetMs, reach.lastSegment + 1, reach.newest.part + 1];
+    const { media, reach, targetDurationMs, partTargetMs = 1 } = facts;
+    const listed = [...media.segments, ...media.parts].map(({ durationMs }) => durationMs);
+    const durations = [targetDurationMs, partTargetMs, ...listed];
+    const numbers = [...durations, media.holdBackMs, reach.lastSegment + 1, reach.newest.part + 1];
+    expect([faulty, durations.filter((duration) => duration > 3_600_000)]).toEqual([faulty, []]);
     expect([faulty, numbers.filter((number) => !(number >= 0 && number < Infinity))]).toEqual([faulty, []]);
   }
 });

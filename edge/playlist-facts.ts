@@ -55,6 +55,8 @@ const HOLD_BACK_TARGETS = 3;
 /** Shorter ones are taken for this, so that no playlist makes the upstream be asked without a pause. */
 const TARGET_DURATION_SECONDS_MIN = 1;
 const PART_TARGET_SECONDS_MIN = 0.02;
+/** Longer ones are taken for this: timers of more than 24 days run out at once. */
+const DURATION_SECONDS_MAX = 3_600;
 
 /** Reads a playlist; `undefined` where the text is no media playlist. Never throws, and all numbers are finite. */
 export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
@@ -66,10 +68,11 @@ export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
   const partTargetMs =
     partTargetDuration === undefined
       ? undefined
-      : secondsToMs(atLeast(PART_TARGET_SECONDS_MIN, partTargetDuration));
+      : readDurationMs(partTargetDuration, PART_TARGET_SECONDS_MIN);
   const isEnded = manifest.endList === true;
-  const targetDurationMs = secondsToMs(
-    atLeast(TARGET_DURATION_SECONDS_MIN, manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT),
+  const targetDurationMs = readDurationMs(
+    manifest.targetDuration ?? TARGET_DURATION_SECONDS_DEFAULT,
+    TARGET_DURATION_SECONDS_MIN,
   );
   return {
     targetDurationMs,
@@ -81,9 +84,10 @@ export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
   };
 }
 
-/** A number of a playlist, which may be none. */
-function atLeast(min: number, value: number): number {
-  return Number.isFinite(value) ? Math.max(min, value) : min;
+/** A duration of a playlist, which may be none: the least then. */
+function readDurationMs(seconds: number, secondsMin = 0): number {
+  const known = Number.isFinite(seconds) ? seconds : secondsMin;
+  return secondsToMs(Math.min(DURATION_SECONDS_MAX, Math.max(secondsMin, known)));
 }
 
 function readReach(manifest: Manifest, partTargetMs: number | undefined): PlaylistReach {
@@ -116,14 +120,14 @@ function readMedia(manifest: Manifest, holdBackMsDefault: number): ListedMedia {
     segments: listed.flatMap(({ segment: { uri, duration = 0, byterange }, segmentNumber }) =>
       uri === undefined || byterange !== undefined
         ? []
-        : { segmentNumber, uri, durationMs: secondsToMs(duration) },
+        : { segmentNumber, uri, durationMs: readDurationMs(duration) },
     ),
     parts: [...listed, open].flatMap(({ segment, segmentNumber }) =>
       readParts(segment.parts ?? [], segmentNumber),
     ),
     maps: [...new Set(hintedMap === undefined ? maps : [...maps, hintedMap])],
     hintedPart: hints.find(({ type }) => type === "PART")?.uri,
-    holdBackMs: holdBackSeconds === undefined ? holdBackMsDefault : secondsToMs(holdBackSeconds),
+    holdBackMs: holdBackSeconds === undefined ? holdBackMsDefault : readDurationMs(holdBackSeconds),
   };
 }
 
@@ -134,7 +138,7 @@ function readParts(parts: readonly ParsedPart[], segmentNumber: number): ListedP
       : {
           place: placeOf({ segmentNumber, part }),
           uri,
-          durationMs: secondsToMs(duration),
+          durationMs: readDurationMs(duration),
           isIndependent: independent,
         },
   );

@@ -49,6 +49,21 @@ describe("a followed playlist", () => {
     made.playlists.close();
   });
 
+  test("E18: taken up again right after it was given up: the next viewers begin with what has come since, asked for once", async () => {
+    const made = setup();
+    void ask(made, ASKED_PLAIN);
+    await pass(made, IDLE_MS_MIN - 100);
+    while (made.playlists.running > 0) await pass(made, STEP_MS);
+    await pass(made, 3 * PART_MS);
+    const before = made.upstream.asked.length;
+    const next = [ask(made, ASKED_PLAIN), ask(made, ASKED_PLAIN)];
+    await pass(made, STEP_MS);
+    const newest = made.upstream.text;
+    expect(await Promise.all(next.map(async (answer) => textOf(await answer)))).toEqual([newest, newest]);
+    expect(made.upstream.asked.slice(before).filter((path) => !path.includes("_HLS_"))).toHaveLength(1);
+    made.playlists.close();
+  });
+
   test("E7, E22: is held for 5 s on one request, and all who wait are answered", async () => {
     const made = setup();
     void ask(made, ASKED_PLAIN);

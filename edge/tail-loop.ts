@@ -84,6 +84,8 @@ export class TailLoop {
   /** When the newest held request was sent. */
   #heldMs = Number.NEGATIVE_INFINITY;
   #isRunning = false;
+  /** True of a loop that has looked what came before it began. */
+  #isCaughtUp = false;
   #isClosed = false;
   #plainFill: Promise<TailAnswer | undefined> | undefined;
   /** Versions adopted that reach further or less far than the one before. */
@@ -108,7 +110,7 @@ export class TailLoop {
 
   /** True while the newest version is kept the newest. */
   get isRunning(): boolean {
-    return this.#isRunning;
+    return this.#isCaughtUp;
   }
 
   /** True while a plain request is under way. */
@@ -175,11 +177,13 @@ export class TailLoop {
     this.#isRunning = true;
     try {
       const failure = await this.#catchUp();
+      this.#isCaughtUp = true;
       // Where nothing is held, it is not known yet when segments come: as if the newest had been there for a while.
       let last: Step = { isChanged: this.newest?.facts.canBlock === true, failure };
       while (this.#isWatched()) last = await this.#step(last);
     } finally {
       this.#isRunning = false;
+      this.#isCaughtUp = false;
     }
   }
 

@@ -22,8 +22,8 @@ import { TailLoop, type TailLoopOptions } from "./tail-loop.ts";
 import { STALE_TARGETS } from "./tail-restart.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
-/** A version older than this is looked up again before a position is refused as too far. */
-const REFUSE_AGE_MS_MAX = 500;
+/** A version that came longer ago is looked up again before a position is refused as too far. */
+const REFUSE_SINCE_MS_MAX = 500;
 /** The next part or segment may be this late before the newest version counts as old: in parts or segments (6.2.1). */
 const LATE_INTERVALS = 1.5;
 
@@ -136,9 +136,9 @@ export class PlaylistTail {
     return failure ?? failed(502);
   }
 
-  /** Before a refusal: perhaps the origin is ahead of what we have. */
+  /** Before a refusal: perhaps the origin is ahead of what we have. An `Age` that it came with is not younger the next time. */
   async #lookAgain(version: TailVersion): Promise<TailVersion> {
-    const isNew = version.ageMs(this.#nowMs()) < REFUSE_AGE_MS_MAX;
+    const isNew = this.#nowMs() - version.whole.receivedMs < REFUSE_SINCE_MS_MAX;
     if (!isNew && this.#loop.failure === undefined) await this.#loop.refresh();
     return this.#loop.newest ?? version;
   }

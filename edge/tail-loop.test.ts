@@ -64,6 +64,23 @@ describe("a followed playlist", () => {
     made.playlists.close();
   });
 
+  test("of an upstream that says an Age: asking too far makes nobody look more than twice a second", async () => {
+    const made = setup();
+    made.upstream.ageSeconds = 1;
+    void ask(made, ASKED_PLAIN);
+    await pass(made, 50);
+    const before = made.upstream.asked.length;
+    const statuses: Promise<TailAnswer>[] = [];
+    for (let asked = 0; asked < 100; asked++) {
+      statuses.push(ask(made, reload(made, 40)));
+      await pass(made, STEP_MS);
+    }
+    expect(new Set((await Promise.all(statuses)).map(({ status }) => status))).toEqual(new Set([400]));
+    const plain = made.upstream.asked.slice(before).filter((path) => !path.includes("_HLS_"));
+    expect(plain.length).toBeLessThanOrEqual(2);
+    made.playlists.close();
+  });
+
   test("E7, E22: is held for 5 s on one request, and all who wait are answered", async () => {
     const made = setup();
     void ask(made, ASKED_PLAIN);

@@ -116,7 +116,7 @@ function toMediaPlaylist(manifest: Manifest, url: string): MediaPlaylist {
     firstMsn,
     segments: finished,
     open: { ...open, startWallMs: open.startWallMs ?? openStartMs },
-    hintUri: hint === undefined ? undefined : resolve(hint.uri, url),
+    hintUri: hint?.uri === undefined ? undefined : resolve(hint.uri, url),
   };
 }
 

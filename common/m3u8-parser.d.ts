@@ -14,7 +14,7 @@ declare module "m3u8-parser" {
   }
 
   export interface ParsedHint {
-    readonly uri: string;
+    readonly uri?: string;
     readonly type: string;
     readonly byterange?: Partial<ParsedByteRange>;
   }
@@ -27,7 +27,7 @@ declare module "m3u8-parser" {
     /** Milliseconds since 1970. */
     readonly programDateTime?: number;
     readonly byterange?: ParsedByteRange;
-    readonly map?: { readonly uri: string; readonly byterange?: ParsedByteRange };
+    readonly map?: { readonly uri?: string; readonly byterange?: ParsedByteRange };
     readonly parts?: readonly ParsedPart[];
     readonly preloadHints?: readonly ParsedHint[];
   }

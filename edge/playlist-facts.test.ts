@@ -114,6 +114,14 @@ test.each([
   else expect(readPlaylistFacts(text)).toMatchObject(facts);
 });
 
+test("readPlaylistFacts() of a map and a hint without a URI: there are none", () => {
+  const text = new FakeLivePlaylist(25)
+    .text()
+    .replace(/(#EXT-X-MAP:).*/, "$1X=1")
+    .replace(/(TYPE=PART),URI=.*/, "$1");
+  expect(readPlaylistFacts(text)?.media).toMatchObject({ maps: [], hintedPart: undefined });
+});
+
 test("readPlaylistFacts() of playlists with random faults: numbers, or nothing", () => {
   const random = createRandom(7);
   const lines = new FakeLivePlaylist(47).text().split("\n");

@@ -113,7 +113,7 @@ function readMedia(manifest: Manifest, holdBackMsDefault: number): ListedMedia {
   const hints = (preloadSegment?.preloadHints ?? []).filter(({ byterange }) => byterange === undefined);
   const hintedMap = hints.find(({ type }) => type === "MAP")?.uri;
   const maps = [...listed.slice(-HOLD_BACK_TARGETS), open].flatMap(({ segment: { map } }) =>
-    map === undefined || map.byterange !== undefined ? [] : map.uri,
+    map?.uri === undefined || map.byterange !== undefined ? [] : map.uri,
   );
   const holdBackSeconds = serverControl?.partHoldBack ?? serverControl?.holdBack;
   return {

@@ -110,11 +110,13 @@ describe("LeaseDesk", () => {
     ["garbage", ["{"], "Not a message that is expected now"],
     ["bytes", [new Uint8Array(3)], "Not a message that is expected now"],
   ])("%s is refused with a reason", async (_, words, reason) => {
-    const { url, registry, desk } = open();
+    const { url, registry, desk, clock } = open();
     const { closed } = await say(url, ...words);
     expect(await closed).toMatchObject({ code: 1008, reason });
     expect(registry.count).toBe(0);
-    expect(desk.refused).toBe(1);
+    // Nobody waits for another word.
+    clock.advance(5000);
+    expect([desk.refused, desk.silent]).toEqual([1, 0]);
   });
 
   test("edges are told of each table of segment hosts: those at hand when they come, each new one at once", async () => {

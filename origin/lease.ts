@@ -14,6 +14,7 @@ import {
   LEASE_SILENCE_MS_MAX,
   LEASE_VERSION,
   type LeaseHello,
+  type LeaseMessage,
 } from "#common/formats/lease.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import type { Log } from "#common/log.ts";
@@ -98,29 +99,33 @@ export class LeaseDesk {
   }
 
   #onMessage(socket: ServerWebSocket<LeaseSocketData>, text: string | Buffer): void {
-    const message = typeof text === "string" ? decodeLeaseMessage(text) : undefined;
-    const { place } = socket.data;
-    if (message?.type === "hello" && place === undefined) this.#onHello(socket, message);
-    else if (message?.type === "load" && place !== undefined) place.update(message);
-    else {
+    const refusal = this.#take(socket, typeof text === "string" ? decodeLeaseMessage(text) : undefined);
+    if (refusal !== undefined) {
       this.refused++;
-      socket.close(CLOSE_POLICY, "Not a message that is expected now");
+      socket.close(CLOSE_POLICY, refusal);
       return;
     }
     this.#expectWord(socket);
     this.#refreshTables();
   }
 
-  #onHello(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
-    const { registry, segmentTables, log } = this.#options;
-    if (hello.version !== LEASE_VERSION) {
-      this.refused++;
-      socket.close(
-        CLOSE_POLICY,
-        `Lease version ${hello.version} is unknown here: this origin speaks ${LEASE_VERSION}`,
-      );
-      return;
+  /** Acts on a message, or returns why it is refused. */
+  #take(socket: ServerWebSocket<LeaseSocketData>, message: LeaseMessage | undefined): string | undefined {
+    const { place } = socket.data;
+    if (message?.type === "load" && place !== undefined) {
+      place.update(message);
+      return undefined;
     }
+    if (message?.type !== "hello" || place !== undefined) return "Not a message that is expected now";
+    if (message.version !== LEASE_VERSION) {
+      return `Lease version ${message.version} is unknown here: this origin speaks ${LEASE_VERSION}`;
+    }
+    this.#enter(socket, message);
+    return undefined;
+  }
+
+  #enter(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
+    const { registry, segmentTables, log } = this.#options;
     socket.data.place = registry.enter(hello);
     socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
     if (segmentTables !== undefined) {

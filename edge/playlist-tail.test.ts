@@ -265,6 +265,20 @@ describe("a media playlist", () => {
     expect(made.origin.count()).toBe(1);
   });
 
+  test("of a stream that does not exist: what is remembered of it takes no room, however large the error page", async () => {
+    const made = setup();
+    const pages = ["Not found\n", "x".repeat(4_097)];
+    made.origin.handler = () => new Response(pages.shift(), { status: 404 });
+    await ask(made, "");
+    const other = PATH.replace("720p", "360p");
+    expect(await (await fetch(made.edge.url + other)).text()).toHaveLength(4_097);
+    const remembered = [PATH, other].map((path) => made.edge.playlists.answerNow(path, NEXT));
+    expect(remembered.map((answer) => [answer?.status, answer?.stored?.body.size])).toEqual([
+      [404, 10],
+      [404, undefined],
+    ]);
+  });
+
   test("is compressed for those who accept it, with a tag of its own", async () => {
     const made = setup();
     await ask(made, "");

@@ -21,6 +21,8 @@ const STARTING_MAX = 64;
 /** Playlists remembered not to exist, and for how long. */
 const MISSING_MAX = 1_024;
 const MISSING_MS = FAILURE_MS;
+/** Of those whose error page is larger the status alone is remembered. */
+const MISSING_BYTES_MAX = 4 * 1024;
 /** How often a player without blocking reload looks at a playlist, about: segments of 1 to 2 s. */
 const PLAIN_BUSY_MS = 1_250;
 /** The playlist that lists the parts of its folder. */
@@ -107,7 +109,7 @@ export class Playlists {
       const first = await tail.ask(asked.directives === undefined ? asked : ASKED_PLAIN, signal);
       if (first.status !== 200) {
         const untilMs = this.#options.clock.monotonicMs() + MISSING_MS;
-        this.#missing.set(key, { answer: { ...first, result: "error" }, untilMs });
+        this.#missing.set(key, { answer: rememberedOf(first), untilMs });
         tail.close();
         return first;
       }
@@ -157,4 +159,10 @@ export class Playlists {
   #runningTails(): PlaylistTail[] {
     return [...this.#tails.values()].filter((tail) => tail.isRunning);
   }
+}
+
+/** What is remembered of an answer that there is no such playlist. */
+function rememberedOf({ stored, ...answer }: TailAnswer): TailAnswer {
+  const isLarge = (stored?.body.size ?? 0) > MISSING_BYTES_MAX;
+  return { ...answer, ...(stored !== undefined && !isLarge && { stored }), result: "error" };
 }

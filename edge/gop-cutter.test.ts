@@ -38,6 +38,18 @@ describe("GopCutter", () => {
     expect([second?.tables.length, pidAt(second?.bytes ?? new Uint8Array(), 0)]).toEqual([376, VIDEO_PID]);
   });
 
+  test("brings both tables along where only one of them is at a start", () => {
+    const stream = new FakeTransportStream();
+    const [one, two] = [stream.gop(), stream.gop()];
+    // PAT in front, PMT behind the key frame.
+    const pmt = two.slice(PACKET_BYTES, 2 * PACKET_BYTES);
+    const parted = Buffer.concat([two.subarray(0, PACKET_BYTES), two.subarray(2 * PACKET_BYTES), pmt]);
+    const blocks = cut(Buffer.concat([one, parted]), 500);
+    const { tables = new Uint8Array(0) } = blocks.find(({ startPts }) => startPts === 120_000) ?? {};
+    expect([tables.length, pidAt(tables, 0), pidAt(tables, PACKET_BYTES)]).toEqual([376, 0, 0x1000]);
+    expect(Buffer.concat(blocks.map(({ bytes }) => bytes))).toEqual(Buffer.concat([one, parted]));
+  });
+
   test("finds packets again behind garbage", () => {
     const stream = new FakeTransportStream();
     const blocks = cut(Buffer.concat([Buffer.from("\x47garbage"), stream.gop(), stream.gop()]), 333);

@@ -47,6 +47,8 @@ export class GopCutter {
   #pendingBytes = 0;
   /** Where the tables begin that stand at the end of what is pending; -1 when something else stands there. */
   #tablesAt = -1;
+  /** Whether a PMT is among them: some muxers send the two tables at different times. */
+  #hasPmt = false;
   #lastPts: number | undefined;
   #pictureAt: number | undefined;
   #start: { readonly tables: Uint8Array; readonly pts: number | undefined } | undefined;
@@ -89,7 +91,11 @@ export class GopCutter {
     const pid = pidAt(bytes, at);
     const isTable = this.#readTable(bytes, at, pid);
     if (isTable) {
-      if (isPat(bytes, at) && this.#tablesAt === -1) this.#tablesAt = this.#pendingBytes;
+      if (!isPat(bytes, at)) this.#hasPmt = true;
+      else if (this.#tablesAt === -1) {
+        this.#tablesAt = this.#pendingBytes;
+        this.#hasPmt = false;
+      }
     } else {
       if (pid === this.#videoPid && startsUnit(bytes, at)) this.#picture(bytes, at);
       this.#tablesAt = -1;
@@ -119,7 +125,7 @@ export class GopCutter {
   #picture(bytes: Uint8Array, at: number): void {
     const pts = readPts(bytes, at);
     if (isRandomAccess(bytes, at) && this.#pat !== undefined && this.#pmt !== undefined) {
-      const hasTables = this.#tablesAt !== -1;
+      const hasTables = this.#tablesAt !== -1 && this.#hasPmt;
       this.#emit(hasTables ? this.#tablesAt : this.#pendingBytes);
       this.#start = { tables: hasTables ? NO_BYTES : joinTwo(this.#pat, this.#pmt), pts };
     }

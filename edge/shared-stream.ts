@@ -31,6 +31,8 @@ export interface SharedStreamOptions extends StreamHandlers {
 export class SharedStream {
   readonly #options: SharedStreamOptions;
   readonly #abort = new AbortController();
+  /** Before the next try; from the beginning again once a connection has brought something. */
+  #pauseMs = RECONNECT_MS_MIN;
   #cancelPause: (() => void) | undefined;
 
   /** Begins at once. */
@@ -47,19 +49,18 @@ export class SharedStream {
 
   async #run(): Promise<void> {
     const { path, log, onEnd } = this.#options;
-    let pauseMs = RECONNECT_MS_MIN;
     while (!this.#abort.signal.aborted) {
       let status = 503;
       try {
         status = await this.#readOnce();
-        if (status === 200) pauseMs = RECONNECT_MS_MIN;
       } catch (error) {
         log.debug(`Stream ${path} broke off: ${describeError(error)}`);
       }
       if (this.#abort.signal.aborted) return;
       onEnd(status === 200 ? 503 : status);
+      const pauseMs = this.#pauseMs;
+      this.#pauseMs = Math.min(RECONNECT_MS_MAX, pauseMs * 2);
       await this.#pause(pauseMs);
-      pauseMs = Math.min(RECONNECT_MS_MAX, pauseMs * 2);
     }
   }
 
@@ -71,6 +72,7 @@ export class SharedStream {
     onOpen();
     for await (const chunk of chunks) {
       if (signal.aborted) break;
+      this.#pauseMs = RECONNECT_MS_MIN;
       onChunk(chunk);
     }
     return status;

@@ -103,10 +103,9 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
       return live.answer(request, { target, query, addressOf });
     }
     // Endless, and silent while the upstream is away: Bun's idle timeout is not for them.
-    server.timeout(original, 0);
-    return target.kind === "relay"
-      ? streams.relay(request, target.path)
-      : streams.events(request, target.path);
+    const onEndless = (): void => server.timeout(original, 0);
+    const asked = { request, path: target.path, onEndless };
+    return target.kind === "relay" ? streams.relay(asked) : streams.events(asked);
   };
 }
 

@@ -297,6 +297,34 @@ describe("relay of stream.ts", () => {
     viewer.leave();
   });
 
+  test("leaves the connection of who gets no stream, or whose stream is over, to the idle timeout", async () => {
+    const origin = new TsOrigin();
+    const edge = startTestEdge(origin.url, { idleTimeoutSeconds: 1 });
+    closers.push(edge.close, () => origin.close());
+    const connect = async (request: string): Promise<{ closed: Promise<void>; head: Promise<string> }> => {
+      const [closed, head] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
+      const socket = await Bun.connect({
+        hostname: "127.0.0.1",
+        port: Number(new URL(edge.url).port),
+        socket: { data: (_socket, bytes) => head.resolve(bytes.toString()), close: () => closed.resolve() },
+      });
+      socket.write(`${request} HTTP/1.1\r\nHost: edge\r\n\r\n`);
+      return { closed: closed.promise, head: head.promise };
+    };
+    origin.opening = new FakeTransportStream().gop();
+    const watching = await connect(`GET ${PATH}`);
+    const asking = await connect(`HEAD ${PATH}`);
+    expect([await watching.head, await asking.head]).toEqual([
+      expect.stringMatching(/^HTTP\/1.1 200 [^]*\r\nconnection: close\r\n/i),
+      expect.stringMatching(/^HTTP\/1.1 200 /),
+    ]);
+    origin.status = 404;
+    const refused = await connect("GET /live/other/stream.ts");
+    expect(await refused.head).toMatch(/^HTTP\/1.1 404 /);
+    origin.cut();
+    await Promise.all([watching.closed, asking.closed, refused.closed]);
+  }, 15_000);
+
   test("keeps silent viewers through an outage longer than the idle timeout", async () => {
     const origin = new TsOrigin();
     const edge = startTestEdge(origin.url, { idleTimeoutSeconds: 1 });

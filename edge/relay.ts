@@ -79,7 +79,7 @@ export class Relay {
   /** Longest time between two starts, at least a second, in ticks. */
   #gopTicksMost = TICKS_PER_SECOND;
   #lastStartPts: number | undefined;
-  /** How far behind {@link #sentPts} a start counts as shown already, from a new connection to its first news; else 0. */
+  /** How far behind {@link #sentPts} a new connection's start counts as shown already; 0 while nothing was sent. */
   #resumingTicksMax = 0;
   #cancelBatch: (() => void) | undefined;
   /** When the last batch was sent, and by when this one must be, on the monotonic clock. */

@@ -34,6 +34,15 @@ export interface StreamsOptions {
   readonly refuseStatus: number;
 }
 
+/** A viewer's request for what has no end. */
+export interface EndlessRequest {
+  readonly request: Request;
+  /** Of the contract, without its query. */
+  readonly path: string;
+  /** Called where the answer is endless, just before it is given: its connection may be silent for as long as it likes. */
+  readonly onEndless: () => void;
+}
+
 /** All endless responses. */
 export class Streams {
   readonly #options: StreamsOptions;
@@ -48,7 +57,7 @@ export class Streams {
   }
 
   /** `stream.ts`: from the newest key frame on, until either side ends it. */
-  async relay(request: Request, path: string): Promise<Response> {
+  async relay({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { admission, counters } = this.#options;
     const stream = streamOf(path);
     // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
@@ -71,6 +80,7 @@ export class Streams {
       leave();
       return new Response(null, { headers });
     }
+    onEndless();
     return new Response(relay.add(request.signal, leave), { headers });
   }
 
@@ -81,7 +91,7 @@ export class Streams {
   }
 
   /** Server-sent events, the latest of each kind at once. */
-  async events(request: Request, path: string): Promise<Response> {
+  async events({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { viewers } = this.#options;
     if (viewers.events >= LISTENERS_MAX) return this.#refuse("busy", "Too many listen to events");
     const known = this.#events.get(path);
@@ -92,6 +102,7 @@ export class Streams {
     const headers = streamHeaders(EVENTS_CONTENT_TYPE, known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
+    onEndless();
     viewers.events++;
     return new Response(
       relay.add(request.signal, () => void viewers.events--),
@@ -173,6 +184,8 @@ function streamHeaders(contentType: string, isJoined: boolean): Record<string, s
     date: new Date().toUTCString(),
     "content-type": contentType,
     "cache-control": "no-store",
+    // It has no idle timeout any more, so it is not kept for another request.
+    connection: "close",
     // Proxies such as nginx would otherwise collect an endless answer before passing it on.
     "x-accel-buffering": "no",
     "cache-status": cacheStatusOf({ forward: "miss", isCollapsed: isJoined }),

@@ -144,6 +144,9 @@ describe("an edge with limits", () => {
     const edge = start({ viewerMax: 1, refuseStatus: "404" });
     const viewer = await fetch(`${edge.url}/live/canvas/stream.ts`);
     expect(await statusOf(edge, "/live/canvas/stream.ts")).toEqual([404, null]);
+    // An edge behind this one would take 404 for the stream's end, and let its viewers go.
+    const headers = { "cdn-loop": "other, spillway" };
+    expect((await fetch(`${edge.url}/live/canvas/stream.ts`, { headers })).status).toBe(503);
     expect(await statusOf(edge, "/live/canvas/720p/index.m3u8")).toEqual([503, "1"]);
     await viewer.body?.cancel();
   });

@@ -98,7 +98,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
       counters.refuse("path");
       return answerOwn(app, request, peerAddress());
     }
-    if (isOff) return streams.refuseOff(target.kind);
+    if (isOff) return streams.refuseOff(request, target.kind);
     if (target.kind !== "relay" && target.kind !== "events") {
       return live.answer(request, { target, query, addressOf });
     }

@@ -13,6 +13,7 @@ import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters } from "./relay.ts";
 import type { TargetKind } from "./targets.ts";
+import { OWN_HEADERS } from "./upstream-peer.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -62,8 +63,8 @@ export class Streams {
     const stream = streamOf(path);
     // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
     const refusal = admission.enter(stream);
-    if (refusal === "off") return this.refuseOff("relay");
-    if (refusal === "full") return this.#refuseViewer("full", "This edge is full");
+    if (refusal === "off") return this.refuseOff(request, "relay");
+    if (refusal === "full") return this.#refuseViewer(request, "full", "This edge is full");
     const leave = (): void => admission.leave(stream);
     const known = this.#relays.get(path);
     const relay = known ?? this.#beginRelay(path);
@@ -71,8 +72,8 @@ export class Streams {
     if (relay === undefined || status !== 200 || relay.isOver) {
       leave();
       return relay === undefined
-        ? this.#refuseViewer("busy", "Too many streams are relayed")
-        : this.#fail(status === 404 ? status : this.#options.refuseStatus);
+        ? this.#refuseViewer(request, "busy", "Too many streams are relayed")
+        : this.#fail(status === 404 ? status : this.#refuseStatusFor(request));
     }
     const headers = streamHeaders("video/mp2t", known !== undefined);
     counters.requests[known === undefined ? "miss" : "collapsed"]++;
@@ -85,9 +86,9 @@ export class Streams {
   }
 
   /** The answer for a stream that an operator has switched off. */
-  refuseOff(kind: TargetKind): Response {
+  refuseOff(request: Request, kind: TargetKind): Response {
     const reason = "This stream is switched off";
-    return kind === "relay" ? this.#refuseViewer("off", reason) : this.#refuse("off", reason);
+    return kind === "relay" ? this.#refuseViewer(request, "off", reason) : this.#refuse("off", reason);
   }
 
   /** Server-sent events, the latest of each kind at once. */
@@ -155,8 +156,14 @@ export class Streams {
     }
   }
 
-  #refuseViewer(cause: RefusalCause, reason: string): Response {
-    return this.#refuse(cause, reason, this.#options.refuseStatus);
+  #refuseViewer(request: Request, cause: RefusalCause, reason: string): Response {
+    return this.#refuse(cause, reason, this.#refuseStatusFor(request));
+  }
+
+  /** To an edge behind this one, or a worker, 404 would mean that the stream has ended: it would let its viewers go. */
+  #refuseStatusFor({ headers }: Request): number {
+    const nodes = (headers.get("cdn-loop") ?? "").split(",").map((node) => node.trim().toLowerCase());
+    return nodes.includes(OWN_HEADERS["cdn-loop"]) ? 503 : this.#options.refuseStatus;
   }
 
   #refuse(cause: RefusalCause, reason: string, status = 503): Response {

@@ -185,9 +185,10 @@ test("a listener that takes nothing for half a minute is let go, and nobody else
   quick.leave();
 });
 
-test("Streams.sendAway() tells every listener, and what an upstream says of its own end is nobody's business", async () => {
+test("Streams.sendAway() tells every listener and who comes later, and what an upstream says of its own end is nobody's business", async () => {
+  const clock = new FakeClock();
   const origin = new EventOrigin();
-  const edge = startTestEdge(origin.url);
+  const edge = startTestEdge(origin.url, { clock });
   closers.push(edge.close, () => origin.close());
   const listener = listen(edge.url + PATH);
   await until(() => origin.isListenedTo);
@@ -198,6 +199,16 @@ test("Streams.sendAway() tells every listener, and what an upstream says of its 
   edge.streams.sendAway(1_500);
   await until(() => listener.text().includes('event: move\ndata: {"withinMs":1500}\n\n'));
   listener.leave();
+  const moveWithin = async (): Promise<number> => {
+    const late = listen(edge.url + PATH);
+    await until(() => /"withinMs":\d+}\n\n/.test(late.text()));
+    late.leave();
+    return Number(/"withinMs":(\d+)/.exec(late.text())?.[1]);
+  };
+  clock.advance(1_000);
+  expect(await moveWithin()).toBe(500);
+  clock.advance(1_000);
+  expect(await moveWithin()).toBe(0);
 });
 
 test("EventReader splits at blank lines, whatever the chunks, and drops comments", () => {

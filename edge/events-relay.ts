@@ -90,12 +90,12 @@ export class EventsRelay {
     return status;
   }
 
-  /** Adds a listener and returns the body of its response. */
-  add(signal: AbortSignal, onClose: () => void): ReadableStream<Uint8Array> {
+  /** Adds a listener and returns the body of its response, which begins with `first`: what this edge has to say of its own. */
+  add(signal: AbortSignal, onClose: () => void, first = KEEP_ALIVE_TEXT): ReadableStream<Uint8Array> {
     this.#cancelLinger?.();
     const pending = new Map(this.#latest);
     // A first byte at once tells the browser that the connection is open.
-    pending.set("", KEEP_ALIVE_TEXT);
+    pending.set("", first);
     const stream = new DirectStream({
       signal,
       counters: this.#options.counters,

@@ -49,6 +49,8 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #relays = new Map<string, Relay>();
   readonly #events = new Map<string, EventsRelay>();
+  /** By when pages are to have left, on the monotonic clock; `undefined` while they may stay. */
+  #leaveByMs: number | undefined;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -106,15 +108,26 @@ export class Streams {
     onEndless();
     viewers.events++;
     return new Response(
-      relay.add(request.signal, () => void viewers.events--),
+      relay.add(request.signal, () => void viewers.events--, this.#farewell()),
       { headers },
     );
   }
 
-  /** Tells every page that listens to go to another edge: all of them within `withinMs`, each at a moment of its own. */
+  /**
+   * Tells every page that listens to go to another edge: all of them within `withinMs`, each at a moment of its own; and
+   * from now on every page that comes.
+   */
   sendAway(withinMs: number): void {
+    this.#leaveByMs = this.#options.clock.monotonicMs() + withinMs;
     const text = encodeMove({ withinMs });
     for (const relay of this.#events.values()) relay.say(MOVE_KIND, text);
+  }
+
+  /** For who listens anew while pages are to leave. */
+  #farewell(): string | undefined {
+    if (this.#leaveByMs === undefined) return undefined;
+    const leftMs = this.#leaveByMs - this.#options.clock.monotonicMs();
+    return encodeMove({ withinMs: Math.max(0, Math.round(leftMs)) });
   }
 
   get paths(): number {

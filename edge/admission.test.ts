@@ -189,6 +189,13 @@ describe("control of streams", () => {
     expect(edge.admission.hasOff).toBe(false);
   });
 
+  test("is not there at a caching proxy, which knows no streams", async () => {
+    const edge = start({ adminToken: TOKEN, proxyAll: true });
+    expect((await control(edge, "offline")).status).toBe(405);
+    expect((await fetch(`${edge.url}/api/v1/streams`)).status).toBe(404);
+    expect(edge.admission.hasOff).toBe(false);
+  });
+
   test("is not there without an admin token", async () => {
     const edge = start({});
     expect((await control(edge, "offline", "")).status).toBe(404);

@@ -72,9 +72,11 @@ const OWN_STATUS = cacheStatusOf({ detail: "own" });
 /** The whole HTTP side of an edge. */
 export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   const onRefusedMethod = (): void => options.counters.refuse("method");
-  const app = createNodeApp({ ...options, postPaths: CONTROL_PATHS, onRefusedMethod });
+  // A caching proxy knows paths, and no streams that could be switched off.
+  const hasStreams = options.proxy === undefined;
+  const app = createNodeApp({ ...options, ...(hasStreams && { postPaths: CONTROL_PATHS }), onRefusedMethod });
   addRoutes(app, options);
-  addStreamRoutes(app, options);
+  if (hasStreams) addStreamRoutes(app, options);
   const { live, streams, counters, admission, addresses, guard, playlists, proxy } = options;
   return (original, server) => {
     const refusal = guard?.refusal(original, server);

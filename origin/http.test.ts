@@ -1,6 +1,7 @@
 /** The origin's URLs as it answers them: statuses, headers, held requests. */
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
+import { answerEndless } from "./http.ts";
 import { EDGE, enterEdge, FIRST, open, type Origin, run } from "./origin-fixture.ts";
 
 hls.setOptions({ strictMode: true });
@@ -50,6 +51,23 @@ describe("answers", () => {
     ["64p/../../x", 404],
   ])("9: before the first run %s is %d", async (path, status) => {
     expect((await open().get(path)).status).toBe(status);
+  });
+
+  test.each([
+    ["stream.ts", "GET", 200, true],
+    ["events", "GET", 200, true],
+    ["stream.ts", "HEAD", 200, false],
+    ["none/stream.ts", "GET", 404, false],
+    ["none/events", "GET", 404, false],
+  ])("%s to %s is %d; without the idle timeout: %p", async (path, method, status, isEndless) => {
+    const origin = open();
+    origin.play(run, 0, 70);
+    const request = new Request(`http://origin/live/canvas/${path}`, { method });
+    let hasTimeout = true;
+    const noTimeout = (): void => void (hasTimeout = false);
+    const response = await answerEndless(origin.app.request(request), { request, noTimeout });
+    expect([response.status, !hasTimeout]).toEqual([status, isEndless]);
+    expect(response.headers.get("connection")).toBe(isEndless ? "close" : null);
   });
 
   test("34: unknown renditions, streams and files are 404", async () => {

@@ -141,6 +141,19 @@ function endless(
   return new Response(body, { headers });
 }
 
+/** Takes the idle timeout off a connection whose answer is endless, and only then: it may be quiet while the source is. */
+export async function answerEndless(
+  answer: Response | Promise<Response>,
+  { request, noTimeout }: { readonly request: Request; readonly noTimeout: () => void },
+): Promise<Response> {
+  const response = await answer;
+  if (request.method !== "GET" || response.status !== 200) return response;
+  noTimeout();
+  // It has no timeout any more, so it is not kept for another request.
+  response.headers.set("connection", "close");
+  return response;
+}
+
 function isHead(context: Context<Bindings>): boolean {
   return context.req.raw.method === "HEAD";
 }

@@ -19,7 +19,7 @@ import { secondsToMs } from "#common/units.ts";
 import { HELD_REQUESTS_MAX, type OriginConfig } from "./config.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
-import { createOriginApp, type RefusalCounts } from "./http.ts";
+import { answerEndless, createOriginApp, type RefusalCounts } from "./http.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseSocketData } from "./lease.ts";
 import { createLiveAnswers, emptyCounts, readLiveRequest, type RequestCounts } from "./live-answers.ts";
 import { LiveStream } from "./live-stream.ts";
@@ -180,9 +180,10 @@ function listen({ config, tls, clock, log }: Place, handlers: Handlers): HttpSer
         requests.api++;
         return leases.upgrade(original, server);
       }
-      if (ENDLESS_PATH.test(live.path)) server.timeout(original, 0);
       // The routes do not ask who calls.
-      return app.fetch(request, { address: "" });
+      const routed = app.fetch(request, { address: "" });
+      if (!ENDLESS_PATH.test(live.path)) return routed;
+      return answerEndless(routed, { request, noTimeout: () => server.timeout(original, 0) });
     },
     error(error) {
       onError(error);

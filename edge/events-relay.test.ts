@@ -17,10 +17,12 @@ afterEach(async () => {
 });
 
 class EventOrigin extends FakeOrigin {
+  isGone = false;
   #open: ReadableStreamDefaultController<string> | undefined;
 
   constructor(port = 0) {
     super(() => {
+      if (this.isGone) return new Response("no\n", { status: 404 });
       const body = new ReadableStream<string>({
         start: (controller) => {
           this.#open = controller;
@@ -34,6 +36,10 @@ class EventOrigin extends FakeOrigin {
 
   get isListenedTo(): boolean {
     return this.#open !== undefined;
+  }
+
+  cut(): void {
+    this.#open?.close();
   }
 
   send(text: string): void {
@@ -117,6 +123,20 @@ describe("relay of events", () => {
     expect(late.text()).not.toContain(figures(1));
     listener.leave();
     late.leave();
+  });
+
+  test("of a stream that is gone end, whoever listens", async () => {
+    const origin = new EventOrigin();
+    const edge = startTestEdge(origin.url);
+    closers.push(edge.close, () => origin.close());
+    const listener = listen(edge.url + PATH);
+    await until(() => origin.isListenedTo);
+    origin.send(figures(1));
+    await until(() => listener.text().includes(figures(1)));
+    origin.isGone = true;
+    origin.cut();
+    await until(() => edge.viewers.events === 0);
+    expect(edge.streams.paths).toBe(0);
   });
 
   test("of streams that do not exist end at once", async () => {

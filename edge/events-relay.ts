@@ -132,7 +132,8 @@ export class EventsRelay {
     this.#starting.resolve(status);
     // What was true before an outage is no news after it.
     this.#latest.clear();
-    if (status === 404) this.#endIfEmpty();
+    // Who listens to a made-up name must not keep a place, nor have it asked for over and over.
+    if (status === 404) this.close();
   }
 
   #onEvent(kind: string, text: string): void {

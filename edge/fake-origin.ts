@@ -10,7 +10,7 @@ import type { TlsSource } from "#common/tls.ts";
 import { createRegistry } from "#common/metrics.ts";
 import type { AddressRange } from "#common/address-prefix.ts";
 import type { Guard } from "./guard.ts";
-import { createEdgeFetch, type EdgeFetch } from "./http.ts";
+import { createEdgeFetch, type EdgeFetch, type PageFile } from "./http.ts";
 import { createParts, type EdgeParts } from "./parts.ts";
 import { ViewerAddresses } from "./viewer-address.ts";
 
@@ -206,6 +206,8 @@ export interface TestEdgeLimits {
   readonly clock?: Clock;
   readonly publicUrl?: string;
   readonly tls?: TlsSource;
+  /** Of the page, by path. Default: none. */
+  readonly pageFiles?: ReadonlyMap<string, PageFile>;
   readonly trusted?: readonly AddressRange[];
   /** Made for the edge's port. */
   readonly guard?: (port: () => number) => Guard | undefined;
@@ -231,7 +233,7 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
     ...parts,
     registry: createRegistry(),
     readiness: () => undefined,
-    page: { files: new Map(), securityHeaders: {} },
+    page: { files: limits.pageFiles ?? new Map(), securityHeaders: {} },
     adminToken,
     log: silentLog,
     addresses: new ViewerAddresses({ trusted: limits.trusted ?? [], header: "x-forwarded-for" }),

@@ -1,13 +1,22 @@
 /** The edge from outside: which paths lead upstream, methods, health, API. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FakeOrigin, startTestEdge, type TestEdge } from "./fake-origin.ts";
+import type { PageFile } from "./http.ts";
+
+const PAGE: PageFile = {
+  body: new TextEncoder().encode("the page, the page, the page"),
+  gzip: Bun.gzipSync("the page, the page, the page"),
+  contentType: "text/html",
+  cacheControl: "no-cache",
+  etag: '"p1"',
+};
 
 let origin: FakeOrigin;
 let edge: TestEdge;
 
 beforeAll(() => {
   origin = new FakeOrigin((_request, path) => new Response(`origin ${path}`));
-  edge = startTestEdge(origin.url);
+  edge = startTestEdge(origin.url, { pageFiles: new Map([["/", PAGE]]) });
 });
 
 afterAll(async () => {
@@ -94,9 +103,24 @@ test("a request of HTTP/1.0 without Host is answered like any other", async () =
   socket.terminate();
 });
 
+test.each([
+  ["identity", '"p1"', 304],
+  ["identity", 'W/"p1"', 304],
+  ["identity", '"other", "p1"', 304],
+  ["identity", '"p1-gzip"', 200],
+  ["gzip", '"p1-gzip"', 304],
+  ["gzip", '"p1"', 200],
+])("the page is asked for in %s with If-None-Match %s: %d", async (coding, tag, status) => {
+  const response = await fetch(edge.url, { headers: { "accept-encoding": coding, "if-none-match": tag } });
+  expect([response.status, await response.text()]).toEqual([
+    status,
+    status === 200 ? "the page, the page, the page" : "",
+  ]);
+});
+
 test("HEAD has a Date whatever it is answered", async () => {
   for (const path of ["/live/canvas/720p/aabbccdd-1.m4s", "/live/x/720p/index.m3u8?_HLS_msn=x", "/nothing"]) {
     const { headers } = await fetch(edge.url + path, { method: "HEAD" });
-    expect([path, Date.parse(headers.get("date") ?? "")]).toEqual([path, expect.any(Number)]);
+    expect([path, Date.parse(headers.get("date") ?? "") > 0]).toEqual([path, true]);
   }
 });

@@ -3,7 +3,7 @@
  * stream, the page, the API and the node's own paths. Only the paths of the URL contract lead upstream.
  */
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
-import { acceptsGzip } from "#common/http-conditions.ts";
+import { acceptsGzip, matchesEtag } from "#common/http-conditions.ts";
 import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
 import type { Context } from "hono";
@@ -177,7 +177,9 @@ function sendFile(
     etag,
   };
   if (gzip !== undefined) headers["vary"] = "Accept-Encoding";
-  if (context.req.header("if-none-match") === etag) return new Response(null, { status: 304, headers });
+  if (matchesEtag(context.req.header("if-none-match") ?? null, etag)) {
+    return new Response(null, { status: 304, headers });
+  }
   headers["content-type"] = file.contentType;
   headers["content-length"] = String(body.length);
   if (isGzip) headers["content-encoding"] = "gzip";

@@ -125,3 +125,23 @@ test("SupervisedChild talks with its child, pins it to a port, and says when it 
   await child.close();
   expect(heard.length).toBe(1);
 });
+
+/** Ends its side of the channel as one that is killed does, and lives on. */
+const FALLS_SILENT = `process.send({ type: "listening", ports: {} });
+process.on("message", () => process.disconnect());
+process.on("SIGTERM", () => process.exit(0));
+process.on("disconnect", () => void Bun.write(process.env.SEEN + process.pid, "silent"));
+setInterval(() => {}, 1000);`;
+
+test("what a child is told whose channel is closed, though it has not ended, is lost and no more than that", async () => {
+  const { child, starts } = await childOf(FALLS_SILENT);
+  await child.start();
+  child.send({ to: "it" });
+  await until(async () => (await starts()).size === 1);
+  // Whether this process knows of it already: each turn of its loop may bring it.
+  for (let turn = 0; turn < 20; turn++) {
+    expect(() => child.send({ to: "nobody" })).not.toThrow();
+    await Bun.sleep(1);
+  }
+  await child.close();
+});

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { INTERNAL_PREFIX } from "#common/config.ts";
-import { describeError, EXIT_STATUS, StartError } from "#common/errors.ts";
+import { describeError, errorCode, EXIT_STATUS, StartError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { environmentName } from "#common/options.ts";
 import type { Listening } from "#common/role.ts";
@@ -87,7 +87,13 @@ export class SupervisedChild implements AsyncDisposable {
   /** Tells the child something; one that has ended, or ends now, does not hear it. */
   send(message: object): void {
     const child = this.#process;
-    if (child !== undefined && !hasEnded(child)) child.send(message);
+    if (child === undefined || hasEnded(child)) return;
+    try {
+      child.send(message);
+    } catch (error) {
+      // Of one that was killed the channel may be closed before its end is known.
+      if (errorCode(error) !== "ERR_IPC_CHANNEL_CLOSED") throw error;
+    }
   }
 
   /** Sends `signal` to the child, once it listens: before that it may not be ready for signals, and die of them. */

@@ -8,16 +8,17 @@ function rig(connectionsMax: number) {
   const clock = new FakeClock();
   const open = new Set<string>();
   let looks = 0;
-  const openPeers = (): ReadonlySet<string> => {
+  const system = { tells: true };
+  const openPeers = (): ReadonlySet<string> | undefined => {
     looks++;
-    return open;
+    return system.tells ? open : undefined;
   };
   const limit = new ConnectionLimit({ clock, connectionsMax, openPeers });
   const asks = (name: string, prefix = "p", isHttp3 = false): boolean => {
     open.add(name);
     return limit.admits({ prefix, name, isHttp3 });
   };
-  return { clock, open, limit, asks, looks: () => looks };
+  return { clock, open, system, limit, asks, looks: () => looks };
 }
 
 describe("ConnectionLimit", () => {
@@ -47,6 +48,18 @@ describe("ConnectionLimit", () => {
     clock.advance(1_000);
     asks("4");
     expect(looks()).toBe(2);
+  });
+
+  test("takes no connection for closed while the system does not tell", () => {
+    const { clock, open, system, asks } = rig(1);
+    expect([asks("1"), asks("2")]).toEqual([true, false]);
+    system.tells = false;
+    clock.advance(1_000);
+    expect([asks("3"), asks("1")]).toEqual([false, true]);
+    system.tells = true;
+    open.clear();
+    clock.advance(1_000);
+    expect(asks("3")).toBe(true);
   });
 
   test("forgets a peer of HTTP/3, which no table lists, when it has asked for nothing for half a minute", () => {

@@ -18,7 +18,7 @@ export interface ConnectionLimitOptions {
   readonly clock: Clock;
   /** For each prefix. */
   readonly connectionsMax: number;
-  /** Peers that the system has connections of now, by name. */
+  /** Peers that the system has connections of now, by name; `undefined` while it does not say. */
   readonly openPeers: () => ReadonlySet<string> | undefined;
 }
 
@@ -75,9 +75,10 @@ export class ConnectionLimit {
     this.#nextLookMs = nowMs + Math.max(LOOK_MS_MIN, LOOK_PAUSES * (clock.monotonicMs() - nowMs));
     for (const [prefix, peers] of this.#peers) {
       for (const [name, heardMs] of peers) {
-        const isOpen =
-          heardMs === Number.POSITIVE_INFINITY ? open?.has(name) : nowMs - heardMs < SILENCE_MS_MAX;
-        if (isOpen === true) continue;
+        const isTcp = heardMs === Number.POSITIVE_INFINITY;
+        // The table cannot be read where no file can be opened any more: under the very flood that this is to bound.
+        const isOpen = isTcp ? (open?.has(name) ?? true) : nowMs - heardMs < SILENCE_MS_MAX;
+        if (isOpen) continue;
         peers.delete(name);
         this.#count--;
       }

@@ -25,7 +25,7 @@ export function openPeers(port: number): ReadonlySet<string> | undefined {
   try {
     for (const table of TABLES) readPeers(readFileSync(table, "latin1"), port, peers);
   } catch {
-    // Not Linux, or /proc is hidden: whoever needs the table is told at start.
+    // Not Linux, or /proc is hidden: whoever needs the table is told at start. Later it is a want of open files.
     return undefined;
   }
   return peers;

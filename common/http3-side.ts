@@ -93,11 +93,12 @@ export class Http3Side<Data> {
     while (this.pendingRequests > 0 && clock.monotonicMs() < endMs && !this.#isClosed) {
       await new Promise<void>((resolve) => clock.after(QUIET_POLL_MS, resolve));
     }
-    this.#isReplacing = false;
     if (this.#isClosed) return;
     const old = this.#server;
     this.#server = undefined;
     await old?.stop(true);
-    if (!this.#isClosed) this.#open();
+    if (this.#isClosed) return;
+    this.#isReplacing = false;
+    this.#open();
   }
 }

@@ -203,6 +203,14 @@ describe("another certificate", () => {
     expect(await shown(server)).toBe(contentOf(renewed));
   });
 
+  test("opens no port again that has been closed", async () => {
+    const tls = new FakeTlsSource();
+    const server = open({ tls });
+    await server.close(() => {});
+    tls.replace(createSelfSigned("localhost"));
+    expect(server.port).toBe(0);
+  });
+
   test("does not keep a node from ending what it had begun with the old one", async () => {
     const tls = new FakeTlsSource();
     const closed = Promise.withResolvers<void>();

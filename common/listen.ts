@@ -63,6 +63,7 @@ export class HttpServer<Data = undefined> {
   /** Those with a certificate that has been replaced, until their last answer has ended. */
   readonly #retired = new Set<Server<Data>>();
   readonly #http3: Http3Side<Data> | undefined;
+  #isClosed = false;
 
   constructor(options: HttpServerOptions<Data>) {
     const { tls } = options;
@@ -88,6 +89,7 @@ export class HttpServer<Data = undefined> {
   /** Takes no new request, has `endOpen` end what is endless or held, and gives the other answers a moment. */
   async close(endOpen: () => void): Promise<void> {
     const { clock } = this.#options;
+    this.#isClosed = true;
     const stopped = this.#server.stop();
     this.#http3?.drain();
     endOpen();
@@ -101,6 +103,7 @@ export class HttpServer<Data = undefined> {
 
   /** Ends every connection at once. */
   async stop(): Promise<void> {
+    this.#isClosed = true;
     const servers = [this.#server, ...this.#retired];
     await Promise.all([...servers.map((server) => server.stop(true)), this.#http3?.stop()]);
   }
@@ -128,6 +131,7 @@ export class HttpServer<Data = undefined> {
 
   /** `server.reload` keeps the old certificate, so another server opens the port before the old one leaves it. */
   #replace(): void {
+    if (this.#isClosed) return;
     const old = this.#server;
     try {
       this.#server = this.#listen(this.port);

@@ -1,11 +1,13 @@
 /** A worker's talk with its hub, which the test plays, on a clock moved by hand. */
 import { expect, test } from "bun:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Registry } from "prom-client";
 import { FakeClock } from "#common/clock.ts";
 import { Admission } from "./admission.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { until } from "./fake-origin.ts";
-import { WorkerLink } from "./worker-link.ts";
+import { metricsOfHub, WorkerLink } from "./worker-link.ts";
 import { isWorkerReport, REPORT_MS, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
 import { WorkerViewers } from "./worker-viewers.ts";
 
@@ -79,4 +81,13 @@ test("WorkerLink tells what an admin switches here, and takes over what one has 
   say({ ...TOTALS, streamsOff: ["other"] });
   expect([admission.off, admission.viewersOf("canvas")]).toEqual([["other"], 0]);
   expect(switches.length).toBe(1);
+});
+
+test("metricsOfHub() takes no answer of a hub that fails for series", async () => {
+  const path = join(tmpdir(), `spillway-test-${process.pid}-hub`);
+  const answers = [new Response("a_series 1\n"), new Response("Internal error\n", { status: 500 })];
+  await using _hub = Bun.serve({ unix: path, fetch: () => answers.shift() ?? new Response() });
+  const page = metricsOfHub(path);
+  expect(await page.metrics()).toBe("a_series 1\n");
+  await expect(page.metrics()).rejects.toThrow("The hub answered 500");
 });

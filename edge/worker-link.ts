@@ -111,7 +111,9 @@ export function metricsOfHub(socketPath: string): MetricsPage {
     contentType: Registry.PROMETHEUS_CONTENT_TYPE,
     async metrics() {
       const response = await fetch("http://localhost/metrics", { unix: socketPath });
-      return response.text();
+      const text = await response.text();
+      if (!response.ok) throw new Error(`The hub answered ${response.status}`);
+      return text;
     },
   };
 }

@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { NODE_NAME_VARIABLE } from "#common/supervised-child.ts";
 
 const MAIN = join(import.meta.dir, "..", "main.ts");
+/** Of the fields of /proc/<pid>/stat behind the name: proc(5). */
+const STAT_STATE = 0;
+const STAT_THREADS = 17;
 const POLL_MS = 25;
 /** How long a condition may take before the test fails. Generous: shared machines pause. */
 const WAIT_MS_MAX = 40_000;
@@ -32,23 +35,46 @@ export async function waitFor<T>(
   throw new Error(`Waited in vain for ${what}: ${String(last)}`);
 }
 
-/** `count` neighbouring TCP ports that nothing listens on. */
+/** Ports that people's own programs seldom have, up to those that the system gives away. */
+const PORT_MIN = 10_000;
+const PORT_END_ELSEWHERE = 49_152;
+const isLinux = process.platform === "linux";
+const PORT_END = firstGivenPort();
+
+/**
+ * `count` neighbouring ports that nothing listens on, and that nobody else gets before they are used: not by asking the
+ * system for any port, as every outgoing connection does, and not from here, in this process or another.
+ */
 export function freePorts(count: number): number[] {
   for (;;) {
-    const held: { stop(): unknown }[] = [];
-    try {
-      const first = Bun.listen({ hostname: "::", port: 0, socket: { data() {} } });
-      held.push(first);
-      for (let index = 1; index < count; index++) {
-        held.push(Bun.listen({ hostname: "::", port: first.port + index, socket: { data() {} } }));
-      }
-      return Array.from({ length: count }, (_, index) => first.port + index);
-    } catch {
-      // A neighbour is taken: try elsewhere.
-    } finally {
-      for (const listener of held) listener.stop();
-    }
+    const first = PORT_MIN + Math.floor(Math.random() * (PORT_END - PORT_MIN - count));
+    const ports = Array.from({ length: count }, (_, index) => first + index);
+    if (reservePorts(ports)) return ports;
   }
+}
+
+/** For as long as this process runs: names of sockets are each one's alone, and those that begin with NUL are no files. On Linux alone. */
+function reservePorts(ports: readonly number[]): boolean {
+  const names: Bun.UnixSocketListener<undefined>[] = [];
+  try {
+    for (const port of ports) {
+      if (isLinux) names.push(Bun.listen({ unix: `\0spillway-test-port-${port}`, socket: { data() {} } }));
+      Bun.listen({ hostname: "::", port, socket: { data() {} } }).stop(true);
+    }
+  } catch {
+    for (const name of names) name.stop(true);
+    return false;
+  }
+  for (const name of names) name.unref();
+  return true;
+}
+
+/** The first of the ports that Linux gives to who asks for any. Where it gives nearly all, there is no keeping away. */
+function firstGivenPort(): number {
+  const [first = ""] = isLinux
+    ? readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split("\t")
+    : [];
+  return Number(first) >= 2 * PORT_MIN ? Number(first) : PORT_END_ELSEWHERE;
 }
 
 /** A folder that is removed with the test. */
@@ -299,11 +325,12 @@ export function descendantsOf(pid: number): number[] {
   return children.concat(children.flatMap(descendantsOf));
 }
 
-/** True while a process with this pid runs (a zombie does not). */
+/** True while a process with this pid runs. A zombie does not, once its last thread has ended: until then it has its sockets. Linux. */
 export function isRunning(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z";
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[STAT_STATE] !== "Z" || Number(fields[STAT_THREADS]) > 1;
   } catch {
     return false;
   }

@@ -78,7 +78,7 @@ export const commands = {
   }),
   bench: {
     summary:
-      "Measures and checks: pixels, compare, viewers, held, check, soak, relay, latency, encode. See bench --help.",
+      "Measures and checks: pixels, compare, viewers, held, cache, check, soak, relay, latency, players, cache-tests, encode. See bench --help.",
     options: {},
     run: async (args: readonly string[]) => (await import("./bench/main.ts")).main(args),
   },

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
+import { tools } from "../bench/main.ts";
+import { commands } from "../main.ts";
 import { README_PATH, withOptionTables } from "./readme-options.ts";
 import {
   childrenOf,
@@ -35,6 +37,11 @@ describe("help", () => {
     const { status, output } = await outcome([]);
     expect(status).toBe(2);
     for (const role of [...ROLES, "bench"]) expect(output).toContain(`  ${role} `);
+  });
+
+  test("what is said of bench names all that it has", () => {
+    for (const tool of Object.keys(tools))
+      expect(commands.bench.summary).toMatch(new RegExp(`[ ,]${tool}[,.]`));
   });
 
   test("README.md holds the option tables that the declarations give", async () => {

@@ -70,7 +70,7 @@ export async function fuzzHttp(options: HttpFuzzOptions): Promise<HttpFuzzResult
   };
   const endMs = systemClock.monotonicMs() + seconds * 1_000;
   const goesOn = (): boolean =>
-    systemClock.monotonicMs() < endMs && result.failures.length === 0 && program.process.exitCode === null;
+    systemClock.monotonicMs() < endMs && result.failures.length === 0 && !hasEnded(program);
   const clients = Array.from({ length: CLIENTS }, async (_, index) => {
     const random = createRandom(seed * CLIENTS + index + 1);
     while (goesOn()) await play(makeConversation(random), { port, result });
@@ -119,11 +119,15 @@ async function play(
   }
 }
 
-/** What comes back on a connection of its own; what cannot be sent or comes too late is lost. */
+function hasEnded({ process: { exitCode, signalCode } }: Program): boolean {
+  return exitCode !== null || signalCode !== null;
+}
+
+/** What comes back on a connection of its own, nothing where there is none; what cannot be sent or comes too late is lost. */
 async function converse({ writes, pauseMs, ending }: Conversation, port: number): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let answer = "";
-  const socket = await Bun.connect({
+  const connecting = Bun.connect({
     hostname: "127.0.0.1",
     port,
     allowHalfOpen: true,
@@ -135,6 +139,9 @@ async function converse({ writes, pauseMs, ending }: Conversation, port: number)
       error: () => resolve(),
     },
   });
+  // Nobody there any more is for the others to tell.
+  const socket = await connecting.catch(() => undefined);
+  if (socket === undefined) return "";
   if (ending === "deaf") socket.pause();
   for (const [index, bytes] of writes.entries()) {
     if (index > 0 && pauseMs > 0) await Bun.sleep(pauseMs);
@@ -182,7 +189,8 @@ async function lookAfterwards({
   readonly result: HttpFuzzResult;
 }): Promise<void> {
   const { failures } = result;
-  if (program.process.exitCode !== null) failures.push(`The edge ended with ${program.process.exitCode}`);
+  const { exitCode, signalCode } = program.process;
+  if (hasEnded(program)) failures.push(`The edge ended with ${exitCode ?? signalCode}`);
   const words = program.errors.slice(saidBefore).trim();
   if (/ (?:warn|error) /.test(words)) failures.push(`The edge says: ${words.slice(-SHOWN_CHARACTERS)}`);
   if (failures.length > 0) return;

@@ -64,7 +64,8 @@ const PLAIN_CONNECTIONS: ReadonlySet<string | null> = new Set([null, "keep-alive
 /** What undici takes for a header's value; everything else would fail the whole request. */
 const VALUE_PATTERN = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-const URL_PATTERN = /^\/[\x21-\x7e]*$/;
+/** No fragment either, which is none of a request's (RFC 9112 3.2.1). */
+const URL_PATTERN = /^\/[\x21\x22\x24-\x7e]*$/;
 
 /** True for a path and query that can stand in a request line. */
 export function isForwardable(url: string): boolean {

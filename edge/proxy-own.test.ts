@@ -97,6 +97,14 @@ describe("what is one client's own", () => {
     expect(origin.count()).toBe(2);
   });
 
+  test("a condition for the upstream is not met by what is stored while that is away", async () => {
+    const { origin, url } = start(() => answerOf("body", { ...FRESH, etag: '"a"' }));
+    await get(`${url}/a`);
+    await origin.close();
+    expect((await get(`${url}/a`, { "if-match": '"b"' })).status).toBe(502);
+    expect((await get(`${url}/a`)).status).toBe(200);
+  });
+
   test("cookies of one answer stay apart from each other", async () => {
     const { url } = start(() => {
       const headers = new Headers(FRESH);

@@ -1,6 +1,7 @@
 /** The edge as a caching proxy for any path, over real sockets. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { startTestEdge, until } from "./fake-origin.ts";
+import { isForwardable } from "./proxy-headers.ts";
 import { answerOf, closers, FRESH, gate, get, start } from "./proxy-fixture.ts";
 
 afterEach(async () => {
@@ -104,6 +105,17 @@ describe("what goes upstream", () => {
     const many = Array.from({ length: 16 }, (_, index) => `cache${index}`).join(", ");
     expect((await get(own, { "cdn-loop": many })).status).toBe(508);
   });
+});
+
+test.each([
+  ["/", true],
+  ["/a?b=%20&c={}", true],
+  ["/a b", false],
+  ["/a#b", false],
+  ["/\u00e9", false],
+  ["*", false],
+])("isForwardable() of %p: %p", (url, isIt) => {
+  expect(isForwardable(url)).toBe(isIt);
 });
 
 describe("E1: who asks at once", () => {

@@ -164,7 +164,11 @@ export class ProxyCache {
       const { stored, decision } = found;
       const known = this.#fromStore(asked, found);
       if (known !== undefined) return known;
-      if (decision.kind === "alone") return this.#askAlone(asked, { stored, why: decision.why });
+      if (decision.kind === "alone") {
+        const { why } = decision;
+        // Only for HEAD: what the upstream is to judge is not answered with something old.
+        return this.#askAlone(asked, { stored: why === "method" ? stored : undefined, why });
+      }
       const conditions = decision.kind === "revalidate" ? decision.conditions : {};
       const answer = await this.#share(asked, { stored, conditions });
       if (answer !== undefined) return answer;

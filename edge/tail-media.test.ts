@@ -1,5 +1,6 @@
 /** Which media are fetched ahead, and in which order. */
 import { expect, test } from "bun:test";
+import { placeOf } from "#common/playlist-reach.ts";
 import { FakeLivePlaylist } from "./fake-origin.ts";
 import { type PlaylistFacts, readPlaylistFacts } from "./playlist-facts.ts";
 import { progressOf, wantedMedia } from "./tail-media.ts";
@@ -36,6 +37,19 @@ test("wantedMedia() of a later version: what has come since, and what comes next
     now: ["init.mp4", "104.5.m4s", "104.6.m4s", "104.7.m4s", "104.8.m4s", "104.9.m4s", "105.0.m4s"].map(name),
     later: [name("104.m4s")],
   });
+});
+
+test("wantedMedia() of a playlist that was not followed for three segments: what players begin with, as at first", () => {
+  const facts = factsOf(new FakeLivePlaylist(45).text());
+  const atFirst = wantedMedia(facts, undefined);
+  expect(
+    wantedMedia(facts, { lastSegment: 100, lastPlace: placeOf({ segmentNumber: 101, part: 3 }) }),
+  ).toEqual(atFirst);
+  const { now } = wantedMedia(facts, {
+    lastSegment: 101,
+    lastPlace: placeOf({ segmentNumber: 102, part: 3 }),
+  });
+  expect(now).toContain(name("102.4.m4s"));
 });
 
 test("wantedMedia() leaves out ranges of files, and what the playlist says is missing", () => {

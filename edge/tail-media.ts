@@ -25,9 +25,14 @@ export interface MediaProgress {
   readonly lastPlace: number;
 }
 
-/** What `facts` list beyond `progress`; without it, what a player that joins needs. */
-export function wantedMedia(facts: PlaylistFacts, progress: MediaProgress | undefined): WantedMedia {
+/**
+ * What `facts` list beyond `before`; without it, or where it lies so far back that nobody plays there, what a player
+ * that joins needs.
+ */
+export function wantedMedia(facts: PlaylistFacts, before: MediaProgress | undefined): WantedMedia {
   const { media } = facts;
+  const isFollowed = before !== undefined && facts.reach.lastSegment - before.lastSegment < JOIN_SEGMENTS;
+  const progress = isFollowed ? before : undefined;
   const firstPart = progress === undefined ? joinPlace(media) : progress.lastPlace + 1;
   const parts = media.parts.filter(({ place }) => place >= firstPart).map(({ uri }) => uri);
   const hints = media.hintedPart === undefined ? [] : [media.hintedPart];

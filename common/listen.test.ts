@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect as connectTls } from "node:tls";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "#common/clock.ts";
+import { FakeClock, systemClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { createSelfSigned, FakeTlsSource, type SelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { HttpServer, type HttpServerOptions } from "#common/listen.ts";
@@ -95,6 +95,17 @@ describe("HttpServer", () => {
     for (const tls of [undefined, new FakeTlsSource()]) {
       expect(() => open({ port, tls })).toThrow(StartError);
     }
+  });
+});
+
+describe("close()", () => {
+  // The clock stands still: whoever waited for time would wait for ever.
+  test("waits for no connection that is merely open", async () => {
+    const server = open({ clock: new FakeClock() });
+    const { port } = server;
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("here\n");
+    await server.close(() => {});
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
   });
 });
 

@@ -291,8 +291,7 @@ export class Fill {
   async #attempt(isFinal: () => boolean): Promise<void> {
     const { upstream, wanted } = this.#options;
     const { path, holdMsMax = HOLD_MS_MAX } = wanted;
-    const { signal } = this.#abort;
-    const response = await upstream.request(path, { ...wanted, holdMsMax, signal });
+    const response = await upstream.request(path, { ...wanted, holdMsMax, signal: this.#abort.signal });
     try {
       if (this.#isOver) throw nobodyWaits();
       const { head } = response;

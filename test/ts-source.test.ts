@@ -58,7 +58,7 @@ async function decode(url: string, seconds: number): Promise<string> {
   return (await program.exited) === 0 ? text : `failed: ${text}`;
 }
 
-describe("an origin on MPEG-TS", () => {
+describe.concurrent("an origin on MPEG-TS", () => {
   test.concurrent.each(SOURCES)(
     "20, 42, 43, 44: $name",
     async ({ args, frameRate }) => {

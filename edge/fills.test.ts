@@ -57,6 +57,25 @@ describe("one fill and many readers", () => {
     expect([edge.store.items, edge.store.reservedBytes, edge.fills.running]).toEqual([1, 0, 0]);
   });
 
+  test("a failure's text that comes late reaches who asked", async () => {
+    const clock = new FakeClock(systemClock.wallMs());
+    const { origin, edge } = await start(clock);
+    origin.onRequest = (request) => request.begin(500, { "content-type": "text/plain" });
+    const answer = fetch(edge.url + MEDIA);
+    const heads = (): number =>
+      edge.upstream.peers[0]?.firstBytes.counts.reduce((sum, count) => sum + count) ?? 0;
+    while (heads() < 2) {
+      clock.advance(1);
+      await Bun.sleep(1);
+    }
+    // The head has been there for a while: what is no text would be streamed.
+    clock.advance(100);
+    origin.at(1).send("late").end();
+    const { status } = await answer;
+    expect([status, await (await answer).text()]).toEqual([500, "late"]);
+    await until(() => edge.fills.running === 0);
+  });
+
   test("one that was given up in the moment of its head takes no room for a body", async () => {
     const { edge } = await start();
     let leave = (): void => {};

@@ -143,7 +143,10 @@ export class LiveCache {
     const { stored, length } = fill;
     // One too large to be kept is never whole.
     if (head.isText && request.method !== "HEAD" && stored === undefined && fill.isShared) {
-      return fill.finished.then(() => this.#answerFill(request, { fill, part, old }));
+      // What is not stored would end with the last who waits for it.
+      fill.retain();
+      const whole = fill.finished.then(() => this.#answerFill(request, { fill, part, old }));
+      return whole.finally(() => fill.release());
     }
     if (stored !== undefined && (stored.body.size <= LATE_BODY_BYTES_MAX || request.method === "HEAD")) {
       return this.#send(request, { stored, result: part });

@@ -1,6 +1,6 @@
 /** Which edge has a segment, and playlists that say so. */
 import { describe, expect, test } from "bun:test";
-import type { LeaseSegmentHosts, SegmentHost } from "#common/formats/lease.ts";
+import { type LeaseSegmentHosts, NO_SEGMENT_HOSTS, type SegmentHost } from "#common/formats/lease.ts";
 import { hostOf, SegmentHosts } from "./segment-hosts.ts";
 
 const A = { url: "https://a.example", weight: 1 };
@@ -121,6 +121,18 @@ describe("SegmentHosts.rewrite()", () => {
     const text = playlistOf(101, 110);
     expect(fresh.rewrite(text, PATH)).toBe(old.rewrite(text, PATH));
     expect([old.late, fresh.late]).toEqual([0, 0]);
+  });
+
+  test("an origin that spreads no more: what is to come stays, until it spreads again", () => {
+    const hosts = new SegmentHosts("");
+    hosts.adopt(tableOf(7, 100, [A]));
+    const before = basesIn(hosts.rewrite(playlistOf(100, 104), PATH));
+    for (let times = 0; times < 2; times++) hosts.adopt(NO_SEGMENT_HOSTS);
+    const after = basesIn(hosts.rewrite(playlistOf(101, 106), PATH));
+    expect([after.get(105), after.get(106), after.get(107)]).toEqual([before.get(105), "", ""]);
+    expect([before.get(105)?.startsWith(A.url), hosts.adopted, hosts.count]).toEqual([true, 2, 0]);
+    hosts.adopt(tableOf(1, 109, [B], "o2"));
+    expect(basesIn(hosts.rewrite(playlistOf(105, 108), PATH)).get(109)).toStartWith(B.url);
   });
 
   test("another origin's table holds for what is to come; a table is not taken twice", () => {

@@ -2,7 +2,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { ProofChecker, proveSecret } from "#common/cluster-auth.ts";
-import { encodeLeaseMessage, type LeaseHello, type LeaseSegmentHosts } from "#common/formats/lease.ts";
+import {
+  encodeLeaseMessage,
+  NO_SEGMENT_HOSTS,
+  type LeaseHello,
+  type LeaseSegmentHosts,
+} from "#common/formats/lease.ts";
 import { silentLog } from "#common/log.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseDeskOptions, type LeaseSocketData } from "./lease.ts";
@@ -144,6 +149,13 @@ describe("LeaseDesk", () => {
     second.socket.send(encodeLeaseMessage(hello));
     await until(() => second.heard.length === 3);
     expect(second.heard).toEqual([welcome, tableOf(1), tableOf(2)]);
+  });
+
+  test("edges are told where no segments are spread: they may have been, before the origin was started again", async () => {
+    const { url } = open();
+    const talk = await say(url, encodeLeaseMessage(hello));
+    await until(() => talk.heard.length === 2);
+    expect(talk.heard[1]).toEqual(NO_SEGMENT_HOSTS);
   });
 
   test("a message that is too long ends the lease", async () => {

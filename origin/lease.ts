@@ -13,6 +13,7 @@ import {
   LEASE_MESSAGE_BYTES_MAX,
   LEASE_SILENCE_MS_MAX,
   LEASE_VERSION,
+  NO_SEGMENT_HOSTS,
   type LeaseHello,
   type LeaseMessage,
 } from "#common/formats/lease.ts";
@@ -128,11 +129,9 @@ export class LeaseDesk {
     const { registry, segmentTables, log } = this.#options;
     socket.data.place = registry.enter(hello);
     socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
-    if (segmentTables !== undefined) {
-      for (const table of segmentTables.kept) socket.send(encodeLeaseMessage(table));
-      if (hello.publicUrl === "") {
-        log.warn("Edge gets no segments: it has no --public-url", { address: socket.data.address });
-      }
+    for (const table of segmentTables?.kept ?? [NO_SEGMENT_HOSTS]) socket.send(encodeLeaseMessage(table));
+    if (segmentTables !== undefined && hello.publicUrl === "") {
+      log.warn("Edge gets no segments: it has no --public-url", { address: socket.data.address });
     }
     log.info("Edge enters", {
       address: socket.data.address,

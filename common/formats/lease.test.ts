@@ -6,6 +6,7 @@ import {
   type LeaseHello,
   type LeaseMessage,
   type LeaseSegmentHosts,
+  NO_SEGMENT_HOSTS,
   SEGMENT_HOSTS_MAX,
 } from "#common/formats/lease.ts";
 
@@ -42,6 +43,7 @@ describe("decodeLeaseMessage()", () => {
     { type: "welcome", version: 1 },
     table,
     { ...table, hosts: [] },
+    NO_SEGMENT_HOSTS,
   ];
   test.each(messages)("reads back %j", (message) => {
     expect(decodeLeaseMessage(encodeLeaseMessage(message))).toEqual(message);

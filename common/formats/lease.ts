@@ -78,6 +78,15 @@ export interface LeaseSegmentHosts {
   readonly hosts: readonly SegmentHost[];
 }
 
+/** What an origin says that spreads nothing: it may have done so when it ran before. */
+export const NO_SEGMENT_HOSTS: LeaseSegmentHosts = {
+  type: "segment-hosts",
+  origin: "none",
+  version: 1,
+  from: { cmaf: 0, ts: 0 },
+  hosts: [],
+};
+
 export type LeaseMessage = LeaseHello | LeaseLoad | LeaseWelcome | LeaseSegmentHosts;
 
 export function encodeLeaseMessage(message: LeaseMessage): string {

@@ -67,9 +67,10 @@ export class SegmentTables {
     const from = { cmaf: firstAhead(shown.cmaf), ts: firstAhead(shown.ts) };
     const hosts = edges.segmentHosts();
     const newest = this.#kept.at(-1);
-    // Where numbers went back they would not come to the newest table for long.
-    const isMet = newest === undefined || (newest.from.cmaf <= from.cmaf && newest.from.ts <= from.ts);
-    if (isMet && areSame(hosts, newest?.hosts ?? [])) return undefined;
+    // The first is told in any case: edges may go by those of a start before. Where numbers went back they would not come
+    // to the newest table for long.
+    const isMet = newest !== undefined && newest.from.cmaf <= from.cmaf && newest.from.ts <= from.ts;
+    if (isMet && areSame(hosts, newest.hosts)) return undefined;
     this.made++;
     const table = { type: "segment-hosts", origin: originId, version: this.made, from, hosts } as const;
     this.#keep(table, { cmaf: shown.cmaf.first, ts: shown.ts.first });

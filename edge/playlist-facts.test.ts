@@ -114,6 +114,12 @@ test.each([
   else expect(readPlaylistFacts(text)).toMatchObject(facts);
 });
 
+test("readPlaylistFacts() of encrypted segments is the same as of others, whatever their keys say", () => {
+  const text = new FakeLivePlaylist(25).text();
+  const key = '#EXT-X-KEY:METHOD=AES-128,URI="key",IV=0x1\n';
+  expect(readPlaylistFacts(text.replace("#EXT-X-MAP", `${key}#EXT-X-MAP`))).toEqual(LOW_LATENCY);
+});
+
 test("readPlaylistFacts() of a map and a hint without a URI: there are none", () => {
   const text = new FakeLivePlaylist(25)
     .text()

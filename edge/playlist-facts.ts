@@ -58,6 +58,8 @@ const PART_TARGET_SECONDS_MIN = 0.02;
 /** Longer ones are taken for this: timers of more than 24 days run out at once. */
 const DURATION_SECONDS_MAX = 3_600;
 
+const KEY_LINE = /^#EXT-X-KEY:.*$/gm;
+
 /** Reads a playlist; `undefined` where the text is no media playlist. Never throws, and all numbers are finite. */
 export function readPlaylistFacts(text: string): PlaylistFacts | undefined {
   if (!text.startsWith("#EXTM3U") || !text.includes("#EXT-X-TARGETDURATION")) return undefined;
@@ -146,8 +148,10 @@ function readParts(parts: readonly ParsedPart[], segmentNumber: number): ListedP
 
 function parse(text: string): Manifest | undefined {
   const parser = new Parser();
+  // Of no interest here, and m3u8-parser throws at an IV of less than eight digits.
+  const keyless = text.replaceAll(KEY_LINE, "");
   try {
-    parser.push(text.endsWith("\n") ? text : `${text}\n`);
+    parser.push(keyless.endsWith("\n") ? keyless : `${keyless}\n`);
     parser.end();
   } catch {
     // The upstream's bad text is its failure: the caller answers 502.

@@ -6,18 +6,23 @@ import { SharedStream } from "./shared-stream.ts";
 import { Store } from "./store.ts";
 import { Upstream } from "./upstream.ts";
 
-/** A body that breaks off behind one chunk. */
-async function* brokenBody(): AsyncGenerator<Uint8Array> {
-  yield new Uint8Array(188);
-  throw new Error("the other side closed");
-}
-
 test("a stream that breaks off is asked for at once, however long the upstream had been away before", async () => {
   const clock = new FakeClock();
+  let lastsMs = 1_000;
+  async function* brokenBody(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(188);
+    clock.advance(lastsMs);
+    throw new Error("the other side closed");
+  }
   const upstream = new Upstream({ urls: [], clock, log: silentLog, budget: new Store(1_000_000) });
   let isUp = false;
-  upstream.open = () =>
-    isUp ? Promise.resolve({ status: 200, chunks: brokenBody() }) : Promise.reject(new Error("refused"));
+  let tries = 0;
+  upstream.open = () => {
+    tries++;
+    return isUp
+      ? Promise.resolve({ status: 200, chunks: brokenBody() })
+      : Promise.reject(new Error("refused"));
+  };
   let ended = Promise.withResolvers<number>();
   let chunks = 0;
   const stream = new SharedStream({
@@ -30,16 +35,24 @@ test("a stream that breaks off is asked for at once, however long the upstream h
     onChunk: () => void chunks++,
     onEnd: (status) => ended.resolve(status),
   });
+  /** Of the connection at hand; the next one is tried after exactly `pauseMs`. */
   const nextEnd = async (pauseMs: number): Promise<number> => {
     const status = await ended.promise;
     ended = Promise.withResolvers();
-    clock.advance(pauseMs);
+    const before = tries;
+    clock.advance(pauseMs - 1);
+    for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    expect(tries).toBe(before);
+    clock.advance(1);
     return status;
   };
   for (const pauseMs of [100, 200, 400, 800, 1_000]) expect(await nextEnd(pauseMs)).toBe(503);
   isUp = true;
   for (const pauseMs of [1_000, 100, 100, 100]) await nextEnd(pauseMs);
-  expect(await ended.promise).toBe(503);
-  expect(chunks).toBe(4);
+  expect([await ended.promise, chunks]).toEqual([503, 4]);
+  // One that breaks off as it begins is not.
+  lastsMs = 10;
+  for (const pauseMs of [100, 200, 400]) await nextEnd(pauseMs);
+  expect([await ended.promise, chunks]).toEqual([503, 7]);
   stream.stop();
 });

@@ -31,8 +31,8 @@ export interface SharedStreamOptions extends StreamHandlers {
 export class SharedStream {
   readonly #options: SharedStreamOptions;
   readonly #abort = new AbortController();
-  /** Before the next try; from the beginning again once a connection has brought something. */
-  #pauseMs = RECONNECT_MS_MIN;
+  /** When the connection at hand was answered, on the monotonic clock; `undefined` before. */
+  #openedMs: number | undefined;
   #cancelPause: (() => void) | undefined;
 
   /** Begins at once. */
@@ -49,8 +49,10 @@ export class SharedStream {
 
   async #run(): Promise<void> {
     const { path, log, onEnd } = this.#options;
+    let pauseMs = RECONNECT_MS_MIN;
     while (!this.#abort.signal.aborted) {
       let status = 503;
+      this.#openedMs = undefined;
       try {
         status = await this.#readOnce();
       } catch (error) {
@@ -58,24 +60,30 @@ export class SharedStream {
       }
       if (this.#abort.signal.aborted) return;
       onEnd(status === 200 ? 503 : status);
-      const pauseMs = this.#pauseMs;
-      this.#pauseMs = Math.min(RECONNECT_MS_MAX, pauseMs * 2);
+      if (this.#hasLasted()) pauseMs = RECONNECT_MS_MIN;
       await this.#pause(pauseMs);
+      pauseMs = Math.min(RECONNECT_MS_MAX, pauseMs * 2);
     }
   }
 
   async #readOnce(): Promise<number> {
-    const { path, upstream, silenceMsMax, onOpen, onChunk } = this.#options;
+    const { path, upstream, clock, silenceMsMax, onOpen, onChunk } = this.#options;
     const { signal } = this.#abort;
     const { status, chunks } = await upstream.open(path, { signal, silenceMsMax });
     if (status !== 200) return status;
+    this.#openedMs = clock.monotonicMs();
     onOpen();
     for await (const chunk of chunks) {
       if (signal.aborted) break;
-      this.#pauseMs = RECONNECT_MS_MIN;
       onChunk(chunk);
     }
     return status;
+  }
+
+  /** Whether the connection that has ended was one worth having: one that ends as it begins is not asked for all the time. */
+  #hasLasted(): boolean {
+    const openedMs = this.#openedMs;
+    return openedMs !== undefined && this.#options.clock.monotonicMs() - openedMs >= RECONNECT_MS_MAX;
   }
 
   #pause(pauseMs: number): Promise<void> {

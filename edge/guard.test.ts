@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseRange } from "#common/address-prefix.ts";
 import { FakeClock } from "#common/clock.ts";
+import { FakeTlsSource } from "#common/formats/fixtures/self-signed.ts";
+import type { TlsSource } from "#common/tls.ts";
 import { FakeOrigin, startTestEdge, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
 import { createGuard, type GuardConfig } from "./guard.ts";
 
@@ -16,7 +18,10 @@ beforeAll(() => {
 afterAll(() => origin.close());
 
 /** An edge whose limits are as given, with 127.0.0.1 for a trusted proxy where `trusted` is set. */
-function start(limits: Partial<GuardConfig>, { isTrusting = false } = {}): TestEdge {
+function start(
+  limits: Partial<GuardConfig>,
+  { isTrusting = false, tls }: { readonly isTrusting?: boolean; readonly tls?: TlsSource } = {},
+): TestEdge {
   const loopback = parseRange("127.0.0.1");
   const trusted = isTrusting && loopback !== undefined ? [loopback] : [];
   const config: GuardConfig = {
@@ -27,7 +32,7 @@ function start(limits: Partial<GuardConfig>, { isTrusting = false } = {}): TestE
     ...limits,
   };
   const guard: TestEdgeLimits["guard"] = (port) => createGuard(config, { clock, port });
-  return startTestEdge(origin.url, { trusted, guard });
+  return startTestEdge(origin.url, { trusted, guard, ...(tls !== undefined && { tls }) });
 }
 
 async function statuses(count: number, ask: () => Promise<Response>): Promise<number[]> {
@@ -123,6 +128,23 @@ test.skipIf(process.platform !== "linux")(
       if ((await next.ask()).startsWith("HTTP/1.1 200")) break;
     }
     expect(await first.ask()).toStartWith("HTTP/1.1 200");
+    await edge.close();
+  },
+);
+
+test.skipIf(process.platform !== "linux")(
+  "a peer of HTTP/3, which no table of connections lists, counts among them until it is silent",
+  async () => {
+    const edge = start({ viewerConnectionsPerPrefix: 1 }, { tls: new FakeTlsSource() });
+    const ask = async (protocol: "http1.1" | "http3"): Promise<number> => {
+      const init = { protocol, keepalive: false, tls: { rejectUnauthorized: false } };
+      return (await fetch(edge.url + MEDIA, init)).status;
+    };
+    expect(await ask("http3")).toBe(200);
+    clock.advance(20_000);
+    expect(await ask("http1.1")).toBe(503);
+    clock.advance(20_000);
+    expect(await ask("http1.1")).toBe(200);
     await edge.close();
   },
 );

@@ -32,6 +32,14 @@ test("Viewers counts sessions by address and browser, not requests, and forgets 
   expect([viewers.byKind.llhls, viewers.byKind.hls, viewers.total]).toEqual([0, 1, 1]);
 });
 
+test("Viewers knows who changes over to HTTP/3, where an IPv4 address looks different, also when the edge is full", () => {
+  const viewers = new CountedViewers({ clock: new FakeClock(), viewersMax: 1 });
+  const request = { userAgent: "one", isBlocking: true, busyMs: 200 };
+  const addresses = ["::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"];
+  expect(addresses.map((address) => viewers.note({ ...request, address }))).toEqual([true, true, false]);
+  expect(viewers.total).toBe(1);
+});
+
 test("Viewers counts those of several playlists by the pace of their own, however old these are", () => {
   const clock = new FakeClock();
   const viewers = new CountedViewers({ clock, viewersMax: 0 });

@@ -13,6 +13,8 @@ export type ViewerKind = (typeof VIEWER_KINDS)[number];
 export const VIEWER_WINDOW_MS = 5_000;
 /** Sessions remembered at once; further ones are served and not counted. */
 const SESSIONS_MAX = 100_000;
+/** Of an IPv4 address mapped into IPv6 (RFC 4291 2.5.5.2). */
+const MAPPED_PREFIX = "::ffff:";
 
 interface Session {
   /** Of the requests of this window; see {@link SessionBusy}. */
@@ -61,7 +63,9 @@ export interface SessionBusy {
 
 /** What sessions are told apart by, without keeping addresses: a hash with a salt that nobody else knows. */
 export function sessionKey({ address, userAgent }: PlaylistRequest, salt: bigint): bigint {
-  return Bun.hash.wyhash(`${address}\n${userAgent}`, salt);
+  // A socket for both families shows IPv4 in this form over TCP, and plain over HTTP/3, to which players change over.
+  const plain = address.startsWith(MAPPED_PREFIX) ? address.slice(MAPPED_PREFIX.length) : address;
+  return Bun.hash.wyhash(`${plain}\n${userAgent}`, salt);
 }
 
 /** A salt for {@link sessionKey}. */

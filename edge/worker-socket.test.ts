@@ -48,6 +48,32 @@ test("WorkerSocket removes what a killed hub has left, and nothing of one that l
   for (const socket of [living, beginning, next]) await socket.close();
 });
 
+test.skipIf(process.platform !== "linux")(
+  "WorkerSocket leaves alone what a hub has whose queue is full, so that it refuses",
+  async () => {
+    const folder = join(parent, "spillway-edge-busy");
+    mkdirSync(folder);
+    const unix = join(folder, "hub");
+    const script = `Bun.serve({ unix: ${JSON.stringify(unix)}, fetch: () => new Response() }); console.log("open");`;
+    const hub = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+    await hub.stdout.getReader().read();
+    hub.kill("SIGSTOP");
+    const waiting: Bun.Socket[] = [];
+    try {
+      for (;;) waiting.push(await Bun.connect({ unix, socket: { data() {} } }));
+    } catch {
+      // Now it is.
+    }
+    const next = await WorkerSocket.create(parent);
+    expect([waiting.length > 0, existsSync(unix)]).toEqual([true, true]);
+    for (const socket of waiting) socket.terminate();
+    hub.kill("SIGKILL");
+    await hub.exited;
+    await next.close();
+    rmSync(folder, { recursive: true });
+  },
+);
+
 test("WorkerSocket says where it could not be opened", async () => {
   const missing = join(parent, "missing");
   const failure = await WorkerSocket.create(missing).catch((error: unknown) => error);

@@ -2,7 +2,7 @@
  * The Unix socket on which an edge's hub answers its workers, in a folder that nobody else may enter. A hub that was
  * killed leaves its folder behind; the next one that starts removes it.
  */
-import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errorCode, StartError } from "#common/errors.ts";
@@ -76,8 +76,21 @@ async function removeAbandoned(parent: string): Promise<void> {
 async function isAbandoned(folder: string): Promise<boolean> {
   const status = lstatSync(folder, { throwIfNoEntry: false });
   if (status?.isDirectory() !== true || status.uid !== process.getuid?.()) return false;
-  const state = await stateOf(join(folder, SOCKET_NAME));
-  return state === "missing" ? Date.now() - status.mtimeMs > SETTLED_MS : state === "refuses";
+  const path = join(folder, SOCKET_NAME);
+  const state = await stateOf(path);
+  if (state === "missing") return Date.now() - status.mtimeMs > SETTLED_MS;
+  // A hub whose queue is full refuses as well.
+  return state === "refuses" && !isListed(path);
+}
+
+/** True for a socket that a process of this system has open. proc(5): the path is the last field. */
+function isListed(path: string): boolean {
+  try {
+    return readFileSync("/proc/net/unix", "utf8").includes(` ${path}\n`);
+  } catch {
+    // Not Linux, or /proc is hidden.
+    return false;
+  }
 }
 
 async function stateOf(path: string): Promise<"answers" | "refuses" | "missing"> {

@@ -9,7 +9,7 @@ import {
   type LeaseMessage,
   type LeaseSegmentHosts,
 } from "#common/formats/lease.ts";
-import { silentLog } from "#common/log.ts";
+import { silentLog, type Log, type LogFields } from "#common/log.ts";
 import { until } from "./fake-origin.ts";
 import { LeaseClient } from "./lease.ts";
 
@@ -73,7 +73,12 @@ function startOrigin(port = 0, afterWelcome: readonly string[] = []): LeaseOrigi
   return { port: server.port ?? 0, messages, proofs, counts, close };
 }
 
-function startLease(port: number, clusterSecret = "", clock: Clock = systemClock): LeaseClient {
+function startLease(
+  port: number,
+  clusterSecret = "",
+  clock: Clock = systemClock,
+  log: Log = silentLog,
+): LeaseClient {
   const lease = new LeaseClient({
     upstreamUrl: `http://127.0.0.1:${port}`,
     hello: HELLO,
@@ -83,7 +88,7 @@ function startLease(port: number, clusterSecret = "", clock: Clock = systemClock
     clusterSecret,
     clock,
     random: () => 0.5,
-    log: silentLog,
+    log,
   });
   closers.push(() => lease.close());
   return lease;
@@ -149,6 +154,24 @@ describe("LeaseClient", () => {
     const origin = startOrigin(port);
     await until(() => lease.isHeld);
     expect(origin.proofs).toEqual([""]);
+  });
+
+  test.each([
+    ["the origin demands the cluster secret", 403, "refused with status 403"],
+    ["nobody listens", undefined, "Failed to connect"],
+  ])("says why there is none when %s", async (_, status, why) => {
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response(null, { status: status ?? 500 }),
+    });
+    const port = server.port ?? 0;
+    if (status === undefined) await server.stop(true);
+    else closers.push(() => server.stop(true));
+    const warned: (LogFields | undefined)[] = [];
+    startLease(port, "", systemClock, { ...silentLog, warn: (_, fields) => void warned.push(fields) });
+    await until(() => warned.length > 0);
+    expect(warned).toEqual([{ origin: `http://127.0.0.1:${port}`, why }]);
   });
 
   test("is kept by an origin that answers pings, lost after 5 s without, once", async () => {

@@ -123,11 +123,14 @@ export class LeaseClient {
     socket.addEventListener("pong", () => {
       if (isCurrent()) this.#heardMs = clock.monotonicMs();
     });
-    socket.addEventListener("close", (event) => {
-      if (isCurrent()) this.#lose(event.reason === "" ? `code ${event.code}` : event.reason);
+    // A close event follows each error, but a handshake that failed is described by the error alone.
+    let failure = "";
+    socket.addEventListener("error", (event) => {
+      failure = describeFailure(event);
     });
-    // A close event follows each error and carries all there is to say.
-    socket.addEventListener("error", () => {});
+    socket.addEventListener("close", (event) => {
+      if (isCurrent()) this.#lose(event.reason || failure || `closed with code ${event.code}`);
+    });
     this.#cancelTimer = clock.after(WELCOME_MS_MAX, () => this.#lose("no welcome"));
   }
 
@@ -166,6 +169,14 @@ export class LeaseClient {
     this.#cancelTimer = clock.after(this.#pauseMs * (0.5 + random() / 2), () => this.#connect());
     this.#pauseMs = Math.min(RECONNECT_MS_MAX, this.#pauseMs * 2);
   }
+}
+
+/** What Bun says of a handshake that failed, without the address that it begins with. */
+function describeFailure(event: Event): string {
+  const text = event instanceof ErrorEvent ? event.message : "";
+  const reason = text.replace(/^WebSocket connection to '[^']*' failed: /, "");
+  const status = /^Expected 101 status code: (\d+)$/.exec(reason)?.[1];
+  return status === undefined ? reason : `refused with status ${status}`;
 }
 
 function openSocket(url: string, headers: Record<string, string>): LeaseSocket {

@@ -122,6 +122,7 @@ describe("an edge with limits", () => {
     expect(text.replace(/\d+}$/, "0}")).toBe('{"status":"full","viewer":1,"limit":1,"max":2,"bandwidth":0}');
     const two = await fetch(edge.url + path);
     expect(await statusOf(edge, path)).toEqual([503, "2"]);
+    expect(await (await fetch(edge.url + path)).text()).toBe("This edge is full\n");
     await one.body?.cancel();
     await two.body?.cancel();
     await until(() => edge.viewers.ts === 0);
@@ -136,6 +137,7 @@ describe("an edge with limits", () => {
     );
     expect(crowd.filter(({ status }) => status === 200).length).toBe(5);
     expect(edge.viewers.ts).toBe(5);
+    expect(await (await fetch(`${edge.url}/live/canvas/stream.ts`)).text()).toBe("This stream is full\n");
     expect(await statusOf(edge, "/live/other/stream.ts")).toEqual([200, null]);
     await Promise.all(crowd.map(({ body }) => body?.cancel()));
   });

@@ -66,7 +66,9 @@ export class Streams {
     // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
     const refusal = admission.enter(stream);
     if (refusal === "off") return this.refuseOff(request, "relay");
-    if (refusal === "full") return this.#refuseViewer(request, "full", "This edge is full");
+    if (refusal === "full") {
+      return this.#refuseViewer(request, "full", `This ${admission.isClosed ? "edge" : "stream"} is full`);
+    }
     const leave = (): void => admission.leave(stream);
     const known = this.#relays.get(path);
     const relay = known ?? this.#beginRelay(path);

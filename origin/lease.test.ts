@@ -8,7 +8,7 @@ import {
   type LeaseHello,
   type LeaseSegmentHosts,
 } from "#common/formats/lease.ts";
-import { silentLog } from "#common/log.ts";
+import { silentLog, type LogFields } from "#common/log.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { LEASE_PATH, LeaseDesk, type LeaseDeskOptions, type LeaseSocketData } from "./lease.ts";
 
@@ -33,11 +33,15 @@ function open(segmentTables?: LeaseDeskOptions["segmentTables"]): {
   registry: EdgeRegistry;
   desk: LeaseDesk;
   url: string;
+  /** What the log tells of edges, in order. */
+  told: unknown[];
 } {
   const clock = new FakeClock();
   const registry = new EdgeRegistry();
   const proofs = new ProofChecker(SECRET);
-  const desk = new LeaseDesk({ registry, segmentTables, proofs, clock, log: silentLog });
+  const told: unknown[] = [];
+  const info = (message: string, fields?: LogFields): void => void told.push([message, fields]);
+  const desk = new LeaseDesk({ registry, segmentTables, proofs, clock, log: { ...silentLog, info } });
   const server = Bun.serve<LeaseSocketData>({
     port: 0,
     hostname: "127.0.0.1",
@@ -45,7 +49,7 @@ function open(segmentTables?: LeaseDeskOptions["segmentTables"]): {
     fetch: (request, server) => desk.upgrade(request, server),
   });
   closers.push(() => server.stop(true));
-  return { clock, registry, desk, url: `ws://127.0.0.1:${server.port}${LEASE_PATH}` };
+  return { clock, registry, desk, told, url: `ws://127.0.0.1:${server.port}${LEASE_PATH}` };
 }
 
 interface Talk {
@@ -80,13 +84,18 @@ async function until(condition: () => boolean): Promise<void> {
 
 describe("LeaseDesk", () => {
   test("hello is welcomed, load is listed, close ends the lease at once", async () => {
-    const { url, registry } = open();
+    const { url, registry, told } = open();
     const talk = await say(url, encodeLeaseMessage(hello));
     expect(JSON.parse(await talk.message)).toEqual({ type: "welcome", version: 1 });
     talk.socket.send(JSON.stringify({ type: "load", state: "ready", viewers: 4, egressBitsPerSecond: 5 }));
     await until(() => registry.viewers === 4);
     talk.socket.close();
     await until(() => registry.count === 0);
+    const edge = { address: "127.0.0.1", url: "http://edge", port: 1 };
+    expect(told).toEqual([
+      ["Edge enters", edge],
+      ["Edge leaves", edge],
+    ]);
   });
 
   test("five seconds of silence end it", async () => {

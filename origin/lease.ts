@@ -32,6 +32,8 @@ const CLOSE_POLICY = 1008;
 export interface LeaseSocketData {
   readonly address: string;
   place: EdgePlace | undefined;
+  /** What tells it from other edges of its address in the log. */
+  name: { readonly url: string | undefined; readonly port: number } | undefined;
   cancelSilence: (() => void) | undefined;
 }
 
@@ -89,7 +91,7 @@ export class LeaseDesk {
       this.refused++;
       return new Response("Too many leases\n", { status: 503, headers: { ...headers, "retry-after": "5" } });
     }
-    const data: LeaseSocketData = { address, place: undefined, cancelSilence: undefined };
+    const data: LeaseSocketData = { address, place: undefined, name: undefined, cancelSilence: undefined };
     if (server.upgrade(request, { data })) return undefined;
     return new Response("Not a WebSocket handshake\n", { status: 400, headers });
   }
@@ -128,16 +130,13 @@ export class LeaseDesk {
   #enter(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
     const { registry, segmentTables, log } = this.#options;
     socket.data.place = registry.enter(hello);
+    socket.data.name = { url: hello.publicUrl || undefined, port: hello.port };
     socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
     for (const table of segmentTables?.kept ?? [NO_SEGMENT_HOSTS]) socket.send(encodeLeaseMessage(table));
     if (segmentTables !== undefined && hello.publicUrl === "") {
       log.warn("Edge gets no segments: it has no --public-url", { address: socket.data.address });
     }
-    log.info("Edge enters", {
-      address: socket.data.address,
-      url: hello.publicUrl || undefined,
-      port: hello.port,
-    });
+    log.info("Edge enters", { address: socket.data.address, ...socket.data.name });
   }
 
   #refreshTables(): void {
@@ -169,7 +168,7 @@ export class LeaseDesk {
     if (data.place === undefined) return;
     data.place.leave();
     data.place = undefined;
-    this.#options.log.info("Edge leaves", { address: data.address });
+    this.#options.log.info("Edge leaves", { address: data.address, ...data.name });
     this.#refreshTables();
   }
 }

@@ -6,6 +6,7 @@ import { withAbsoluteUrl } from "#common/absolute-request.ts";
 import { acceptsGzip, matchesEtag } from "#common/http-conditions.ts";
 import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
+import { splitUrl } from "#common/split-url.ts";
 import type { Context } from "hono";
 import { streamOf } from "./admission.ts";
 import { answerRefusal } from "./answer.ts";
@@ -18,7 +19,7 @@ import type { Playlists } from "./playlists.ts";
 import type { ProxyCache } from "./proxy.ts";
 import type { Streams } from "./streams.ts";
 import { addStreamRoutes, CONTROL_PATHS, type StreamApiOptions } from "./stream-api.ts";
-import { readTarget, splitUrl } from "./targets.ts";
+import { readTarget } from "./targets.ts";
 import type { ViewerAddresses } from "./viewer-address.ts";
 import type { Viewers } from "./viewers.ts";
 

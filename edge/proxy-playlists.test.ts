@@ -1,28 +1,13 @@
 /** Foreign live playlists behind the caching proxy: which get a tail, and what comes with them. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { FakeLivePlaylist, until } from "./fake-origin.ts";
+import { closers, start } from "./proxy-fixture.ts";
 import { plainAnswer, resolveMedia } from "./proxy-playlists.ts";
-
-const closers: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
-
-function start(answer: ConstructorParameters<typeof FakeOrigin>[0]): {
-  readonly origin: FakeOrigin;
-  readonly edge: TestEdge;
-  readonly url: string;
-} {
-  const origin = new FakeOrigin(answer);
-  const edge = startTestEdge(origin.url, { proxyAll: true });
-  closers.push(
-    () => edge.close(),
-    () => origin.close(),
-  );
-  return { origin, edge, url: edge.url };
-}
 
 describe("a foreign live playlist", () => {
   const PATH = "/any/where/low.m3u8";

@@ -1,6 +1,6 @@
 /** Which paths an edge accepts. */
 import { describe, expect, test } from "bun:test";
-import { readTarget, splitUrl } from "./targets.ts";
+import { readTarget } from "./targets.ts";
 
 describe("readTarget()", () => {
   const known = [
@@ -48,9 +48,4 @@ describe("readTarget()", () => {
   test.each(foreign)("refuses %j", (path) => {
     expect(readTarget(path)).toBeUndefined();
   });
-});
-
-test("splitUrl() separates path and query", () => {
-  expect(splitUrl("http://[::1]:8081/live/a?b=c?d")).toEqual({ path: "/live/a", query: "b=c?d" });
-  expect(splitUrl("http://host/")).toEqual({ path: "/", query: "" });
 });

@@ -37,11 +37,3 @@ function matchTarget(path: string): Target | undefined {
   if (rendition === undefined) return name === "events" ? { kind: "events", path } : undefined;
   return MEDIA_PATTERN.test(name) ? { kind: "media", path } : undefined;
 }
-
-/** Splits a request's URL into path and query without building a `URL`. The query has no `?`. */
-export function splitUrl(url: string): { readonly path: string; readonly query: string } {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
-  const mark = url.indexOf("?", start);
-  if (mark === -1) return { path: url.slice(start), query: "" };
-  return { path: url.slice(start, mark), query: url.slice(mark + 1) };
-}

@@ -5,6 +5,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5 (delivery directives), B.1 (caching)
 import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
+import { splitUrl } from "#common/split-url.ts";
 import { CMAF_SEGMENT_SECONDS } from "./config.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { RenditionStream } from "./rendition.ts";
@@ -43,17 +44,9 @@ let latestUrl = { url: "", path: "", query: "" };
 /** Splits the URL of a request, which Bun gives whole. */
 export function readLiveRequest(request: Request): LiveRequest {
   const { url } = request;
-  if (latestUrl.url !== url) latestUrl = splitUrl(url);
+  if (latestUrl.url !== url) latestUrl = { url, ...splitUrl(url) };
   const { path, query } = latestUrl;
   return { request, path, query };
-}
-
-function splitUrl(url: string): typeof latestUrl {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
-  const mark = url.indexOf("?", start);
-  return mark < 0
-    ? { url, path: url.slice(start), query: "" }
-    : { url, path: url.slice(start, mark), query: url.slice(mark + 1) };
 }
 
 export interface LiveAnswersOptions {

@@ -17,10 +17,7 @@ import { nobodyWaits, type RequestOptions, type Upstream } from "./upstream.ts";
 
 /** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
 const HOLD_MS_MAX = 20_000;
-/**
- * A body that is whole so soon after its head is sent with its length and from one buffer for all; any other is
- * streamed from here on.
- */
+/** A body that is whole so soon after its head is sent with its length, from one buffer; any other is streamed. */
 const STREAM_AFTER_MS = 5;
 /** How long a request whose answer has not begun goes on for nobody: the next one is likely to ask for it. */
 const UNHEARD_MS_MAX = 2_000;
@@ -75,8 +72,8 @@ export interface Verdict {
   readonly isStored: boolean;
   /** What it is called in the store, where that is known by its head alone. Default: {@link Wanted.key}. */
   readonly storeKey?: string | undefined;
-  /** What is made of the whole. */
-  readonly toStored: (whole: WholeAnswer) => Stored;
+  /** What is made of the whole. Default: nothing, where it is only passed on. */
+  readonly toStored?: ((whole: WholeAnswer) => Stored) | undefined;
 }
 
 /** Who reads a body along, and which part of it. */
@@ -340,8 +337,9 @@ export class Fill {
     if (this.#isOver) return;
     const verdict = this.#answer?.verdict;
     if (!body.isWindow && verdict !== undefined) {
-      this.#stored = verdict.toStored({ head, body: body.toBlob(), bytes: () => body.toBytes() });
-      if (verdict.isStored) this.#options.store(verdict.storeKey ?? this.wanted.key, this.#stored);
+      this.#stored = verdict.toStored?.({ head, body: body.toBlob(), bytes: () => body.toBytes() });
+      const { isStored, storeKey = this.wanted.key } = verdict;
+      if (isStored && this.#stored !== undefined) this.#options.store(storeKey, this.#stored);
     }
     this.#isReady = true;
     this.#finished.resolve();

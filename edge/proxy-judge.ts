@@ -3,6 +3,7 @@
  * under which key it is kept, and what it changes of what is stored already.
  */
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
+import { LATE_BODY_BYTES_MAX } from "./answer.ts";
 import type { Verdict } from "./fill.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { readCacheControl } from "./policy-directives.ts";
@@ -12,7 +13,7 @@ import { varyKeyOf, varyNamesOf } from "./policy-vary.ts";
 import type { PolicyRequest } from "./policy.ts";
 import { isForTail, plainAnswer } from "./proxy-playlists.ts";
 import { ProxyVariants } from "./proxy-variants.ts";
-import type { ResponseHead } from "./response-head.ts";
+import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
 import { STATUS_MAX, unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
@@ -114,16 +115,20 @@ export class ProxyJudge {
     // A delta update is not the playlist; one that a cookie may have chosen, not everyone's.
     const isWhole = !url.includes("_HLS_skip") && (isShared || !policy.headers.has("cookie"));
     const mayFollow = isWhole && isForTail(policy, head);
+    // A crowd gets a failure as one: asking once for each would be no help to an upstream in trouble.
+    const isForAll = isShared || (isFailure(head) && !isPersonal(policy, head));
+    const toStored = (whole: WholeAnswer): Stored => {
+      const playlist = mayFollow ? plainAnswer(head, whole.bytes()) : undefined;
+      if (playlist !== undefined) this.#offer(playlistKeyOf(url), playlist);
+      return proxiedOf({ ...whole, head: storedHeadOf(head) });
+    };
+    // What one client alone gets is sent as it comes: a copy of it would be made for nobody.
+    const isNeeded = isStored || isForAll || mayFollow || (lengthOf(head) ?? 0) <= LATE_BODY_BYTES_MAX;
     return {
       isStored,
       storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,
-      // A crowd gets a failure as one: asking once for each would be no help to an upstream in trouble.
-      isShared: isShared || (isFailure(head) && !isPersonal(policy, head)),
-      toStored: (whole) => {
-        const playlist = mayFollow ? plainAnswer(head, whole.bytes()) : undefined;
-        if (playlist !== undefined) this.#offer(playlistKeyOf(url), playlist);
-        return proxiedOf({ ...whole, head: storedHeadOf(head) });
-      },
+      isShared: isForAll,
+      toStored: isNeeded ? toStored : undefined,
     };
   }
 

@@ -1,6 +1,8 @@
 /** What a caching proxy keeps apart: answers that are one client's own, and what one client can do to what others get. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { until } from "./fake-origin.ts";
+import { ProxyJudge } from "./proxy-judge.ts";
+import { Store } from "./store.ts";
 import { answerOf, closers, FRESH, gate, get, join, start } from "./proxy-fixture.ts";
 
 afterEach(async () => {
@@ -103,6 +105,28 @@ describe("what is one client's own", () => {
     await origin.close();
     expect((await get(`${url}/a`, { "if-match": '"b"' })).status).toBe(502);
     expect((await get(`${url}/a`)).status).toBe(200);
+  });
+
+  test.each([
+    ["private", 10, true],
+    ["private", 20_000, false],
+    ["max-age=60", 20_000, true],
+  ])("%s, %d bytes: made into something to keep: %p", (cacheControl, length, isMade) => {
+    const judge = new ProxyJudge({ store: new Store(1_000_000), offer: () => {} });
+    const headers = new Headers({ "cache-control": cacheControl, "content-length": String(length) });
+    const head = { status: 200, headers, requestedMs: 0, receivedMs: 0, receivedWallMs: 0 };
+    const request = new Request("http://edge.invalid/a");
+    const asked = { request, url: "/a", policy: { method: "GET", headers: request.headers, isHeld: false } };
+    expect(judge.shared(asked, { head, stored: undefined }).toStored !== undefined).toBe(isMade);
+  });
+
+  test("is sent whole, however large, and each time anew", async () => {
+    const large = "x".repeat(2_000_000);
+    const { origin, edge, url } = start(() => answerOf(large, { "cache-control": "private" }));
+    const texts = await Promise.all([1, 2, 3].map(async () => (await get(`${url}/a`)).text()));
+    expect(texts.every((text) => text === large)).toBe(true);
+    await until(() => edge.store.reservedBytes === 0);
+    expect([origin.count(), edge.store.items]).toEqual([3, 0]);
   });
 
   test("cookies of one answer stay apart from each other", async () => {

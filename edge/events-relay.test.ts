@@ -150,13 +150,13 @@ describe("relay of events", () => {
   });
 });
 
-test("a listener that takes nothing for half a minute is let go, and nobody else", async () => {
+/** A relay with a listener who reads and one who has stopped to, and for whom more waits than sockets take. */
+async function openRelay() {
   const clock = new FakeClock();
   const relayCounters = new RelayCounters();
   const feed = new TransformStream<Uint8Array, Uint8Array>();
   const upstream = new Upstream({ urls: [], clock, log: silentLog, budget: new Store(1_000_000) });
   upstream.open = () => Promise.resolve({ status: 200, chunks: feed.readable });
-  let isOver = false;
   const relay = new EventsRelay({
     path: PATH,
     upstream,
@@ -164,7 +164,7 @@ test("a listener that takes nothing for half a minute is let go, and nobody else
     log: silentLog,
     counters: new Counters(),
     relayCounters,
-    onOver: () => void (isOver = true),
+    onOver: () => {},
   });
   const server = Bun.serve({
     port: 0,
@@ -192,6 +192,11 @@ test("a listener that takes nothing for half a minute is let go, and nobody else
   };
   // More than sockets take.
   for (let count = 0; count < 200; count++) await send(`<${count}>`);
+  return { clock, relay, relayCounters, quick, slow, slowClosed: closed.promise, send };
+}
+
+test("a listener that takes nothing for half a minute is let go, and nobody else", async () => {
+  const { clock, relay, relayCounters, quick, slow, slowClosed, send } = await openRelay();
   clock.advance(30_000);
   await send("<in time>");
   expect(relayCounters.listenersDropped).toBe(0);
@@ -199,10 +204,18 @@ test("a listener that takes nothing for half a minute is let go, and nobody else
   await send("<too late>");
   expect(relayCounters.listenersDropped).toBe(1);
   slow.resume();
-  await closed.promise;
+  await slowClosed;
+  expect(relay.isOver).toBe(false);
   relay.close();
-  expect(isOver).toBe(true);
   quick.leave();
+});
+
+test("the end of a relay breaks off who takes nothing, whose connection would stay for ever", async () => {
+  const { relay, slow, slowClosed } = await openRelay();
+  relay.close();
+  expect(relay.isOver).toBe(true);
+  slow.resume();
+  await slowClosed;
 });
 
 test("Streams.sendAway() tells every listener and who comes later, and what an upstream says of its own end is nobody's business", async () => {

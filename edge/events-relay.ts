@@ -124,7 +124,11 @@ export class EventsRelay {
     this.#cancelLinger?.();
     this.#cancelKeepAlive?.();
     this.#starting.resolve(503);
-    for (const { stream } of this.#listeners) stream.close();
+    for (const { stream } of this.#listeners) {
+      // Who takes nothing would keep its connection, which has no idle timeout, and what lies there for it.
+      if (stream.canWrite) stream.close();
+      else stream.abort();
+    }
     this.#options.onOver();
   }
 

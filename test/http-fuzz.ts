@@ -30,8 +30,6 @@ const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
 export interface HttpFuzzOptions {
   readonly seconds: number;
   readonly seed: number;
-  /** Options of the edge beside those that the fuzz needs. */
-  readonly edgeArgs?: readonly string[];
   readonly onProgress?: (progress: HttpFuzzResult) => void;
 }
 
@@ -51,11 +49,11 @@ export interface HttpFuzzResult {
 
 /** Runs for so many seconds and resolves with what was found. */
 export async function fuzzHttp(options: HttpFuzzOptions): Promise<HttpFuzzResult> {
-  const { seconds, seed, edgeArgs = [], onProgress } = options;
+  const { seconds, seed, onProgress } = options;
   await using origin = new FakeLiveOrigin();
   const [port = 0] = freePorts(1);
   const settings = { "edge-port": port, "cache-mib": CACHE_MIB, upstream: origin.url };
-  await using program = new Program(["edge", ...flags(settings), ...edgeArgs]);
+  await using program = new Program(["edge", ...flags(settings)]);
   const url = `http://127.0.0.1:${port}`;
   await waitFor("the edge to be ready", () => isOk(`${url}/readyz`));
   // What it says at its start, such as that the system allows few open files, is nobody's fault.

@@ -105,7 +105,7 @@ export const edgeOptions = {
   "drain-seconds": integer({
     table: "edge",
     description:
-      "How long an edge that gets SIGTERM goes on answering everybody, while nobody new is sent to it and pages move to other edges. A second SIGTERM, a second later or more, ends it at once.",
+      "How long an edge that gets SIGTERM or Ctrl-C goes on answering everybody, while nobody new is sent to it and pages move to other edges. A second signal, a second later or more, ends it at once.",
     default: 30,
     defaultText: "30, under `start` 3",
     min: 0,

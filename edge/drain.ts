@@ -27,7 +27,7 @@ export function drainAtEnd({ drainSeconds, lifecycle, streams, viewers, clock, l
   const drainMs = secondsToMs(drainSeconds);
   lifecycle.allowClosing(drainMs);
   lifecycle.onClose("drain", async () => {
-    log.info("Draining", { seconds: drainSeconds, viewers: viewers.total });
+    log.info("Draining: another signal ends it at once", { seconds: drainSeconds, viewers: viewers.total });
     streams.sendAway(drainMs * LEAVING_SHARE);
     await new Promise<void>((resolve) => clock.after(drainMs, resolve));
   });

@@ -141,7 +141,7 @@ export const edgeOptions = {
   "viewer-connections-per-prefix": integer({
     table: "edge",
     description:
-      "Connections at once from one viewer's address (IPv4) or /64 (IPv6), each from its first request on, each worker by itself. A request on a further one is answered 503 and the connection closed. Not for those of `--trusted-proxies`. 0: no limit.",
+      "Connections at once from one viewer's address (IPv4) or /64 (IPv6), each from its first request on, each worker by itself. A request on a further one is answered 503, and over HTTP/1.1 the connection closed. Not for those of `--trusted-proxies`. 0: no limit.",
     default: 0,
     min: 0,
     max: 100_000,

@@ -1,7 +1,7 @@
 /**
  * How many connections one prefix of addresses may have. A connection is noticed with its first request and forgotten
  * once the system does not list it any more; one that sends nothing is closed by Bun after 12 s. What is one too
- * many is answered 503 and closed.
+ * many is answered 503, and closed over HTTP/1.1: Bun has no way to close one of HTTP/2 or HTTP/3.
  */
 import type { Clock } from "#common/clock.ts";
 

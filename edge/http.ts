@@ -112,7 +112,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   };
 }
 
-/** Too much from one viewer. The connection is closed: in place of one too many another may come in. */
+/** Too much from one viewer. A connection of HTTP/1.1 is closed: in place of one too many another may come in. */
 function refuse(cause: RefusalCause, counters: Counters): Response {
   const reason = cause === "rate" ? "Too many requests" : "Too many connections";
   // Not 429: hls.js gives up for good there.

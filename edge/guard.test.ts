@@ -84,6 +84,8 @@ describe("requests of a prefix", () => {
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(refused.headers.get("access-control-allow-origin")).toBe("*");
     expect([edge.counters.refused.rate, edge.counters.requests.refused]).toEqual([3, 3]);
+    // A monitor behind the viewers' address is told how the edge is.
+    expect(await statuses(2, () => fetch(`${edge.url}/healthz`))).toEqual([200, 200]);
     clock.advance(1_000);
     expect(await statuses(6, () => fetch(edge.url + MEDIA))).toEqual([200, 200, 200, 200, 200, 503]);
     await edge.close();

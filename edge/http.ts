@@ -67,6 +67,8 @@ const OWN_PATHS = new Set(["/metrics", "/healthz", "/readyz", "/health"]);
 const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
+/** What monitors and load balancers ask for, whose address may be that of viewers: never refused for asking too much. */
+const HEALTH_PATHS = new Set(["/healthz", "/readyz", "/health"]);
 const RETRY_AFTER_SECONDS = 1;
 const OWN_STATUS = cacheStatusOf({ detail: "own" });
 
@@ -80,12 +82,12 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   if (hasStreams) addStreamRoutes(app, options);
   const { live, streams, counters, admission, addresses, guard, playlists, proxy } = options;
   return (original, server) => {
-    const refusal = guard?.refusal(original, server);
-    if (refusal !== undefined) return refuse(refusal, counters);
     const request = withAbsoluteUrl(original);
     const peerAddress = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
     const addressOf = (): string => addresses.of(original.headers, peerAddress());
     const { path, query } = splitUrl(request.url);
+    const refusal = HEALTH_PATHS.has(path) ? undefined : guard?.refusal(original, server);
+    if (refusal !== undefined) return refuse(refusal, counters);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
       const key = playlistKey(path, query);

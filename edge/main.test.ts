@@ -77,7 +77,7 @@ test("main() waits for its origin and says so, then holds a lease, and closes wh
   const waiting = await fetch(`${edge.url}/readyz`);
   expect([waiting.status, await waiting.text()]).toEqual([
     503,
-    expect.stringContaining("waiting for upstream"),
+    expect.stringContaining("waiting for the upstream"),
   ]);
   const page = await fetch(`${edge.url}/`);
   expect(page.headers.get("content-type")).toContain("text/html");

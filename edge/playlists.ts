@@ -16,6 +16,8 @@ import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;
+/** Of those that differ in their parameters alone. Past it the others are cached like anything else. */
+const VARIANTS_MAX = 8;
 /** Playlists not yet known to exist that are being asked for. Past it, 503. */
 const STARTING_MAX = 64;
 /** Playlists remembered not to exist, and for how long. */
@@ -120,14 +122,23 @@ export class Playlists {
     }
   }
 
-  /** Follows a playlist that was fetched elsewhere, if its upstream holds requests; false where there is nothing to follow. */
+  /**
+   * Follows a playlist that was fetched elsewhere, if its upstream holds requests; false where there is nothing to follow,
+   * or too much: made-up parameters do not make as many loops.
+   */
   offer(key: string, answer: UpstreamAnswer): boolean {
     if (answer.status !== 200) return false;
     if (this.#tails.has(key)) return true;
+    if (this.#variantsOf(key) >= VARIANTS_MAX) return false;
     const tail = this.#create(key);
     if (!tail.begin(answer)) return false;
     this.#tails.set(key, tail);
     return true;
+  }
+
+  #variantsOf(key: string): number {
+    const path = withoutQuery(key);
+    return [...this.#tails.keys()].filter((known) => withoutQuery(known) === path).length;
   }
 
   /** Ends all loops and waits. */
@@ -165,4 +176,8 @@ export class Playlists {
 function rememberedOf({ stored, ...answer }: TailAnswer): TailAnswer {
   const isLarge = (stored?.body.size ?? 0) > MISSING_BYTES_MAX;
   return { ...answer, ...(stored !== undefined && !isLarge && { stored }), result: "error" };
+}
+
+function withoutQuery(key: string): string {
+  return key.split("?", 1)[0] ?? key;
 }

@@ -48,6 +48,14 @@ describe("a foreign live playlist", () => {
     expect([before, origin.count(part)]).toEqual([1, 1]);
   });
 
+  test("has few tails however many parameters are made up, and is right with all of them", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { edge, url } = start((request) => playlist.answer(request));
+    const urls = Array.from({ length: 20 }, (_, index) => `${PATH}?x=${index}`);
+    for (const path of urls) expect(await (await fetch(url + path)).text()).toBe(playlist.text());
+    expect(urls.filter((path) => edge.playlists.has(path)).length).toBe(8);
+  });
+
   test("has none where it cannot, or is somebody's own", async () => {
     const playlist = new FakeLivePlaylist();
     const type = { "content-type": "application/vnd.apple.mpegurl" };

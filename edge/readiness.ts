@@ -15,6 +15,16 @@ const PROBE_ANSWER_MS_MAX = 2_000;
 const FAILURES_MAX = 2;
 const REASON_CHARACTERS_MAX = 200;
 
+/** What everybody may read: an edge is open to all, and addresses behind it are nobody's business. */
+const WAITING = "waiting for the upstream";
+const NOT_READY = "the upstream is not ready";
+
+interface Finding {
+  readonly reason: string;
+  /** Names addresses, maybe. */
+  readonly details: string;
+}
+
 /** The upstream's state, as last probed. */
 export class UpstreamProbe {
   readonly #upstream: Upstream;
@@ -38,7 +48,7 @@ export class UpstreamProbe {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#onChange = options.onChange;
-    this.#reason = `waiting for upstream ${options.upstream.urls[0] ?? ""}`;
+    this.#reason = WAITING;
     void this.#probe();
   }
 
@@ -64,17 +74,18 @@ export class UpstreamProbe {
     );
   }
 
-  #become(reason: string | undefined): void {
-    const isChange = (reason === undefined) !== (this.#reason === undefined);
-    this.#reason = reason;
+  #become(found: Finding | undefined): void {
+    const isChange = (found === undefined) !== (this.#reason === undefined);
+    this.#reason = found?.reason;
     if (!isChange) return;
-    if (reason === undefined)
-      this.#log.info("Upstream is ready", { upstream: this.#upstream.urls.join(" ") });
-    else this.#log.warn(`Not ready: ${reason}`);
+    const upstream = this.#upstream.urls.join(" ");
+    if (found === undefined) this.#log.info("Upstream is ready", { upstream });
+    else this.#log.warn(`Not ready: ${found.reason}: ${found.details}`, { upstream });
     this.#onChange();
   }
 
-  async #ask(): Promise<string | undefined> {
+  /** Why not, in words for everybody, and for the log. `undefined` where it is ready. */
+  async #ask(): Promise<Finding | undefined> {
     try {
       const options = { holdMsMax: PROBE_ANSWER_MS_MAX };
       const { head, chunks, discard } = await this.#upstream.request(READINESS_PATH, options);
@@ -82,9 +93,9 @@ export class UpstreamProbe {
         discard();
         return undefined;
       }
-      return `upstream is not ready: ${await readWords(chunks)}`;
+      return { reason: NOT_READY, details: await readWords(chunks) };
     } catch (error) {
-      return `waiting for upstream ${this.#upstream.urls.join(" ")}: ${describeError(error)}`;
+      return { reason: WAITING, details: describeError(error) };
     }
   }
 }

@@ -150,7 +150,9 @@ export const POLICY_CASES: readonly PolicyCase[] = [
     after: 9,
     is: "revalidate",
   },
-  { title: "Set-Cookie with a lifetime", answer: [...FRESH, ["Set-Cookie", "a=b"]], is: "hit" },
+  { title: "Set-Cookie with a lifetime", answer: [...FRESH, ["Set-Cookie", "a=b"]], is: "not kept" },
+  { title: "Set-Cookie, public", answer: [...cc("public, max-age=9"), ["Set-Cookie", "a=b"]], is: "hit" },
+  { title: "Set-Cookie, s-maxage", answer: [...cc("s-maxage=9"), ["Set-Cookie", "a=b"]], is: "hit" },
   {
     title: "Set-Cookie without one",
     answer: [

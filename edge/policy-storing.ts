@@ -39,9 +39,10 @@ const ALONE: Verdict = { isShared: false, isStored: false };
 export function judge(request: AskedWith, head: ResponseHead): Verdict {
   const lifetime = lifetimeOf(head);
   if (!isStorable(request, head)) return ALONE;
-  const isPersonal = head.headers.has("set-cookie") || request.headers.has("cookie");
+  // A cookie is one client's, unless the upstream says in so many words that the answer is everyone's (7.3).
+  if (head.headers.has("set-cookie") && !isForAll(head)) return ALONE;
   // Without a lifetime of its own, what may be about one client is taken to be.
-  if (isPersonal && !lifetime.isExplicit) return ALONE;
+  if (request.headers.has("cookie") && !lifetime.isExplicit) return ALONE;
   const ageMs = ageMsAt(head, { nowMs: head.receivedMs, isHeld: request.isHeld });
   const { freshMs, staleWhileRevalidateMs, isExplicit } = lifetime;
   const isUsable = ageMs < freshMs + staleWhileRevalidateMs;
@@ -57,6 +58,11 @@ function isStorable({ method, headers: asked }: AskedWith, { status, headers }: 
   if (directives.has("must-understand") ? !isUnderstood : directives.has("no-store")) return false;
   if (directives.get("private") === true || varyNamesOf(headers) === "*") return false;
   return !asked.has("authorization") || allowsAuthorized(directives);
+}
+
+function isForAll({ headers }: ResponseHead): boolean {
+  const directives = readCacheControl(headers.get("cache-control"));
+  return directives.has("public") || directives.has("s-maxage");
 }
 
 function allowsAuthorized(directives: Directives): boolean {

@@ -131,7 +131,7 @@ describe("what is one client's own", () => {
 
   test("cookies of one answer stay apart from each other", async () => {
     const { url } = start(() => {
-      const headers = new Headers(FRESH);
+      const headers = new Headers({ ...FRESH, "cache-control": "public, max-age=60" });
       headers.append("set-cookie", "a=1");
       headers.append("set-cookie", "b=2");
       return new Response("x", { headers });
@@ -139,6 +139,14 @@ describe("what is one client's own", () => {
     for (let turn = 0; turn < 2; turn++) {
       expect((await get(`${url}/a`)).headers.getSetCookie()).toEqual(["a=1", "b=2"]);
     }
+  });
+
+  test("a cookie with a lifetime is one client's", async () => {
+    const { origin, url } = start(() =>
+      answerOf("x", { "cache-control": "max-age=60", "set-cookie": "session=1" }),
+    );
+    for (let turn = 0; turn < 2; turn++) await (await get(`${url}/a`)).text();
+    expect(origin.count()).toBe(2);
   });
 
   test.each([

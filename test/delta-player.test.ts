@@ -16,7 +16,7 @@ const CASES = [
   { title: "E2, E32: hls.js merges an edge's delta updates without an error", edges: 1 },
 ];
 
-test.skipIf(CHROMIUM === null).each(CASES)(
+test.concurrent.skipIf(CHROMIUM === null).each(CASES)(
   "$title",
   async ({ edges }) => {
     await using spillway = new Spillway(["--window-seconds=130"], edges);

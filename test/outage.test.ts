@@ -47,7 +47,7 @@ async function readStrictly(url: string, seconds: number): Promise<string> {
   return `${await program.exited} ${said}`.trim();
 }
 
-test.skipIf(Bun.which("ffmpeg") === null)(
+test.concurrent.skipIf(Bun.which("ffmpeg") === null)(
   "13, 42, 44: ffmpeg reads each kind of stream through the death of the server, and nothing breaks a rule",
   async () => {
     await using spillway = new Spillway(["--spread=off"], 1);
@@ -81,80 +81,89 @@ test.skipIf(Bun.which("ffmpeg") === null)(
   120_000,
 );
 
-test("10, 11: a server that stands still for four seconds leaves no hole", async () => {
-  await using spillway = new Spillway(["--spread=off"], 0);
-  const url = `${spillway.origin}/live/canvas/180p/index.m3u8`;
-  await waitFor("four segments", async () => (await segmentCount(url)) >= 4);
-  const server = await waitFor("the server", () => spillway.childPid("server"));
-  const { signal } = new AbortController();
-  const multivariant = `${spillway.origin}/live/canvas/index.m3u8`;
-  const check = checkHls({ url: multivariant, seconds: 9, clock: systemClock, signal, isInsecure: false });
-  process.kill(server, "SIGSTOP");
-  try {
-    await waitFor("the slate to be noticed", async () =>
-      (await getText(`${spillway.origin}/readyz`)).startsWith("ready, slate: "),
-    );
-    await Bun.sleep(3_000);
-  } finally {
-    process.kill(server, "SIGCONT");
-  }
-  await bothSwitches(spillway);
-  const { findings, segmentGapMs, segmentGapMsMax } = await check;
-  expect(findings).toEqual([]);
-  expect(segmentGapMs).toBeLessThan(2 * segmentGapMsMax);
-  expect(await originMetric(spillway, "spillway_origin_list_restarts_total")).toBe(0);
-  expect(await getText(url)).not.toContain("EXT-X-GAP");
-}, 120_000);
-
-test("8, 55: two origins have the same bytes under every name, before and after an outage", async () => {
-  await using spillway = new Spillway([], 0);
-  using folder = new TemporaryFolder();
-  const [port = 0] = freePorts(1);
-  const source = `${spillway.server}/feed.mp4`;
-  await using _other = new Program([
-    "origin",
-    ...flags({ "origin-port": port, source, "data-dir": folder.path }),
-  ]);
-  const origins = [spillway.origin, `http://127.0.0.1:${port}`];
-  for (const origin of origins) await waitFor("an origin to be ready", () => isOk(`${origin}/readyz`));
-  await waitFor(
-    "three segments",
-    async () => (await segmentCount(`${origins[1]}/live/canvas/180p/index.m3u8`)) >= 3,
-  );
-  await spillway.killChild("server");
-  await bothSwitches(spillway);
-  const base = "/live/canvas/180p";
-  const names = async (origin: string, file: string): Promise<string[]> => {
-    const text = await getText(`${origin}${base}/${file}`);
-    return [...text.matchAll(/^[0-9a-f]{8}-.*$|(?<=MAP:URI=")[^"]+/gm)].map(([name]) => name);
-  };
-  for (const file of ["index.m3u8", "ts.m3u8"]) {
-    const lists = await waitFor(`${file} with two runs at both`, async () => {
-      const found = await Promise.all(origins.map((origin) => names(origin, file)));
-      const runs = found.map(
-        (list) => new Set(list.filter((name) => !name.includes("-s.")).map((name) => name.slice(0, 8))).size,
+test.concurrent(
+  "10, 11: a server that stands still for four seconds leaves no hole",
+  async () => {
+    await using spillway = new Spillway(["--spread=off"], 0);
+    const url = `${spillway.origin}/live/canvas/180p/index.m3u8`;
+    await waitFor("four segments", async () => (await segmentCount(url)) >= 4);
+    const server = await waitFor("the server", () => spillway.childPid("server"));
+    const { signal } = new AbortController();
+    const multivariant = `${spillway.origin}/live/canvas/index.m3u8`;
+    const check = checkHls({ url: multivariant, seconds: 9, clock: systemClock, signal, isInsecure: false });
+    process.kill(server, "SIGSTOP");
+    try {
+      await waitFor("the slate to be noticed", async () =>
+        (await getText(`${spillway.origin}/readyz`)).startsWith("ready, slate: "),
       );
-      return runs.every((count) => count === 2) && found;
-    });
-    const [mine = [], others = []] = lists.map((list) => list.filter((name) => !name.includes("-s.")));
-    const common = mine.filter((name) => others.includes(name));
-    expect(common.length).toBeGreaterThan(3);
-    for (const name of new Set(common)) {
-      const [one, two] = await Promise.all(
-        origins.map(async (origin) => (await fetch(`${origin}${base}/${name}`)).bytes()),
-      );
-      expect({
-        name,
-        isSame: one !== undefined && two !== undefined && Buffer.from(one).equals(two),
-      }).toEqual({
-        name,
-        isSame: true,
-      });
+      await Bun.sleep(3_000);
+    } finally {
+      process.kill(server, "SIGCONT");
     }
-  }
-}, 120_000);
+    await bothSwitches(spillway);
+    const { findings, segmentGapMs, segmentGapMsMax } = await check;
+    expect(findings).toEqual([]);
+    expect(segmentGapMs).toBeLessThan(2 * segmentGapMsMax);
+    expect(await originMetric(spillway, "spillway_origin_list_restarts_total")).toBe(0);
+    expect(await getText(url)).not.toContain("EXT-X-GAP");
+  },
+  120_000,
+);
 
-test.skipIf(Bun.which("ffmpeg") === null)(
+test.concurrent(
+  "8, 55: two origins have the same bytes under every name, before and after an outage",
+  async () => {
+    await using spillway = new Spillway([], 0);
+    using folder = new TemporaryFolder();
+    const [port = 0] = freePorts(1);
+    const source = `${spillway.server}/feed.mp4`;
+    await using _other = new Program([
+      "origin",
+      ...flags({ "origin-port": port, source, "data-dir": folder.path }),
+    ]);
+    const origins = [spillway.origin, `http://127.0.0.1:${port}`];
+    for (const origin of origins) await waitFor("an origin to be ready", () => isOk(`${origin}/readyz`));
+    await waitFor(
+      "three segments",
+      async () => (await segmentCount(`${origins[1]}/live/canvas/180p/index.m3u8`)) >= 3,
+    );
+    await spillway.killChild("server");
+    await bothSwitches(spillway);
+    const base = "/live/canvas/180p";
+    const names = async (origin: string, file: string): Promise<string[]> => {
+      const text = await getText(`${origin}${base}/${file}`);
+      return [...text.matchAll(/^[0-9a-f]{8}-.*$|(?<=MAP:URI=")[^"]+/gm)].map(([name]) => name);
+    };
+    for (const file of ["index.m3u8", "ts.m3u8"]) {
+      const lists = await waitFor(`${file} with two runs at both`, async () => {
+        const found = await Promise.all(origins.map((origin) => names(origin, file)));
+        const runs = found.map(
+          (list) =>
+            new Set(list.filter((name) => !name.includes("-s.")).map((name) => name.slice(0, 8))).size,
+        );
+        return runs.every((count) => count === 2) && found;
+      });
+      const [mine = [], others = []] = lists.map((list) => list.filter((name) => !name.includes("-s.")));
+      const common = mine.filter((name) => others.includes(name));
+      expect(common.length).toBeGreaterThan(3);
+      for (const name of new Set(common)) {
+        const [one, two] = await Promise.all(
+          origins.map(async (origin) => (await fetch(`${origin}${base}/${name}`)).bytes()),
+        );
+        expect({
+          name,
+          isSame: one !== undefined && two !== undefined && Buffer.from(one).equals(two),
+        }).toEqual({
+          name,
+          isSame: true,
+        });
+      }
+    }
+  },
+  120_000,
+);
+
+test.concurrent.skipIf(Bun.which("ffmpeg") === null)(
   "13, 42, 44: ffmpeg reads each kind of stream of an MPEG-TS source that dies and comes back",
   async () => {
     await using spillway = new Spillway([], 0);

@@ -56,7 +56,7 @@ async function segmentsOn(playlist: string, host: string): Promise<void> {
   await waitFor(`a segment on ${host}`, async () => (await getText(playlist)).includes(`\n${host}/live/`));
 }
 
-test.skipIf(CHROMIUM === null)(
+test.concurrent.skipIf(CHROMIUM === null)(
   "E26, E27: hls.js plays through two edges, a third that comes and one that drains, without an error",
   async () => {
     await using spillway = new Spillway(["--spread=segment"], 0);
@@ -102,7 +102,7 @@ test.skipIf(CHROMIUM === null)(
   120_000,
 );
 
-test.skipIf(FFMPEG === null)(
+test.concurrent.skipIf(FFMPEG === null)(
   "E29, E31: ffmpeg reads both playlists across hosts without a complaint",
   async () => {
     await using spillway = new Spillway(["--spread=segment"], 0);

@@ -1,7 +1,7 @@
 /** The server's encoder over a made-up canvas, without server, clock or threads: frames as fast as they are encoded. */
 import type { EncodedFrame } from "#common/formats/frame.ts";
 import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { BITS_PER_BYTE } from "#common/units.ts";
 import { Encoder } from "../server/encoder.ts";
 import type { Av } from "../server/encoder-av.ts";

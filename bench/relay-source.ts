@@ -5,7 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import { TESTSRC_FPS, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { createTsMuxer, type TsMuxer } from "#common/formats/mpegts.ts";
 import { BITS_PER_BYTE, framesToMs } from "#common/units.ts";
 

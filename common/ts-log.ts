@@ -5,6 +5,7 @@
 // ISO/IEC 13818-1 2.4.3.5 (discontinuity_indicator, random_access_indicator)
 import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { MEBIBYTE } from "#common/units.ts";
 
 /** A viewer may be so far behind, or two groups of pictures where those are more: over 5 s of 6 Mbit/s. */
@@ -197,9 +198,5 @@ export class TsLog {
 }
 
 function beginningOf({ opening = NO_BYTES, bytes }: TsBatch): Uint8Array {
-  if (opening.length === 0) return bytes;
-  const whole = new Uint8Array(opening.length + bytes.length);
-  whole.set(opening);
-  whole.set(bytes, opening.length);
-  return whole;
+  return opening.length === 0 ? bytes : joinBytes([opening, bytes]);
 }

@@ -3,7 +3,7 @@
  * bound of memory. A body is kept from its first byte on, so that whoever joins gets all of it; one that is too large
  * for that becomes a window, which the fastest of its readers draws along.
  */
-import { joinBytes } from "./join-bytes.ts";
+import { wholeOf } from "#common/join-bytes.ts";
 import type { ByteBudget } from "./store.ts";
 import { noRoom } from "./upstream.ts";
 
@@ -141,7 +141,7 @@ export class FillBody {
 
   /** All of it in one array. */
   toBytes(): Uint8Array {
-    return joinBytes(this.#blocks, this.#size);
+    return wholeOf(this.#blocks);
   }
 
   /** Gives back all room. Nobody reads any more. */

@@ -4,6 +4,7 @@
  * comes next.
  */
 // ISO/IEC 13818-1 2.4.3
+import { joinBytes } from "#common/join-bytes.ts";
 import { TICKS_WRAP } from "#common/units.ts";
 import {
   isPat,
@@ -127,7 +128,7 @@ export class GopCutter {
     if (isRandomAccess(bytes, at) && this.#pat !== undefined && this.#pmt !== undefined) {
       const hasTables = this.#tablesAt !== -1 && this.#hasPmt;
       this.#emit(hasTables ? this.#tablesAt : this.#pendingBytes);
-      this.#start = { tables: hasTables ? NO_BYTES : joinTwo(this.#pat, this.#pmt), pts };
+      this.#start = { tables: hasTables ? NO_BYTES : joinBytes([this.#pat, this.#pmt]), pts };
     }
     this.#pictureAt = this.#pendingBytes;
     if (pts !== undefined && isAhead(pts, this.#lastPts)) this.#lastPts = pts;
@@ -173,11 +174,4 @@ function isAhead(pts: number, last: number | undefined): boolean {
 function isInSync(bytes: Uint8Array, at: number): boolean {
   const next = bytes[at + PACKET_BYTES];
   return bytes[at] === SYNC_BYTE && (next === undefined || next === SYNC_BYTE);
-}
-
-function joinTwo(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }

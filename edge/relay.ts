@@ -5,6 +5,7 @@
  */
 // ISO/IEC 13818-1 2.4.3.5 (discontinuity_indicator)
 import type { Clock } from "#common/clock.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import type { Log } from "#common/log.ts";
 import { FanOutTotals, TsFanOut } from "#common/ts-fan-out.ts";
 import type { TsBatch } from "#common/ts-log.ts";
@@ -281,6 +282,6 @@ function isGone(status: number): boolean {
 
 /** For those who missed what came before: the marks, tables where the block has none, and the block. */
 function markDiscontinuity({ bytes, opening = new Uint8Array(0) }: TsBatch): Uint8Array {
-  const whole = Buffer.concat([opening, bytes]);
-  return Buffer.concat([discontinuityPackets(whole), whole]);
+  const whole = joinBytes([opening, bytes]);
+  return joinBytes([discontinuityPackets(whole), whole]);
 }

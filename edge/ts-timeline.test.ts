@@ -1,7 +1,7 @@
 /** Time stamps that go forward whatever becomes of the source. */
 import { describe, expect, test } from "bun:test";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
 import { TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 import { PACKET_BYTES, shiftTimes } from "./ts-packets.ts";

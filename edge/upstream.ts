@@ -7,8 +7,8 @@
 import type { Dispatcher } from "undici/index.js";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
+import { wholeOf } from "#common/join-bytes.ts";
 import type { Log } from "#common/log.ts";
-import { joinBytes } from "./join-bytes.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
@@ -169,7 +169,7 @@ export class Upstream {
         parts.push(chunk);
         size += chunk.length;
       }
-      return { ...head, body: joinBytes(parts, size) };
+      return { ...head, body: wholeOf(parts) };
     } finally {
       this.#budget.release(size);
     }

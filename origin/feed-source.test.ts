@@ -4,7 +4,7 @@ import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import { SOURCE_SILENCE_MS_MAX } from "./config.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { commonOptions, readConfig } from "#common/config.ts";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog } from "#common/log.ts";

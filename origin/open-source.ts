@@ -1,6 +1,6 @@
 /** Opens what `--source` names. What it is, the first bytes tell: a feed begins with a `ftyp` box, all else is taken for MPEG-TS. */
 import { proveSecret } from "#common/cluster-auth.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { feedFormat } from "./feed-source.ts";
 import { HttpSource, type HttpSourceOptions, type SourceFormat, type SourceReader } from "./http-source.ts";
 import type { Source } from "./source.ts";

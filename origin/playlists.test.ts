@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import * as hls from "hls-parser";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
+import { findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { FIRST, hintIn, open, run, TWO } from "./origin-fixture.ts";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
 import {
   BLOCKED_MS_MAX,

@@ -2,7 +2,7 @@
  * The endless `.ts` of a rendition: its frames go out in batches of a tenth of a second. Who gets which of them, and what
  * becomes of viewers that are slower than the stream, is the fan-out's to decide.
  */
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { markDiscontinuity } from "#common/formats/mpegts.ts";
 import { TsFanOut, type TsFanOutOptions, type ViewerPlace, type ViewerSink } from "#common/ts-fan-out.ts";
 

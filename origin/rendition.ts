@@ -6,7 +6,7 @@ import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
 import { writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
 import type { EncodedFrame, FramePlace, OffGrid, Rendition, Run } from "#common/formats/frame.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { createTsMuxer, type TsFrameTimes, type TsMuxer } from "#common/formats/mpegts.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { EncodedFrame, Run } from "#common/formats/frame.ts";
 import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import type { VideoPes } from "#common/formats/mpegts-demuxer.ts";
 import { TsRuns } from "./ts-runs.ts";
 

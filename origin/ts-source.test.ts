@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import type { EncodedFrame, Run } from "#common/formats/frame.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { TS_PACKET_BYTES } from "#common/formats/mpegts.ts";
 import type { Log } from "#common/log.ts";
 import { SOURCE_SILENCE_MS_MAX } from "./config.ts";

@@ -5,7 +5,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.2 (how long media stays available)
 import { type Run, SEGMENT_SECONDS } from "#common/formats/frame.ts";
 import type { ListedSegment } from "#common/formats/playlist.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import type { Position } from "#common/playlist-reach.ts";
 import { msToUnits, secondsToMs, unitsToMs } from "#common/units.ts";
 

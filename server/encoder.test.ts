@@ -1,7 +1,7 @@
 /** The picture that the real encoder makes: what it costs, how good it is, and its colours. */
 import { describe, expect, test } from "bun:test";
 import type { EncodedFrame } from "#common/formats/frame.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { avcCodecs, readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
 import { Encoder } from "./encoder.ts";
 import { loadAv } from "./encoder-av.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { type EncodedFrame, evenTimes, evenTimescale, type Run } from "#common/formats/frame.ts";
 import { createTsMuxer } from "#common/formats/mpegts.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { silentLog } from "#common/log.ts";
 import { TsOutlet } from "./feed-ts.ts";
 

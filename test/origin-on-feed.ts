@@ -3,7 +3,7 @@ import { commonOptions, readConfig } from "#common/config.ts";
 import { encodeFeedFigures, encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import type { Run } from "#common/formats/frame.ts";
 import { TESTSRC_FIGURES, testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog, type Log } from "#common/log.ts";
 import type { TlsSource } from "#common/tls.ts";

@@ -5,7 +5,7 @@
 // ITU-T H.264 annex B (byte stream), ISO/IEC 14496-15 5.3.3.1 (AVCDecoderConfigurationRecord)
 import { NAL_LENGTH_BYTES } from "#common/formats/h264.ts";
 import { readSequenceParameters } from "#common/formats/h264-parameters.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 
 const START_CODE = Buffer.of(0, 0, 1);
 /** Profiles whose record tells of chroma and depth too. */

@@ -4,7 +4,8 @@ import { parseBuffer } from "codem-isoboxer";
 import { CHUNK_OVERHEAD_BYTES_MAX, writeChunk, writeInitSegment } from "#common/formats/cmaf.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { EncodedFrame } from "#common/formats/frame.ts";
-import { findBoxContent, joinBytes } from "#common/formats/mp4-boxes.ts";
+import { findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 
 const run = testsrcRun();
 const [rendition] = run.renditions;

@@ -10,7 +10,8 @@
 import assert from "node:assert";
 import { Box, BoxParser, createFile, FullBox } from "mp4box";
 import type { EncodedFrame, Rendition, Run } from "#common/formats/frame.ts";
-import { joinBytes, writeBoxes } from "#common/formats/mp4-boxes.ts";
+import { writeBoxes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { MICROSECONDS_PER_SECOND, MILLISECONDS_PER_SECOND, unitsToMicroseconds } from "#common/units.ts";
 
 /** Structural brands: CMAF, and `iso6` for `tfdt` and default-base-is-moof. */

@@ -8,12 +8,12 @@ import type { EncodedFrame, FrameTimes, Run } from "#common/formats/frame.ts";
 import {
   FeedFormatError,
   findBoxContent,
-  joinBytes,
   readChildren,
   refuseUnreadable,
   wrapBox,
   writeBoxes,
 } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { msToSeconds, secondsToMs } from "#common/units.ts";
 
 /** Sample flags (8.8.3.1): does not depend on others; depends on others and is no sync sample. */

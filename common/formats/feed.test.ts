@@ -8,7 +8,8 @@ import {
   evenTimescale,
   type Run,
 } from "#common/formats/frame.ts";
-import { FeedFormatError, joinBytes, wrapBox } from "#common/formats/mp4-boxes.ts";
+import { FeedFormatError, wrapBox } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 
 const AVC_C = Uint8Array.fromHex(
   "0164001fffe1001c6764001facb402802dd350101014000003000400000300f23c60ca8001000468ef3cb0fdf8f800",

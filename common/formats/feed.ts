@@ -18,11 +18,11 @@ import {
   boxContent,
   BoxSplitter,
   FeedFormatError,
-  joinBytes,
   refuseUnreadable,
   type WholeBox,
   writeBoxes,
 } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 
 /** Content type of the response that carries the feed. */
 export const FEED_CONTENT_TYPE = "video/mp4";

@@ -5,9 +5,9 @@ import {
   BoxSplitter,
   FeedFormatError,
   findBoxContent,
-  joinBytes,
   wrapBox,
 } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 
 const FREE = wrapBox("free", new Uint8Array());
 const DATA = wrapBox("mdat", Uint8Array.of(1, 2, 3));

@@ -141,17 +141,6 @@ export function writeBoxes(...boxes: readonly Box[]): Uint8Array<ArrayBuffer> {
   return new Uint8Array(stream.buffer);
 }
 
-/** One array with the bytes of all `parts`. */
-export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
-}
-
 /** A box of `type` around `content`. */
 export function wrapBox(type: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(HEADER_BYTES + content.length);

@@ -4,7 +4,7 @@ import { joinNalUnits, splitAnnexB, writeAvcConfig } from "#common/formats/annex
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { splitNalUnits } from "#common/formats/h264.ts";
 import { nalType } from "#common/formats/h264-parameters.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { createTsMuxer, PTS_LEAD_TICKS, TS_PACKET_BYTES, VIDEO_PID } from "#common/formats/mpegts.ts";
 import { type DemuxCounts, TsDemuxer, type VideoPes } from "#common/formats/mpegts-demuxer.ts";
 import { TICKS_WRAP } from "#common/units.ts";

@@ -4,7 +4,7 @@
  * what cannot be read; nothing here throws. It keeps one PES packet, one section of each table, and less than three packets.
  */
 // ISO/IEC 13818-1 (2.4.3 packets, 2.4.3.6 PES, 2.4.4 tables)
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import {
   crc32Mpeg,
   PAT_PID,

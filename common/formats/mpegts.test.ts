@@ -11,7 +11,7 @@ import {
   TS_PACKET_BYTES,
   VIDEO_PID,
 } from "#common/formats/mpegts.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { framesToTicks, TICKS_WRAP } from "#common/units.ts";
 
 const run = testsrcRun();

@@ -9,7 +9,7 @@
 // ISO/IEC 13818-1 (2.4.3 packets and adaptation fields, 2.4.3.6 PES, 2.4.4 PSI, 2.14 H.264 in it)
 import assert from "node:assert";
 import { readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
-import { joinBytes } from "#common/formats/mp4-boxes.ts";
+import { joinBytes } from "#common/join-bytes.ts";
 import { BITS_PER_BYTE, framesToTicks, TICKS_PER_SECOND, TICKS_WRAP } from "#common/units.ts";
 
 export const TS_PACKET_BYTES = 188;

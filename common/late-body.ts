@@ -7,7 +7,7 @@
 // RFC 9112 7.1 (chunked transfer coding)
 
 /** Bodies up to this size are copied behind their head. Bytes; Bun's own bound is 15,359. */
-const COPIED_BYTES_MAX = 15_000;
+export const COPIED_BYTES_MAX = 15_000;
 
 /** `bytes` as what a late answer of HTTP/1.1 should have for its body. */
 export function lateBody(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | ReadableStream {

@@ -8,6 +8,7 @@ import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
 import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
+import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
 
 /** How the request met the cache, for `Cache-Status` and the counts. */
@@ -22,16 +23,6 @@ export interface AnswerOptions {
   readonly cacheControl?: string;
 }
 
-/**
- * Larger bodies are streamed where the answer is not given in the request's own turn: Bun sends the head of such an answer
- * in a packet of its own for each name, colon, value and line end, 47 of ours, while a stream's goes out with its first
- * bytes. It loses its length by that, which hits have.
- */
-export const LATE_BODY_BYTES_MAX = 15_000;
-
-/** Headers of a body, which a 304 has none of. */
-const REPRESENTATION_HEADERS = ["content-type", "content-length", "content-encoding", "accept-ranges"];
-
 type HeaderRecord = Record<string, string>;
 
 /** Makes the response to one viewer and counts it. */
@@ -42,7 +33,9 @@ export function answerFrom(options: AnswerOptions): Response {
   const isGzip = status === 200 && text !== undefined && acceptsGzip(request.headers.get("accept-encoding"));
   const headers = readyHeaders(options, isGzip);
   const condition = status === 200 ? request.headers.get("if-none-match") : null;
-  if (condition !== null && matchesEtag(condition, headers.get("etag") ?? "")) return notModified(headers);
+  if (condition !== null && matchesEtag(condition, headers.get("etag") ?? "")) {
+    return notModified(new Headers(headers));
+  }
   const range = status === 200 && text === undefined ? request.headers.get("range") : null;
   // Ranges are defined for GET alone (RFC 9110 14.2).
   if (range !== null && request.method !== "HEAD" && mayRange(request, stored)) {
@@ -87,8 +80,7 @@ export function answerComing(options: ComingAnswer): Response {
   const range = readRange(request.headers.get("range"), length);
   if (range === undefined) return new Response(stream(), { status, headers });
   if (range === "unsatisfiable") return unsatisfiable(headers, length);
-  headers.set("content-range", `bytes ${range.start}-${range.end - 1}/${length}`);
-  headers.set("content-length", String(range.end - range.start));
+  describeRange(headers, range, length);
   return new Response(stream(range), { status: 206, headers });
 }
 
@@ -139,12 +131,6 @@ function statusResponse(options: {
   return new Response(`${options.reason}\n`, { status: options.status, headers });
 }
 
-function notModified(whole: Headers): Response {
-  const headers = new Headers(whole);
-  for (const name of REPRESENTATION_HEADERS) headers.delete(name);
-  return new Response(null, { status: 304, headers });
-}
-
 function answerRange(
   options: AnswerOptions,
   { headers: whole, range }: { readonly headers: Headers; readonly range: string },
@@ -152,18 +138,10 @@ function answerRange(
   const { body } = options.stored;
   const read = readRange(range, body.size);
   if (read === undefined) return send(options, { status: 200, headers: whole, body });
-  if (read === "unsatisfiable") return unsatisfiable(whole, body.size);
   const headers = new Headers(whole);
-  headers.set("content-range", `bytes ${read.start}-${read.end - 1}/${body.size}`);
-  headers.set("content-length", String(read.end - read.start));
+  if (read === "unsatisfiable") return unsatisfiable(headers, body.size);
+  describeRange(headers, read, body.size);
   return send(options, { status: 206, headers, body: body.slice(read.start, read.end) });
-}
-
-function unsatisfiable(whole: Headers, length: number): Response {
-  const headers = new Headers(whole);
-  headers.set("content-range", `bytes */${length}`);
-  headers.delete("content-length");
-  return new Response(null, { status: 416, headers });
 }
 
 function send(

@@ -6,8 +6,9 @@
 import type { Clock } from "#common/clock.ts";
 import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
+import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import type { Log } from "#common/log.ts";
-import { LATE_BODY_BYTES_MAX, answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
+import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
 import type { Counters } from "./counters.ts";
 import type { Fill, FillPart } from "./fill.ts";
 import { FillRefusedError, type Fills } from "./fills.ts";
@@ -148,7 +149,7 @@ export class LiveCache {
       const whole = fill.finished.then(() => this.#answerFill(request, { fill, part, old }));
       return whole.finally(() => fill.release());
     }
-    if (stored !== undefined && (stored.body.size <= LATE_BODY_BYTES_MAX || request.method === "HEAD")) {
+    if (stored !== undefined && (stored.body.size <= COPIED_BYTES_MAX || request.method === "HEAD")) {
       return this.#send(request, { stored, result: part });
     }
     const { counters, clock } = this.#options;

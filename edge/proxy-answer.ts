@@ -3,19 +3,18 @@
  * as they came, the age, how the cache came by it, and of the body what the request asks for.
  */
 // RFC 9110 15.4.5 (304), 15.3.7 (206), RFC 9111 5.1 (Age), RFC 9211
+import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
-import { LATE_BODY_BYTES_MAX } from "./answer.ts";
 import { cacheStatusOf, type CacheStatus } from "./cache-status.ts";
 import type { Counters, RequestResult } from "./counters.ts";
 import type { Fill } from "./fill.ts";
+import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { select, type Selection } from "./policy-conditions.ts";
 import { ageMsAt, lifetimeOf } from "./policy-freshness.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { Stored } from "./stored.ts";
 
-/** Fields that describe the body, which a 304 has none of (RFC 9110 15.4.5). */
-const BODY_FIELDS = ["content-encoding", "content-length", "content-range", "content-type", "accept-ranges"];
 /** Statuses that never have a body. */
 const BODILESS_STATUSES = new Set([204, 205, 304]);
 
@@ -86,9 +85,9 @@ export function answerAlone(options: ProxyAnswerOptions, fill: Fill): Response {
   return withBody(options, { status: head.status, headers, body });
 }
 
-/** The body of a fill where it is all there and small: see {@link LATE_BODY_BYTES_MAX}. */
+/** The body of a fill where it is all there and small: see {@link COPIED_BYTES_MAX}. */
 function wholeOf({ stored }: Fill): Blob | undefined {
-  return stored !== undefined && stored.body.size <= LATE_BODY_BYTES_MAX ? stored.body : undefined;
+  return stored !== undefined && stored.body.size <= COPIED_BYTES_MAX ? stored.body : undefined;
 }
 
 interface Body {
@@ -100,22 +99,13 @@ interface Body {
 
 function send(options: ProxyAnswerOptions, { selection, headers, size, bodyOf }: Body): Response {
   const { head, request } = options;
-  if (selection === "not-modified") {
-    for (const name of BODY_FIELDS) headers.delete(name);
-    return new Response(null, { status: 304, headers });
-  }
-  if (selection === "unsatisfiable") {
-    headers.set("content-range", `bytes */${size}`);
-    headers.delete("content-length");
-    return new Response(null, { status: 416, headers });
-  }
+  if (selection === "not-modified") return notModified(headers);
+  if (selection === "unsatisfiable") return unsatisfiable(headers, size);
   if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
   if (selection === "whole")
     return withBody(options, { status: head.status, headers, body: bodyOf(0, undefined) });
-  const { start, end } = selection;
-  headers.set("content-range", `bytes ${start}-${end - 1}/${size}`);
-  headers.set("content-length", String(end - start));
-  return withBody(options, { status: 206, headers, body: bodyOf(start, end) });
+  describeRange(headers, selection, size);
+  return withBody(options, { status: 206, headers, body: bodyOf(selection.start, selection.end) });
 }
 
 function bodiless({ head }: ProxyAnswerOptions, headers: Headers): Response {

@@ -3,7 +3,7 @@
  * under which key it is kept, and what it changes of what is stored already.
  */
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
-import { LATE_BODY_BYTES_MAX } from "./answer.ts";
+import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import type { Verdict } from "./fill.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { readCacheControl } from "./policy-directives.ts";
@@ -123,7 +123,7 @@ export class ProxyJudge {
       return proxiedOf({ ...whole, head: storedHeadOf(head) });
     };
     // What one client alone gets is sent as it comes: a copy of it would be made for nobody.
-    const isNeeded = isStored || isForAll || mayFollow || (lengthOf(head) ?? 0) <= LATE_BODY_BYTES_MAX;
+    const isNeeded = isStored || isForAll || mayFollow || (lengthOf(head) ?? 0) <= COPIED_BYTES_MAX;
     return {
       isStored,
       storeKey: isStored ? this.variants.note(url, varied.varyNames, policy.headers) : undefined,

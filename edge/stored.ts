@@ -100,10 +100,10 @@ export function storedOf({ head, body, bytes }: WholeAnswer, freshMsMin = 0): St
 }
 
 /** The same of an answer that was fetched whole. */
-export function readStored(answer: UpstreamAnswer, freshMsMin = 0): Stored {
+export function readStored(answer: UpstreamAnswer): Stored {
   // Never shared memory: it comes from the network.
   const body = new Blob([answer.body as Uint8Array<ArrayBuffer>]);
-  return storedOf({ head: answer, body, bytes: () => answer.body }, freshMsMin);
+  return storedOf({ head: answer, body, bytes: () => answer.body });
 }
 
 /** Age on the monotonic clock, in milliseconds. */

@@ -8,6 +8,8 @@ import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
 import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
+import type { Lending } from "./lending.ts";
+import type { IsOpen } from "./loan.ts";
 import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
 
@@ -17,6 +19,9 @@ export interface AnswerOptions {
   readonly stored: Stored;
   readonly result: RequestResult;
   readonly counters: Counters;
+  /** Gives large bodies out. */
+  readonly lending: Lending;
+  readonly isOpen: IsOpen;
   /** On the monotonic clock. */
   readonly nowMs: number;
   /** Instead of the stored `Cache-Control`. */
@@ -145,13 +150,13 @@ function answerRange(
 }
 
 function send(
-  { request, counters }: AnswerOptions,
+  { request, stored, counters, lending, isOpen }: AnswerOptions,
   answer: { readonly status: number; readonly headers: Headers; readonly body: Blob },
 ): Response {
   const { status, headers, body } = answer;
   if (request.method === "HEAD") return new Response(null, { status, headers });
-  counters.sentBytes += body.size;
-  return new Response(body, { status, headers });
+  const sent = lending.bodyOf(stored, body, { request, isOpen, counters });
+  return new Response(sent, { status, headers });
 }
 
 /** The headers of a whole answer. Made once a second for all who get the same; `Response` copies them. */

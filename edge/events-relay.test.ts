@@ -155,7 +155,12 @@ async function openRelay() {
   const clock = new FakeClock();
   const relayCounters = new RelayCounters();
   const feed = new TransformStream<Uint8Array, Uint8Array>();
-  const upstream = new Upstream({ urls: [], clock, log: silentLog, budget: new Store(1_000_000) });
+  const upstream = new Upstream({
+    urls: [],
+    clock,
+    log: silentLog,
+    budget: new Store({ bytesMax: 1_000_000, clock }),
+  });
   upstream.open = () => Promise.resolve({ status: 200, chunks: feed.readable });
   const relay = new EventsRelay({
     path: PATH,

@@ -11,7 +11,7 @@ import type { ByteBudget } from "./store.ts";
 /** What one write gives to the socket at most: it is also what Bun may copy for a reader whose socket is full. */
 export const WRITE_BYTES_MAX = 128 * 1024;
 /** A reader for whom there is something and who takes nothing for so long is let go. */
-const STALL_MS_MAX = 30_000;
+export const STALL_MS_MAX = 30_000;
 
 export interface FillReaderOptions {
   readonly body: FillBody;

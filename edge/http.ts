@@ -67,6 +67,8 @@ const OWN_PATHS = new Set(["/metrics", "/healthz", "/readyz", "/health"]);
 const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
+/** For answers too small for it to matter how long they are being sent. */
+const UNWATCHED = (): boolean => false;
 /** What monitors and load balancers ask for, whose address may be that of viewers: never refused for asking too much. */
 const HEALTH_PATHS = new Set(["/healthz", "/readyz", "/health"]);
 const RETRY_AFTER_SECONDS = 1;
@@ -85,18 +87,20 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     const request = withAbsoluteUrl(original);
     const peerAddress = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
     const addressOf = (): string => addresses.of(original.headers, peerAddress());
+    // Bun knows a request's peer until it is answered to its end.
+    const visit = { request, isOpen: () => server.requestIP(original) !== null };
     const { path, query } = splitUrl(request.url);
     const refusal = HEALTH_PATHS.has(path) ? undefined : guard?.refusal(original, server);
     if (refusal !== undefined) return refuse(refusal, counters);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
       const key = playlistKey(path, query);
-      if (!playlists.has(key)) return proxy.answer(request, query === "" ? path : `${path}?${query}`);
-      return live.answer(request, { target: { kind: "playlist", path: key }, query, addressOf });
+      if (!playlists.has(key)) return proxy.answer(visit, query === "" ? path : `${path}?${query}`);
+      return live.answer(visit, { target: { kind: "playlist", path: key }, query, addressOf });
     }
     if (!isRead || !path.startsWith(LIVE_PREFIX)) return answerOwn(app, request, peerAddress());
     const isOff = admission.hasOff && admission.isOff(streamOf(path));
-    const stored = isOff ? undefined : live.hit(request, path);
+    const stored = isOff ? undefined : live.hit(visit, path);
     if (stored !== undefined) return stored;
     const target = readTarget(path);
     if (target === undefined) {
@@ -105,7 +109,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     }
     if (isOff) return streams.refuseOff(request, target.kind);
     if (target.kind !== "relay" && target.kind !== "events") {
-      return live.answer(request, { target, query, addressOf });
+      return live.answer(visit, { target, query, addressOf });
     }
     // Endless, and silent while the upstream is away: Bun's idle timeout is not for them.
     const onEndless = (): void => server.timeout(original, 0);
@@ -146,7 +150,11 @@ function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
   const { live, addresses } = options;
   app.get(EDGES_PATH, (context) => {
     const { raw } = context.req;
-    return live.answerApi(raw, EDGES_PATH, addresses.hostOf(raw.headers, context.env.address));
+    return live.answerApi(
+      { request: raw, isOpen: UNWATCHED },
+      EDGES_PATH,
+      addresses.hostOf(raw.headers, context.env.address),
+    );
   });
   app.get("/health", (context) => context.json(readHealth(options), 200, { "cache-control": "no-store" }));
   // A caching proxy's paths are all its upstream's.

@@ -12,6 +12,7 @@ import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.
 import type { Counters } from "./counters.ts";
 import type { Fill, FillPart } from "./fill.ts";
 import { FillRefusedError, type Fills } from "./fills.ts";
+import type { IsOpen } from "./loan.ts";
 import { wantedOf, type LiveThing } from "./live-wanted.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
@@ -38,6 +39,12 @@ export interface LiveOptions {
 /** Who asks: the peer's address, looked up only where it is needed. */
 export type AddressOf = () => string;
 
+/** A request, and whether its answer is still being sent. */
+export interface Visit {
+  readonly request: Request;
+  readonly isOpen: IsOpen;
+}
+
 /** A request as `http.ts` has read it. */
 export interface LiveRequest {
   readonly target: Target;
@@ -54,19 +61,20 @@ export class LiveCache {
   }
 
   /** Media and the like if in memory, by one look-up. `undefined` otherwise, and nothing is counted then. */
-  hit(request: Request, path: string): Response | undefined {
+  hit(visit: Visit, path: string): Response | undefined {
     const stored = this.#options.store.getFresh(path, this.#options.clock.monotonicMs());
-    return stored === undefined ? undefined : this.#send(request, { stored, result: "hit" });
+    return stored === undefined ? undefined : this.#send(visit, { stored, result: "hit" });
   }
 
   /** Answers a request for a cached target from memory, at once where it can, or from upstream. */
-  answer(request: Request, { target, query, addressOf }: LiveRequest): Response | Promise<Response> {
+  answer(visit: Visit, { target, query, addressOf }: LiveRequest): Response | Promise<Response> {
+    const { request } = visit;
     const { kind, path } = target;
     const { playlists, viewers } = this.#options;
-    if (kind === "multivariant") return this.#shared(request, { path, kind });
+    if (kind === "multivariant") return this.#shared(visit, { path, kind });
     if (kind === "media") {
       playlists.prefetches.noteUse(path);
-      return this.#shared(request, { path, kind, holdMsMax: playlists.holdMsMax(path) });
+      return this.#shared(visit, { path, kind, holdMsMax: playlists.holdMsMax(path) });
     }
     const directives = readDirectives(query);
     if (directives === "malformed") return this.#refuse("directives", "Bad delivery directives");
@@ -79,8 +87,8 @@ export class LiveCache {
     });
     if (!isNoted) return this.#refuse("full", "This edge is full");
     const now = playlists.answerNow(path, asked);
-    if (now !== undefined) return this.#sendTail(request, now);
-    const answer = (tail: TailAnswer): Response => this.#sendTail(request, tail);
+    if (now !== undefined) return this.#sendTail(visit, now);
+    const answer = (tail: TailAnswer): Response => this.#sendTail(visit, tail);
     // HEAD gets the headers of what there is and is never held.
     if (request.method === "HEAD") {
       return playlists.ask(path, { ...asked, directives: undefined }, request.signal).then(answer);
@@ -90,39 +98,39 @@ export class LiveCache {
   }
 
   /** Passes on an answer of the origin's API that depends on the host name that the viewer used, as in `Host`. */
-  answerApi(request: Request, path: string, hostHeader: string | null): Response | Promise<Response> {
-    return this.#shared(request, { path, host: readHostName(hostHeader), kind: "api" });
+  answerApi(visit: Visit, path: string, hostHeader: string | null): Response | Promise<Response> {
+    return this.#shared(visit, { path, host: readHostName(hostHeader), kind: "api" });
   }
 
   /** Answers from the store or by a fill that all who ask share. */
-  #shared(request: Request, thing: LiveThing): Response | Promise<Response> {
+  #shared(visit: Visit, thing: LiveThing): Response | Promise<Response> {
     const { store, fills, clock } = this.#options;
     const wanted = wantedOf(thing);
     const fresh = store.getFresh(wanted.key, clock.monotonicMs());
-    if (fresh !== undefined) return this.#send(request, { stored: fresh, result: "hit" });
+    if (fresh !== undefined) return this.#send(visit, { stored: fresh, result: "hit" });
     const old = store.getAny(wanted.key);
     if (old !== undefined && isFreshEnough(old, clock.monotonicMs(), old.revalidateMs)) {
       // Nobody waits for it; how it ends is seen by who asks next.
       fills.refresh(wanted);
-      return this.#send(request, { stored: old, result: "stale" });
+      return this.#send(visit, { stored: old, result: "stale" });
     }
     const answer = (fill: Fill, part: FillPart): Response | Promise<Response> =>
-      this.#answerFill(request, { fill, part, old });
+      this.#answerFill(visit, { fill, part, old });
     return fills
-      .share(wanted, { signal: request.signal, answer })
-      .catch((error: unknown) => this.#answerFailure(request, { error, old }));
+      .share(wanted, { signal: visit.request.signal, answer })
+      .catch((error: unknown) => this.#answerFailure(visit, { error, old }));
   }
 
   /** Where no answer came: an old one that may still be given, or an error. */
   #answerFailure(
-    request: Request,
+    visit: Visit,
     { error, old }: { readonly error: unknown; readonly old: Stored | undefined },
   ): Response {
     if (!(error instanceof UpstreamError)) throw error;
-    if (request.signal.aborted) return unheard();
+    if (visit.request.signal.aborted) return unheard();
     if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
     const stale = this.#usableStale(old);
-    if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
+    if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale" });
     this.#options.log.debug(`No answer for a viewer: ${describeError(error)}`);
     return answerStatus({
       status: error.status,
@@ -135,22 +143,23 @@ export class LiveCache {
 
   /** From what a fill has: all of it, or what is still coming. Texts are waited for, since they are compressed whole. */
   #answerFill(
-    request: Request,
+    visit: Visit,
     { fill, part, old }: { readonly fill: Fill; readonly part: FillPart; readonly old: Stored | undefined },
   ): Response | Promise<Response> {
+    const { request } = visit;
     const head = readHead(fill.head);
     const stale = head.status >= 500 ? this.#usableStale(old) : undefined;
-    if (stale !== undefined) return this.#send(request, { stored: stale, result: "stale" });
+    if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale" });
     const { stored, length } = fill;
     // One too large to be kept is never whole.
     if (head.isText && request.method !== "HEAD" && stored === undefined && fill.isShared) {
       // What is not stored would end with the last who waits for it.
       fill.retain();
-      const whole = fill.finished.then(() => this.#answerFill(request, { fill, part, old }));
+      const whole = fill.finished.then(() => this.#answerFill(visit, { fill, part, old }));
       return whole.finally(() => fill.release());
     }
     if (stored !== undefined && (stored.body.size <= COPIED_BYTES_MAX || request.method === "HEAD")) {
-      return this.#send(request, { stored, result: part });
+      return this.#send(visit, { stored, result: part });
     }
     const { counters, clock } = this.#options;
     const { signal } = request;
@@ -177,23 +186,22 @@ export class LiveCache {
     return isFreshEnough(old, nowMs, STALE_MS_MAX) ? old : undefined;
   }
 
-  #send(
-    request: Request,
-    answer: { readonly stored: Stored; readonly result: TailAnswer["result"] },
-  ): Response {
+  #send(visit: Visit, answer: { readonly stored: Stored; readonly result: TailAnswer["result"] }): Response {
     const isError = answer.stored.status >= 400 && answer.result !== "hit";
+    const { store, counters } = this.#options;
     return answerFrom({
-      request,
+      ...visit,
       stored: answer.stored,
       result: isError ? "error" : answer.result,
-      counters: this.#options.counters,
+      counters,
+      lending: store.lending,
       nowMs: this.#options.clock.monotonicMs(),
     });
   }
 
-  #sendTail(request: Request, { status, stored, cacheControl, result }: TailAnswer): Response {
-    const { counters, clock } = this.#options;
-    if (status >= 400 && request.signal.aborted) return unheard();
+  #sendTail(visit: Visit, { status, stored, cacheControl, result }: TailAnswer): Response {
+    const { store, counters, clock } = this.#options;
+    if (status >= 400 && visit.request.signal.aborted) return unheard();
     if (stored === undefined) {
       const isFar = status === 400;
       const answer = {
@@ -206,7 +214,15 @@ export class LiveCache {
         ? answerRefusal({ ...answer, cause: isFar ? "directives" : "busy" })
         : answerStatus({ ...answer, result });
     }
-    return answerFrom({ request, stored, result, counters, cacheControl, nowMs: clock.monotonicMs() });
+    return answerFrom({
+      ...visit,
+      stored,
+      result,
+      counters,
+      lending: store.lending,
+      cacheControl,
+      nowMs: clock.monotonicMs(),
+    });
   }
 }
 

@@ -140,8 +140,8 @@ function counterSeries({ counters, upstream, store, fills }: MetricSources): rea
     },
     {
       name: "spillway_edge_fill_readers_dropped_total",
-      help: "Viewers of an object under way cut off because they were too slow.",
-      read: () => fills.counters.laggards,
+      help: "Viewers of a large object cut off because they were too slow.",
+      read: () => fills.counters.laggards + store.lending.laggards,
     },
     {
       name: "spillway_edge_store_evictions_total",
@@ -216,6 +216,11 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       read: () => egress.bitsPerSecond,
     },
     { name: "spillway_edge_store_bytes", help: "Memory of stored answers.", read: () => store.bytes },
+    {
+      name: "spillway_edge_store_lent_bytes",
+      help: "Memory of answers that are stored no longer and still being sent.",
+      read: () => store.lending.goneBytes,
+    },
     { name: "spillway_edge_store_items", help: "Stored answers.", read: () => store.items },
     {
       name: "spillway_edge_fills",

@@ -65,7 +65,11 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const counters = new Counters();
   const relayCounters = new RelayCounters();
   const garbage = new StoreGarbage({ clock });
-  const store = new Store(Math.floor(config.cacheMib * MEBIBYTE), (bytes) => garbage.note(bytes));
+  const store = new Store({
+    bytesMax: Math.floor(config.cacheMib * MEBIBYTE),
+    clock,
+    onStored: (bytes) => garbage.note(bytes),
+  });
   const weights = readUpstreamWeights(config);
   const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });

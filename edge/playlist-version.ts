@@ -5,6 +5,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5.1 (delta updates), RFC 9110 8.8.3 (entity tags)
 import { deltaOf } from "#common/formats/playlist-delta.ts";
 import type { PlaylistReach } from "#common/playlist-reach.ts";
+import { Loan } from "./loan.ts";
 import { readPlaylistFacts, type PlaylistFacts } from "./playlist-facts.ts";
 import { ageMsOf, readStored, type Stored } from "./stored.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
@@ -89,5 +90,6 @@ function withText(stored: Stored, { text, etag }: { readonly text: string; reado
     etag,
     gzip: undefined,
     ready: new Map(),
+    loan: new Loan(),
   };
 }

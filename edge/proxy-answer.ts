@@ -9,6 +9,8 @@ import { msToSeconds } from "#common/units.ts";
 import { cacheStatusOf, type CacheStatus } from "./cache-status.ts";
 import type { Counters, RequestResult } from "./counters.ts";
 import type { Fill } from "./fill.ts";
+import type { Lending } from "./lending.ts";
+import type { IsOpen } from "./loan.ts";
 import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { select, type Selection } from "./policy-conditions.ts";
 import { ageMsAt, lifetimeOf } from "./policy-freshness.ts";
@@ -33,8 +35,15 @@ export interface ProxyAnswerOptions {
   readonly upstreamUrls: readonly string[];
 }
 
+/** The same from memory. */
+export interface StoredAnswerOptions extends ProxyAnswerOptions {
+  /** Gives large bodies out. */
+  readonly lending: Lending;
+  readonly isOpen: IsOpen;
+}
+
 /** Answers from a stored object. */
-export function answerStored(options: ProxyAnswerOptions, stored: Stored): Response {
+export function answerStored(options: StoredAnswerOptions, stored: Stored): Response {
   const { request, head } = options;
   const { body } = stored;
   options.counters.requests[options.result]++;
@@ -42,14 +51,14 @@ export function answerStored(options: ProxyAnswerOptions, stored: Stored): Respo
   const selection = select(request, { head, size: body.size });
   // The commonest answer by far: `Response` copies the headers itself.
   if (selection === "whole" && request.method === "GET" && !BODILESS_STATUSES.has(head.status)) {
-    return withBody(options, { status: head.status, headers, body });
+    return new Response(options.lending.bodyOf(stored, body, options), { status: head.status, headers });
   }
   const own = new Headers(headers);
   return send(options, {
     selection,
     headers: own,
     size: body.size,
-    bodyOf: (from, to) => body.slice(from, to),
+    bodyOf: (from, to) => options.lending.bodyOf(stored, body.slice(from, to), options),
   });
 }
 
@@ -69,7 +78,7 @@ export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
     bodyOf: (from, to) =>
       whole === undefined
         ? fill.stream({ signal, counters, range: to === undefined ? undefined : { start: from, end: to } })
-        : cut(whole, from, to),
+        : counted(options, cut(whole, from, to)),
   });
 }
 
@@ -81,8 +90,8 @@ export function answerAlone(options: ProxyAnswerOptions, fill: Fill): Response {
   if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
   const whole = wholeOf(fill);
   if (whole !== undefined) headers.set("content-length", String(whole.size));
-  const body = whole ?? fill.stream({ signal, counters });
-  return withBody(options, { status: head.status, headers, body });
+  const body = whole === undefined ? fill.stream({ signal, counters }) : counted(options, whole);
+  return new Response(body, { status: head.status, headers });
 }
 
 /** The body of a fill where it is all there and small: see {@link COPIED_BYTES_MAX}. */
@@ -102,10 +111,9 @@ function send(options: ProxyAnswerOptions, { selection, headers, size, bodyOf }:
   if (selection === "not-modified") return notModified(headers);
   if (selection === "unsatisfiable") return unsatisfiable(headers, size);
   if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
-  if (selection === "whole")
-    return withBody(options, { status: head.status, headers, body: bodyOf(0, undefined) });
+  if (selection === "whole") return new Response(bodyOf(0, undefined), { status: head.status, headers });
   describeRange(headers, selection, size);
-  return withBody(options, { status: 206, headers, body: bodyOf(selection.start, selection.end) });
+  return new Response(bodyOf(selection.start, selection.end), { status: 206, headers });
 }
 
 function bodiless({ head }: ProxyAnswerOptions, headers: Headers): Response {
@@ -113,22 +121,10 @@ function bodiless({ head }: ProxyAnswerOptions, headers: Headers): Response {
   return new Response(null, { status: head.status, headers });
 }
 
-function withBody(
-  options: ProxyAnswerOptions,
-  answer: {
-    readonly status: number;
-    readonly headers: Headers;
-    readonly body: Blob | ReadableStream<Uint8Array>;
-  },
-): Response {
-  const { status, headers, body } = answer;
-  // A stream counts its own bytes, as the socket takes them.
-  if (body instanceof Blob) countBytes(options, body.size);
-  return new Response(body, { status, headers });
-}
-
-function countBytes({ counters }: ProxyAnswerOptions, bytes: number): void {
-  counters.sentBytes += bytes;
+/** A small body from a fill. Streams, and what is lent from memory, are counted where they come from. */
+function counted({ counters }: ProxyAnswerOptions, body: Blob): Blob {
+  counters.sentBytes += body.size;
+  return body;
 }
 
 function cut(body: Blob, from: number, to: number | undefined): Blob {

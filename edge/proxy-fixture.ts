@@ -36,7 +36,10 @@ export async function join(
   path: string,
   headers: Record<string, string> = {},
 ): Promise<Response> {
-  const answer = edge.proxy?.answer(new Request(edge.url + path, { headers }), path);
+  const answer = edge.proxy?.answer(
+    { request: new Request(edge.url + path, { headers }), isOpen: () => false },
+    path,
+  );
   if (answer === undefined) throw new Error("The edge is no caching proxy");
   return answer;
 }

@@ -5,6 +5,7 @@
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
 import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import type { Verdict } from "./fill.ts";
+import type { IsOpen } from "./loan.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { readCacheControl } from "./policy-directives.ts";
 import { judge, storedHeadOf, updatedHeadOf } from "./policy-storing.ts";
@@ -28,6 +29,7 @@ const NO_BYTES = new Uint8Array(0);
 /** A request on its way through the cache. */
 export interface Asked {
   readonly request: Request;
+  readonly isOpen: IsOpen;
   /** Path and query, as asked of the upstream. */
   readonly url: string;
   readonly policy: PolicyRequest;

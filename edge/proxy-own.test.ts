@@ -1,5 +1,6 @@
 /** What a caching proxy keeps apart: answers that are one client's own, and what one client can do to what others get. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "#common/clock.ts";
 import { until } from "./fake-origin.ts";
 import { ProxyJudge } from "./proxy-judge.ts";
 import { Store } from "./store.ts";
@@ -112,11 +113,19 @@ describe("what is one client's own", () => {
     ["private", 20_000, false],
     ["max-age=60", 20_000, true],
   ])("%s, %d bytes: made into something to keep: %p", (cacheControl, length, isMade) => {
-    const judge = new ProxyJudge({ store: new Store(1_000_000), offer: () => {} });
+    const judge = new ProxyJudge({
+      store: new Store({ bytesMax: 1_000_000, clock: systemClock }),
+      offer: () => {},
+    });
     const headers = new Headers({ "cache-control": cacheControl, "content-length": String(length) });
     const head = { status: 200, headers, requestedMs: 0, receivedMs: 0, receivedWallMs: 0 };
     const request = new Request("http://edge.invalid/a");
-    const asked = { request, url: "/a", policy: { method: "GET", headers: request.headers, isHeld: false } };
+    const asked = {
+      request,
+      isOpen: () => false,
+      url: "/a",
+      policy: { method: "GET", headers: request.headers, isHeld: false },
+    };
     expect(judge.shared(asked, { head, stored: undefined }).toStored !== undefined).toBe(isMade);
   });
 

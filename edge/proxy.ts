@@ -22,6 +22,7 @@ import {
   type Decision,
   type UpstreamFailure,
 } from "./policy.ts";
+import type { Visit } from "./live.ts";
 import type { MediaSource } from "./prefetches.ts";
 import { answerAlone, answerFill, answerStored } from "./proxy-answer.ts";
 import { endToEndRequest, forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
@@ -104,8 +105,8 @@ export class ProxyCache {
    *
    * @param url path and query
    */
-  answer(request: Request, url: string): Response | Promise<Response> {
-    const asked = askedOf(endToEndRequest(request), url);
+  answer({ request, isOpen }: Visit, url: string): Response | Promise<Response> {
+    const asked = askedOf({ request: endToEndRequest(request), isOpen }, url);
     const known = this.#fromStore(asked, this.#look(asked));
     if (known !== undefined) return known;
     if (!isForwardable(url)) return this.#refuse("path", 400, "Bad path");
@@ -127,7 +128,10 @@ export class ProxyCache {
 
   /** Resolves with false where the answer may not be kept, so that fetching such things ahead is of no use. */
   #prefetch(url: string, holdMsMax: number): Promise<boolean> | undefined {
-    const asked = askedOf(new Request(`http://prefetch.invalid${url}`), url);
+    const asked = askedOf(
+      { request: new Request(`http://prefetch.invalid${url}`), isOpen: () => false },
+      url,
+    );
     const { stored, decision } = this.#look(asked);
     if (decision.kind !== "miss" || !isForwardable(url)) return undefined;
     const wanted = this.#wanted(asked, { stored, conditions: {} });
@@ -282,11 +286,12 @@ export class ProxyCache {
   }
 
   #sendStored(asked: Asked, { stored, result, status, nowMs = this.#nowMs() }: FromStore): Response {
-    const { counters, upstreamUrls } = this.#options;
-    const { request, policy } = asked;
+    const { counters, store, upstreamUrls } = this.#options;
+    const { request, isOpen, policy } = asked;
     const { isHeld } = policy;
     const { head } = stored;
-    return answerStored({ request, isHeld, counters, upstreamUrls, nowMs, head, result, status }, stored);
+    const send = { request, isHeld, counters, upstreamUrls, nowMs, head, result, status };
+    return answerStored({ ...send, isOpen, lending: store.lending }, stored);
   }
 
   #send({ request, policy: { isHeld } }: Asked) {
@@ -305,9 +310,9 @@ export class ProxyCache {
   }
 }
 
-function askedOf(request: Request, url: string): Asked {
-  const { method, headers } = request;
-  return { request, url, policy: { method, headers, isHeld: url.includes("_HLS_msn=") } };
+function askedOf(visit: Visit, url: string): Asked {
+  const { method, headers } = visit.request;
+  return { ...visit, url, policy: { method, headers, isHeld: url.includes("_HLS_msn=") } };
 }
 
 /** For nobody: the client has left, so it is not counted either. */

@@ -14,7 +14,12 @@ test("a stream that breaks off is asked for at once, however long the upstream h
     clock.advance(lastsMs);
     throw new Error("the other side closed");
   }
-  const upstream = new Upstream({ urls: [], clock, log: silentLog, budget: new Store(1_000_000) });
+  const upstream = new Upstream({
+    urls: [],
+    clock,
+    log: silentLog,
+    budget: new Store({ bytesMax: 1_000_000, clock }),
+  });
   let isUp = false;
   let tries = 0;
   upstream.open = () => {

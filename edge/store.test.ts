@@ -1,5 +1,6 @@
 /** What is remembered of many URLs takes no more memory than there is for it, however long they and their headers are. */
 import { expect, test } from "bun:test";
+import { systemClock } from "#common/clock.ts";
 import { ProxyVariants } from "./proxy-variants.ts";
 import { Store } from "./store.ts";
 import { storedOf, type Stored } from "./stored.ts";
@@ -14,7 +15,7 @@ function storedWith(headers: Headers): Stored {
 
 /** Entries that a store keeps of very many. */
 function keptOf(keyLength: number, headers: Headers): number {
-  const store = new Store(BYTES_MAX);
+  const store = new Store({ bytesMax: BYTES_MAX, clock: systemClock });
   for (let index = 0; index < 1_000; index++)
     store.set(`/${index}`.padEnd(keyLength, "k"), storedWith(headers));
   return store.items;

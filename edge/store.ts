@@ -1,9 +1,11 @@
 /**
- * The edge's memory: finished answers by their key, least recently used out first. One bound of bytes holds for them
- * and for answers that are still on their way, which {@link Store.reserve} counts in. Fills put answers in; a hit on
- * the hot path is one `get`.
+ * The edge's memory: finished answers by their key, least recently used out first. One bound of bytes holds for them,
+ * for answers that are still on their way, which {@link Store.reserve} counts in, and for those that have left but are
+ * being sent. Fills put answers in; a hit on the hot path is one `get`.
  */
+import type { Clock } from "#common/clock.ts";
 import { LRUCache } from "lru-cache";
+import { Lending } from "./lending.ts";
 import { isFresh, sizeOf, type Stored } from "./stored.ts";
 
 /** Room for bytes on their way. */
@@ -16,23 +18,35 @@ export interface ByteBudget {
   release(bytes: number): void;
 }
 
+export interface StoreOptions {
+  readonly bytesMax: number;
+  readonly clock: Clock;
+  /** Told how much each answer takes that is stored. */
+  readonly onStored?: (bytes: number) => void;
+}
+
 /** Stored answers by key. An object larger than the whole store is passed on and not kept. */
 export class Store implements ByteBudget {
   evictions = 0;
   readonly bytesMax: number;
+  readonly lending: Lending;
   #reservedBytes = 0;
   readonly #entries: LRUCache<string, Stored>;
   readonly #onStored: ((bytes: number) => void) | undefined;
 
-  /** @param onStored told how much each answer takes that is stored */
-  constructor(bytesMax: number, onStored?: (bytes: number) => void) {
+  constructor({ bytesMax, clock, onStored }: StoreOptions) {
     this.bytesMax = bytesMax;
     this.#onStored = onStored;
+    this.lending = new Lending({ budget: this, clock });
     this.#entries = new LRUCache<string, Stored>({
       maxSize: bytesMax,
       sizeCalculation: sizeOf,
-      dispose: (_stored, _key, reason) => {
+      onInsert: (stored, _key, reason) => {
+        if (reason !== "update") this.lending.onKept(stored);
+      },
+      dispose: (stored, _key, reason) => {
         if (reason === "evict") this.evictions++;
+        this.lending.onGone(stored);
       },
     });
   }
@@ -77,7 +91,8 @@ export class Store implements ByteBudget {
   }
 
   reserve(bytes: number): boolean {
-    if (this.#reservedBytes + bytes > this.bytesMax) return false;
+    if (!this.#hasRoom(bytes)) this.lending.dropReaders();
+    if (!this.#hasRoom(bytes)) return false;
     this.#reservedBytes += bytes;
     this.#evict();
     return true;
@@ -87,7 +102,13 @@ export class Store implements ByteBudget {
     this.#reservedBytes -= bytes;
   }
 
+  /** Whether there would be room if nothing were stored. */
+  #hasRoom(bytes: number): boolean {
+    return this.#reservedBytes + this.lending.goneBytes + bytes <= this.bytesMax;
+  }
+
   #evict(): void {
-    while (this.bytes + this.#reservedBytes > this.bytesMax && this.items > 0) this.#entries.pop();
+    if (this.lending.goneBytes > 0) this.lending.refresh();
+    while (!this.#hasRoom(this.bytes) && this.items > 0) this.#entries.pop();
   }
 }

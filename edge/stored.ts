@@ -5,6 +5,7 @@
 // RFC 9111 4.2 (freshness), RFC 5861 (stale-while-revalidate), RFC 8246 (immutable)
 import { gzipSync } from "node:zlib";
 import { secondsToMs } from "#common/units.ts";
+import { Loan } from "./loan.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
@@ -51,6 +52,8 @@ export interface Stored extends StoredHead {
   gzip: Blob | undefined;
   /** Headers ready to be sent, by the kind of answer; see `answer.ts`. */
   readonly ready: Map<string, ReadyHeaders>;
+  /** Who is being sent the body. */
+  readonly loan: Loan;
 }
 
 /** Headers of one kind of answer, right while its `Age` is. */
@@ -96,7 +99,8 @@ export function readHead(head: ResponseHead, freshMsMin = 0): StoredHead {
 /** Takes over an upstream's answer; see {@link readHead}. */
 export function storedOf({ head, body, bytes }: WholeAnswer, freshMsMin = 0): Stored {
   const read = readHead(head, freshMsMin);
-  return { ...read, body, text: read.isText ? bytes() : undefined, gzip: undefined, ready: new Map() };
+  const text = read.isText ? bytes() : undefined;
+  return { ...read, body, text, gzip: undefined, ready: new Map(), loan: new Loan() };
 }
 
 /** The same of an answer that was fetched whole. */

@@ -24,7 +24,12 @@ function startOrigin(name: string, port = 0): FakeOrigin {
 }
 
 function startUpstream(urls: readonly string[], clock: Clock = new FakeClock()): Upstream {
-  const upstream = new Upstream({ urls, clock, log: silentLog, budget: new Store(1_000_000) });
+  const upstream = new Upstream({
+    urls,
+    clock,
+    log: silentLog,
+    budget: new Store({ bytesMax: 1_000_000, clock }),
+  });
   closers.push(() => upstream.close());
   return upstream;
 }
@@ -116,7 +121,7 @@ describe("several upstreams", () => {
     const note = (line: string): void => void lines.push(line);
     const log = { debug() {}, info: note, warn: note, error: note };
     const urls = [first.url, second.url];
-    const upstream = new Upstream({ urls, clock, log, budget: new Store(1_000_000) });
+    const upstream = new Upstream({ urls, clock, log, budget: new Store({ bytesMax: 1_000_000, clock }) });
     closers.push(() => upstream.close());
     await until(() => first.requests.length === 1 && second.count("/readyz") === 1);
     expect(await ask(upstream)).toBe("second");

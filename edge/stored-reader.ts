@@ -1,0 +1,90 @@
+/**
+ * One client of a body in memory that is not lent to it as it is: it gets copies piece by piece, at its own speed, and
+ * can be let go at any time.
+ */
+import type { Clock } from "#common/clock.ts";
+import { DirectStream } from "#common/direct-stream.ts";
+import { STALL_MS_MAX, WRITE_BYTES_MAX } from "./fill-reader.ts";
+import type { ByteBudget } from "./store.ts";
+
+export interface StoredReaderOptions {
+  readonly body: Blob;
+  /** Counts the piece that is on its way. Where there is no room for it the reader is let go. */
+  readonly budget: ByteBudget;
+  readonly clock: Clock;
+  /** Where the bytes that the socket took are counted. */
+  readonly counters: { sentBytes: number };
+  readonly signal: AbortSignal;
+  /** Called once, when it has all or has gone. `isLaggard`: it was let go. */
+  readonly onClose: (isLaggard: boolean) => void;
+}
+
+/** Reads a body into one response. */
+export class StoredReader {
+  readonly #options: StoredReaderOptions;
+  readonly #stream: DirectStream;
+  #position = 0;
+  #reservedBytes = 0;
+  #cancelStall: (() => void) | undefined;
+  #isLaggard = false;
+
+  constructor(options: StoredReaderOptions) {
+    const { counters, signal, onClose } = options;
+    this.#options = options;
+    this.#stream = new DirectStream({
+      counters,
+      signal,
+      onDrain: () => void this.#sendNext(),
+      onClose: () => {
+        this.#endPiece();
+        onClose(this.#isLaggard);
+      },
+    });
+  }
+
+  /** Hand this to `Response`. */
+  get stream(): ReadableStream<Uint8Array> {
+    return this.#stream.body;
+  }
+
+  /** Breaks off: its memory is needed, or it takes nothing. */
+  drop(): void {
+    this.#isLaggard = true;
+    this.#stream.abort(new Error("The reader is too slow"));
+  }
+
+  /** Sends pieces until the socket is full. */
+  async #sendNext(): Promise<void> {
+    this.#endPiece();
+    const { body, budget, clock } = this.#options;
+    while (this.#stream.canWrite) {
+      const length = Math.min(WRITE_BYTES_MAX, body.size - this.#position);
+      if (length === 0) {
+        this.#stream.close();
+        return;
+      }
+      if (!budget.reserve(length)) {
+        this.drop();
+        return;
+      }
+      // Making room may have cost this very reader its place.
+      if (this.#stream.isClosed) {
+        budget.release(length);
+        return;
+      }
+      this.#reservedBytes = length;
+      const piece = await body.slice(this.#position, this.#position + length).bytes();
+      this.#position += length;
+      this.#stream.write(piece);
+      if (this.#stream.canWrite) this.#endPiece();
+    }
+    if (!this.#stream.isClosed) this.#cancelStall = clock.after(STALL_MS_MAX, () => this.drop());
+  }
+
+  #endPiece(): void {
+    this.#cancelStall?.();
+    this.#cancelStall = undefined;
+    this.#options.budget.release(this.#reservedBytes);
+    this.#reservedBytes = 0;
+  }
+}

@@ -7,10 +7,12 @@ import type { Clock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
 
 /** Stored between two collections. What they leave behind is twice that: the pieces, and whole answers that others displaced. */
-const STORED_BYTES_MAX = 12 * MEBIBYTE;
+const STORED_BYTES_MAX = 8 * MEBIBYTE;
+/** Stored without a collection at most, however little rest there was: garbage is the one memory that nobody else bounds. */
+const STORED_BYTES_LIMIT = 12 * MEBIBYTE;
 /** Not at once: parts are stored when viewers wait for them, and the collector stops everything for 10 ms and more. */
 const DELAY_MS = 20;
-/** A collection may come after so many times what the one before took: at most a fifth of the time goes into it. */
+/** A collection may come after so many times what the one before took, so that it takes a fifth of the time; see {@link STORED_BYTES_LIMIT}. */
 const PAUSE_FACTOR = 4;
 
 export interface StoreGarbageOptions {
@@ -25,6 +27,7 @@ export class StoreGarbage {
   readonly #collect: () => void;
   #storedBytes = 0;
   #isDue = false;
+  #cancel: (() => void) | undefined;
   #restUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor({ clock, collect = () => Bun.gc(true) }: StoreGarbageOptions) {
@@ -35,13 +38,15 @@ export class StoreGarbage {
   /** So many bytes have been stored. */
   note(bytes: number): void {
     this.#storedBytes += bytes;
+    if (this.#storedBytes >= STORED_BYTES_LIMIT) this.#run();
     if (this.#isDue || this.#storedBytes < STORED_BYTES_MAX) return;
     this.#isDue = true;
     const restMs = this.#restUntilMs - this.#clock.monotonicMs();
-    this.#clock.after(Math.max(DELAY_MS, restMs), () => this.#run());
+    this.#cancel = this.#clock.after(Math.max(DELAY_MS, restMs), () => this.#run());
   }
 
   #run(): void {
+    this.#cancel?.();
     this.#isDue = false;
     this.#storedBytes = 0;
     const startMs = this.#clock.monotonicMs();

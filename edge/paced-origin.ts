@@ -32,11 +32,6 @@ export class PacedRequest {
     return this;
   }
 
-  /** Bytes that the peer has not taken yet. */
-  get pendingBytes(): number {
-    return this.#response.writableLength;
-  }
-
   end(): void {
     this.#response.end();
   }

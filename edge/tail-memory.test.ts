@@ -1,5 +1,6 @@
 /** A playlist at an edge whose memory is too small for its media. */
 import { expect, test } from "bun:test";
+import { FakeClock, systemClock } from "#common/clock.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until } from "./fake-origin.ts";
 
 const FOLDER = "/live/canvas/720p/";
@@ -12,7 +13,9 @@ test("E11: a full memory lets the oldest media go, and never the newest playlist
   const origin = new FakeOrigin((request, path) =>
     path.endsWith("2.m4s") ? new Response(media, { headers }) : live.answer(request),
   );
-  const edge = startTestEdge(origin.url, { cacheMib: 16 });
+  // It stands still: however long this takes, the playlist is new.
+  const clock = new FakeClock(systemClock.wallMs());
+  const edge = startTestEdge(origin.url, { cacheMib: 16, clock });
   expect((await fetch(edge.url + PATH)).status).toBe(200);
   const names = [2, 12, 22, 32, 42, 52, 62].map((number) => `${FOLDER}aabbccdd-${number}2.m4s`);
   for (const name of names) expect((await (await fetch(edge.url + name)).bytes()).length).toBe(media.length);

@@ -9,29 +9,40 @@ export interface FakeVideoPageOptions {
   readonly pixelflut: FakePixelflut;
   /** A pixel in the middle of the block, whose colour the whole picture takes. */
   readonly pixel: number;
-  /** From the first answer with a colour until it is painted. Milliseconds. */
+  /** The page shows the canvas of so long ago, also what it was before the page was opened. Milliseconds. */
   readonly delayMs: number;
 }
+
+/** How often the canvas is looked at and the page asks. */
+const POLL_MS = 5;
 
 /** A page on a free port of 127.0.0.1. */
 export class FakeVideoPage {
   readonly #server: Bun.Server<undefined>;
+  readonly #timer: Timer;
+  /** What the pixel was, oldest first, since {@link FakeVideoPageOptions.delayMs} ago. */
+  readonly #colours: { readonly atMs: number; readonly colour: number }[] = [];
   /** Times that the page was loaded. */
   loads = 0;
 
   constructor(options: FakeVideoPageOptions) {
     const { pixelflut, pixel, delayMs } = options;
     const { width, height } = pixelflut;
+    this.#timer = setInterval(() => {
+      const atMs = performance.now();
+      this.#colours.push({ atMs, colour: pixelflut.canvas[pixel] ?? 0 });
+      while ((this.#colours[1]?.atMs ?? atMs) < atMs - delayMs) this.#colours.shift();
+    }, POLL_MS);
     this.#server = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
       fetch: (request) => {
         const { pathname } = new URL(request.url);
         if (pathname === "/colour")
-          return new Response(`#${(pixelflut.canvas[pixel] ?? 0).toString(16).padStart(6, "0")}`);
+          return new Response(`#${(this.#colours[0]?.colour ?? 0).toString(16).padStart(6, "0")}`);
         if (pathname !== "/") return new Response(null, { status: 404 });
         this.loads += 1;
-        const script = `(${follow.toString()})(${JSON.stringify({ delayMs })})`;
+        const script = `(${follow.toString()})(${JSON.stringify({ pollMs: POLL_MS })})`;
         const html = `<!doctype html><canvas width="${width}" height="${height}"></canvas><video muted></video>`;
         return new Response(`${html}<script>${script}</script>`, {
           headers: { "content-type": "text/html" },
@@ -45,12 +56,13 @@ export class FakeVideoPage {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#timer);
     await this.#server.stop(true);
   }
 }
 
 /** Runs in the page: it may use nothing from outside its own text. */
-async function follow({ delayMs }: { readonly delayMs: number }): Promise<void> {
+async function follow({ pollMs }: { readonly pollMs: number }): Promise<void> {
   const canvas = document.querySelector("canvas");
   const video = document.querySelector("video");
   const context = canvas?.getContext("2d");
@@ -65,8 +77,7 @@ async function follow({ delayMs }: { readonly delayMs: number }): Promise<void> 
   };
   draw();
   for (;;) {
-    const next = await (await fetch("/colour")).text();
-    setTimeout(() => (colour = next), delayMs);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    colour = await (await fetch("/colour")).text();
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

@@ -4,14 +4,17 @@
  */
 // HTML: HTMLVideoElement.requestVideoFrameCallback (WICG)
 
-/** The block, in pixels of the canvas, and its colours, `[red, green, blue]` from 0 to 255. */
+/** `[red, green, blue]`, from 0 to 255. */
+export type Colour = readonly [number, number, number];
+
+/** The block, in pixels of the canvas, and the colours that it may have. */
 export interface WatchedBlock {
   readonly x: number;
   readonly y: number;
   readonly size: number;
   readonly canvasWidth: number;
   readonly canvasHeight: number;
-  readonly colours: readonly (readonly [number, number, number])[];
+  readonly colours: readonly Colour[];
 }
 
 /** What the page tells of a moment. */

@@ -11,6 +11,7 @@ import {
   seenScript,
   STATE_SCRIPT,
   watchScript,
+  type Colour,
   type PageState,
   type WatchedBlock,
 } from "./latency-page.ts";
@@ -26,6 +27,12 @@ const COLOURS = [
   [0, 200, 0],
   [200, 0, 200],
 ] as const;
+/** Place of the mark's colour behind the two; see {@link chooseMark}. */
+const MARK_INDEX = COLOURS.length;
+/** Levels of a mark's red, green and blue: video keeps them apart. */
+const MARK_LEVELS = [0, 85, 170, 255];
+/** How far a mark is from the two colours in one of the three at least. */
+const MARK_DISTANCE_MIN = 130;
 /** Longest time from loading the page to a moving picture. Milliseconds. */
 const PLAY_MS_MAX = 60_000;
 const PLAY_POLL_MS = 100;
@@ -78,7 +85,8 @@ export async function runLatency(context: BenchContext<LatencyConfig>): Promise<
     stopProgress = startProgress({ ...context, describe: () => describe(figures, config) });
     const random = createRandom(config.seed);
     for (let join = 0; join < config.joins && !signal.aborted; join += 1) {
-      await measureJoin({ context, browser, page, painter, block, figures, random });
+      const marked = { ...block, colours: [...COLOURS, chooseMark()] };
+      await measureJoin({ context, browser, page, painter, block: marked, figures, random });
     }
   } finally {
     stopProgress?.();
@@ -106,6 +114,25 @@ async function placeBlock(config: LatencyConfig, painter: PixelflutClient): Prom
       `The block (--x, --y, --block) leaves the canvas of ${width} x ${height}`,
     );
   return { x, y, size: block, canvasWidth: width, canvasHeight: height, colours: COLOURS };
+}
+
+/**
+ * A colour that was not painted lately, so that what is painted after it is known from what had been before. Not of the
+ * run's seed: two runs of one seed must differ in it.
+ */
+function chooseMark(): Colour {
+  for (;;) {
+    const [red, green, blue] = [randomLevel(), randomLevel(), randomLevel()];
+    const isFar = (colour: Colour): boolean =>
+      [red, green, blue].some(
+        (level, channel) => Math.abs(level - (colour[channel] ?? 0)) >= MARK_DISTANCE_MIN,
+      );
+    if (COLOURS.every(isFar)) return [red, green, blue];
+  }
+}
+
+function randomLevel(): number {
+  return MARK_LEVELS[Math.floor(Math.random() * MARK_LEVELS.length)] ?? 0;
 }
 
 async function measureJoin(options: Omit<Join, "view"> & { readonly browser: Browser }): Promise<void> {
@@ -143,19 +170,28 @@ async function startPage({ context, page, view, figures, block }: Join): Promise
   await view.evaluate(watchScript(block));
 }
 
-async function measureFlips(options: Join): Promise<void> {
-  const { context, page, view, painter, block, figures, random } = options;
-  const { config, clock, signal } = context;
-  const commands = COLOURS.map((colour) => blockCommands(block, colour));
-  // The block must be seen once before anything is measured: it may be painted over, or the page show other things.
-  await paint(painter, commands[0]);
-  if ((await view.evaluate(seenScript({ index: 0, afterMs: 0, msMax: SEEN_MS_MAX }))) === null) {
-    const { colour } = await readState(view);
-    throw new StartError(
-      "not-seen",
-      `The painted block does not show on ${page}: there is ${colour.join(",")}`,
-    );
+/**
+ * Paints the mark and then the first colour, and waits until each is seen. The block may be painted over, or the page show
+ * other things; and a player far behind may still show what was painted before it was opened, in the same two colours.
+ */
+async function paintFirst({ page, view, painter }: Join, commands: readonly Uint8Array[]): Promise<void> {
+  for (const index of [MARK_INDEX, 0]) {
+    await paint(painter, commands[index]);
+    if ((await view.evaluate(seenScript({ index, afterMs: 0, msMax: SEEN_MS_MAX }))) === null) {
+      const { colour } = await readState(view);
+      throw new StartError(
+        "not-seen",
+        `The painted block does not show on ${page}: there is ${colour.join(",")}`,
+      );
+    }
   }
+}
+
+async function measureFlips(options: Join): Promise<void> {
+  const { context, view, painter, block, figures, random } = options;
+  const { config, clock, signal } = context;
+  const commands = block.colours.map((colour) => blockCommands(block, colour));
+  await paintFirst(options, commands);
   const latencies: number[] = [];
   figures.joins.push(latencies);
   for (let flip = 1; flip <= config.flips && !signal.aborted; flip += 1) {
@@ -194,10 +230,7 @@ async function readState(view: Bun.WebView): Promise<PageState> {
   return (await view.evaluate(STATE_SCRIPT)) as PageState;
 }
 
-function blockCommands(
-  { x, y, size }: WatchedBlock,
-  [red, green, blue]: readonly [number, number, number],
-): Uint8Array {
+function blockCommands({ x, y, size }: WatchedBlock, [red, green, blue]: Colour): Uint8Array {
   const colour = ((red << 16) | (green << 8) | blue).toString(16).padStart(6, "0");
   let text = "";
   for (let row = y; row < y + size; row += 1) {

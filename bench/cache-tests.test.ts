@@ -9,7 +9,7 @@ import { readFlagConfig } from "#common/config.ts";
 import { cacheTestsOptions } from "./cache-tests-config.ts";
 import { runCacheTests, score } from "./cache-tests.ts";
 import type { TestOutcome } from "./cache-tests-runner.ts";
-import { freePorts } from "./server-process.ts";
+import { freePorts } from "./free-ports.ts";
 
 const FILES = {
   "tests/index.mjs": `export default [

@@ -11,7 +11,7 @@ import { CacheTestsProcesses } from "./cache-tests-processes.ts";
 import type { TestOutcome } from "./cache-tests-runner.ts";
 import type { BenchContext } from "./context.ts";
 import { collectMeasurements, startProgress, type Findings } from "./report.ts";
-import { freePorts } from "./server-process.ts";
+import { freePorts } from "./free-ports.ts";
 
 const RUNNER_OF_SUITE = "test-engine/client/runner.mjs";
 const SCORED_KINDS = ["required", "optimal"] as const;

@@ -7,7 +7,7 @@ import { systemClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { readWrk } from "./cache-load.ts";
 import { runBench } from "./main.ts";
-import { freePorts } from "./server-process.ts";
+import { freePorts } from "./free-ports.ts";
 
 const closers: (() => unknown)[] = [];
 

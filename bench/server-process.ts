@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
+import { freePorts } from "./free-ports.ts";
 import { PixelflutClient, type PixelflutTarget } from "./pixelflut-client.ts";
 import { cpuSeconds } from "./process-cpu.ts";
 import { waitFor } from "./wait.ts";
@@ -155,13 +156,4 @@ export class ServerProcess implements AsyncDisposable {
 /** The environment without what configures our server: a comparison is of what its options say. */
 export function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("SPILLWAY_")));
-}
-
-/** TCP ports of 127.0.0.1 that nothing listens on, all different. */
-export function freePorts(count: number): readonly number[] {
-  const listeners = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: HOST, port: 0, socket: { data() {} } }),
-  );
-  for (const listener of listeners) listener.stop(true);
-  return listeners.map(({ port }) => port);
 }

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
-import { freePorts, withoutSettings } from "./server-process.ts";
+import { freePorts } from "./free-ports.ts";
+import { withoutSettings } from "./server-process.ts";
 import { waitFor } from "./wait.ts";
 
 /** The command line of this repository. */

@@ -4,7 +4,8 @@ import { chmodSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
-import { flags, freePorts, getText, isOk, metric, Program, TemporaryFolder, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, metric, Program, TemporaryFolder, waitFor } from "./harness.ts";
 
 const NGINX = Bun.which("nginx");
 const PLAYLIST = "/live/canvas/720p/index.m3u8";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "#common/clock.ts";
 import { runBench } from "../bench/main.ts";
-import { freePorts } from "../bench/server-process.ts";
+import { freePorts } from "../bench/free-ports.ts";
 import { startTestEdge, type TestEdge } from "../edge/fake-origin.ts";
 
 /** The origin's pace: a fifth of the real one, so that all takes a few seconds. */

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { tools } from "../bench/main.ts";
 import { commands } from "../main.ts";
 import { README_PATH, withOptionTables } from "./readme-options.ts";
+import { freePorts } from "../bench/free-ports.ts";
 import {
   childrenOf,
   descendantsOf,
   flags,
-  freePorts,
   isRunning,
   Program,
   Spillway,

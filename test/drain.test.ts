@@ -2,7 +2,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
-import { flags, freePorts, isOk, Program, TemporaryFolder, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, isOk, Program, TemporaryFolder, waitFor } from "./harness.ts";
 
 const DRAIN_SECONDS = 3;
 const DRAIN_MS = DRAIN_SECONDS * 1_000;

@@ -9,12 +9,12 @@ import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { TASK_VARIABLE } from "#common/supervised-child.ts";
 import { decodeWorkerTask } from "../edge/worker-messages.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
+import { freePorts } from "../bench/free-ports.ts";
 import {
   childrenOf,
   descendantsOf,
   environmentOf,
   flags,
-  freePorts,
   getText,
   isOk,
   isRunning,

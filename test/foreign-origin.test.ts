@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { flags, freePorts, getText, isOk, Program, TemporaryFolder, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, Program, TemporaryFolder, waitFor } from "./harness.ts";
 
 const NGINX = Bun.which("nginx");
 const FFMPEG = Bun.which("ffmpeg");

@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NODE_NAME_VARIABLE } from "#common/supervised-child.ts";
+import { freePorts } from "../bench/free-ports.ts";
 
 const MAIN = join(import.meta.dir, "..", "main.ts");
 /** Of the fields of /proc/<pid>/stat behind the name: proc(5). */
@@ -33,48 +34,6 @@ export async function waitFor<T>(
     await Bun.sleep(POLL_MS);
   }
   throw new Error(`Waited in vain for ${what}: ${String(last)}`);
-}
-
-/** Ports that people's own programs seldom have, up to those that the system gives away. */
-const PORT_MIN = 10_000;
-const PORT_END_ELSEWHERE = 49_152;
-const isLinux = process.platform === "linux";
-const PORT_END = firstGivenPort();
-
-/**
- * `count` neighbouring ports that nothing listens on, and that nobody else gets before they are used: not by asking the
- * system for any port, as every outgoing connection does, and not from here, in this process or another.
- */
-export function freePorts(count: number): number[] {
-  for (;;) {
-    const first = PORT_MIN + Math.floor(Math.random() * (PORT_END - PORT_MIN - count));
-    const ports = Array.from({ length: count }, (_, index) => first + index);
-    if (reservePorts(ports)) return ports;
-  }
-}
-
-/** For as long as this process runs: names of sockets are each one's alone, and those that begin with NUL are no files. On Linux alone. */
-function reservePorts(ports: readonly number[]): boolean {
-  const names: Bun.UnixSocketListener<undefined>[] = [];
-  try {
-    for (const port of ports) {
-      if (isLinux) names.push(Bun.listen({ unix: `\0spillway-test-port-${port}`, socket: { data() {} } }));
-      Bun.listen({ hostname: "::", port, socket: { data() {} } }).stop(true);
-    }
-  } catch {
-    for (const name of names) name.stop(true);
-    return false;
-  }
-  for (const name of names) name.unref();
-  return true;
-}
-
-/** The first of the ports that Linux gives to who asks for any. Where it gives nearly all, there is no keeping away. */
-function firstGivenPort(): number {
-  const [first = ""] = isLinux
-    ? readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split("\t")
-    : [];
-  return Number(first) >= 2 * PORT_MIN ? Number(first) : PORT_END_ELSEWHERE;
 }
 
 /** A folder that is removed with the test. */

@@ -6,7 +6,8 @@ import { systemClock } from "#common/clock.ts";
 import { MEBIBYTE, msToSeconds } from "#common/units.ts";
 import { createRandom } from "../bench/statistics.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
-import { flags, freePorts, getText, isOk, metric, Program, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, metric, Program, waitFor } from "./harness.ts";
 import { makeConversation, type Conversation } from "./http-fuzz-input.ts";
 
 /** Conversations at the same time. */

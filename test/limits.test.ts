@@ -5,7 +5,8 @@
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import type { FloodOrder } from "./flood-worker.ts";
-import { flags, freePorts, paint, TemporaryFolder, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, paint, TemporaryFolder, waitFor } from "./harness.ts";
 import { RECEIVE_PATHS, ServerAlone } from "./server-alone.ts";
 
 const WIDTH = 320;

@@ -5,17 +5,8 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
 import { checkHls } from "../bench/hls-check.ts";
-import {
-  flags,
-  freePorts,
-  getText,
-  isOk,
-  metric,
-  Program,
-  Spillway,
-  TemporaryFolder,
-  waitFor,
-} from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, metric, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
 
 const SWITCHES = "spillway_origin_source_switches_total";
 

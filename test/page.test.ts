@@ -10,7 +10,8 @@ import { silentLog } from "#common/log.ts";
 import { edgeOptions } from "../edge/config.ts";
 import { main as runEdge } from "../edge/main.ts";
 import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
-import { freePorts, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { waitFor } from "./harness.ts";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");

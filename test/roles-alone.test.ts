@@ -2,17 +2,8 @@
  * Every role as a process of its own, as on several hosts: the same path over `/feed.mp4`, in any order of start.
  */
 import { expect, test } from "bun:test";
-import {
-  block,
-  flags,
-  freePorts,
-  getText,
-  isOk,
-  paint,
-  Program,
-  TemporaryFolder,
-  waitFor,
-} from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { block, flags, getText, isOk, paint, Program, TemporaryFolder, waitFor } from "./harness.ts";
 
 async function reason(url: string): Promise<string> {
   const response = await fetch(url);

@@ -8,7 +8,8 @@ import { Lifecycle } from "#common/lifecycle.ts";
 import { silentLog } from "#common/log.ts";
 import { edgeOptions } from "../edge/config.ts";
 import { main } from "../edge/main.ts";
-import { flags, freePorts, getText, metric, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, metric, waitFor } from "./harness.ts";
 import { OriginOnFeed } from "./origin-on-feed.ts";
 
 const OPTIONS = { ...commonOptions, ...edgeOptions };

@@ -5,7 +5,8 @@
 import { expect, test } from "bun:test";
 import { CHROMIUM_FLAGS } from "../bench/browser.ts";
 import { PLAYED_SECONDS_SCRIPT, StockPage, type StockPageReport } from "../bench/stock-page.ts";
-import { flags, freePorts, getText, isOk, metric, Program, Spillway, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, metric, Program, Spillway, waitFor } from "./harness.ts";
 
 const CHROMIUM = Bun.which("chromium") ?? Bun.which("google-chrome");
 const FFMPEG = Bun.which("ffmpeg");

@@ -8,7 +8,8 @@ import type { PixelFormat } from "../bench/config.ts";
 import { PixelFlood } from "../bench/pixel-flood.ts";
 import { buildPatterns } from "../bench/pixel-patterns.ts";
 import { median } from "../bench/statistics.ts";
-import { flags, freePorts, getText, metric, Program, TemporaryFolder, waitFor } from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, metric, Program, TemporaryFolder, waitFor } from "./harness.ts";
 
 /** Values of `--receive` that work here. */
 export const RECEIVE_PATHS: readonly string[] =

@@ -6,17 +6,8 @@ import { connect } from "node:tls";
 import { createSelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { CHROMIUM } from "./spectator.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
-import {
-  flags,
-  freePorts,
-  getText,
-  isOk,
-  metric,
-  Program,
-  Spillway,
-  TemporaryFolder,
-  waitFor,
-} from "./harness.ts";
+import { freePorts } from "../bench/free-ports.ts";
+import { flags, getText, isOk, metric, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
 
 const folder = new TemporaryFolder();
 afterAll(() => folder[Symbol.dispose]());

@@ -1,11 +1,11 @@
-/** What all tests of whole processes rely on. */
+/** Ports that are nobody else's. */
 import { expect, test } from "bun:test";
-import { freePorts } from "./harness.ts";
+import { freePorts } from "./free-ports.ts";
 
 test.skipIf(process.platform !== "linux")(
   "freePorts() gives no port that another process of tests has been given",
   async () => {
-    const script = `import { freePorts } from ${JSON.stringify(`${import.meta.dir}/harness.ts`)};
+    const script = `import { freePorts } from ${JSON.stringify(`${import.meta.dir}/free-ports.ts`)};
     console.log(JSON.stringify(Array.from({ length: 600 }, () => freePorts(1)[0])));
     await Bun.stdin.text();`;
     const other = Bun.spawn([process.execPath, "-e", script], { stdin: "pipe", stdout: "pipe" });

@@ -1,24 +1,18 @@
 /** What `bench cache-tests` starts: the suite's origin server, its tests, and an edge where no cache is given. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { RUN_VARIABLE, type SuiteRun, type TestOutcome } from "./cache-tests-runner.ts";
-import { withoutSettings } from "./server-process.ts";
+import { LoggedProcess, type LoggedProcessOptions, MAIN } from "./logged-process.ts";
 import { waitFor } from "./wait.ts";
 
-/** The command line of this repository. */
-const MAIN = join(import.meta.dir, "..", "main.ts");
 const RUNNER = join(import.meta.dir, "cache-tests-runner.ts");
 /** Addresses of the suite's server and of the edge. */
 const HOST = "127.0.0.1";
 const READY_MS_MAX = 30_000;
 const READY_POLL_MS = 100;
-/** How long a process may take to end by itself. Milliseconds. */
-const END_MS_MAX = 5_000;
-/** Of what a process printed, so much is shown when it fails. */
-const LOG_CHARACTERS_MAX = 2_000;
 
 export interface CacheTestsProcessesOptions {
   readonly clock: Clock;
@@ -29,7 +23,7 @@ export interface CacheTestsProcessesOptions {
 export class CacheTestsProcesses implements AsyncDisposable {
   readonly #options: CacheTestsProcessesOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), "spillway-cache-tests-"));
-  readonly #running: Bun.Subprocess[] = [];
+  readonly #running: LoggedProcess[] = [];
 
   constructor(options: CacheTestsProcessesOptions) {
     this.#options = options;
@@ -40,7 +34,7 @@ export class CacheTestsProcesses implements AsyncDisposable {
     const url = `http://${HOST}:${port}`;
     if (await answers(url)) return url;
     const command = [...scriptProgram(), join(suite, "test-engine/server/server.mjs")];
-    this.#spawn("origin", command, {
+    const server = this.#spawn("origin", command, {
       cwd: suite,
       env: {
         npm_config_protocol: "http",
@@ -48,7 +42,7 @@ export class CacheTestsProcesses implements AsyncDisposable {
         npm_config_pidfile: join(this.#folder, "origin.pid"),
       },
     });
-    await this.#untilAnswers(url, "origin");
+    await this.#untilAnswers(url, { name: "origin", server });
     return url;
   }
 
@@ -56,8 +50,8 @@ export class CacheTestsProcesses implements AsyncDisposable {
   async startEdge(upstream: string, port: number): Promise<string> {
     const url = `http://${HOST}:${port}`;
     const flags = ["--proxy-all", "--upstream", upstream, "--edge-port", String(port), "--edge-bind", HOST];
-    this.#spawn("edge", [process.execPath, MAIN, "edge", ...flags], { cwd: this.#folder, env: {} });
-    await this.#untilAnswers(`${url}/healthz`, "edge");
+    const server = this.#spawn("edge", [process.execPath, MAIN, "edge", ...flags], { cwd: this.#folder });
+    await this.#untilAnswers(`${url}/healthz`, { name: "edge", server });
     return url;
   }
 
@@ -69,60 +63,44 @@ export class CacheTestsProcesses implements AsyncDisposable {
     await Bun.write(path, code);
     const text = JSON.stringify({ ...run, outcomePath });
     const tests = this.#spawn("tests", [...scriptProgram(), path], { env: { [RUN_VARIABLE]: text } });
-    const stop = (): void => tests.kill();
+    const stop = (): void => tests.kill("SIGTERM");
     this.#options.signal.addEventListener("abort", stop);
     const status = await tests.exited;
     this.#options.signal.removeEventListener("abort", stop);
     if (this.#options.signal.aborted) return [];
-    if (status !== 0) throw new StartError("suite-failed", `The suite did not run:\n${this.#log("tests")}`);
+    if (status !== 0) throw new StartError("suite-failed", `The suite did not run:\n${tests.printed}`);
     return JSON.parse(readFileSync(outcomePath, "utf8")) as readonly TestOutcome[];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#running.toReversed()) {
-      child.kill("SIGTERM");
-      const cancel = this.#options.clock.after(END_MS_MAX, () => child.kill("SIGKILL"));
-      await child.exited;
-      cancel();
-    }
+    for (const child of this.#running.toReversed()) await child[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   #spawn(
     name: string,
     command: readonly string[],
-    options: { readonly cwd?: string; readonly env: Readonly<Record<string, string>> },
-  ): Bun.Subprocess {
-    const log = openSync(this.#logPath(name), "w");
-    const child = Bun.spawn([...command], {
-      stdio: ["ignore", log, log],
-      env: { ...withoutSettings(process.env), ...options.env },
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    });
-    closeSync(log);
+    options: Pick<LoggedProcessOptions, "cwd" | "env">,
+  ): LoggedProcess {
+    const logPath = join(this.#folder, `${name}.log`);
+    const child = new LoggedProcess({ command, logPath, clock: this.#options.clock, ...options });
     this.#running.push(child);
     return child;
   }
 
-  async #untilAnswers(url: string, name: string): Promise<void> {
+  async #untilAnswers(
+    url: string,
+    { name, server }: { readonly name: string; readonly server: LoggedProcess },
+  ): Promise<void> {
     const { clock, signal } = this.#options;
     const endMs = clock.monotonicMs() + READY_MS_MAX;
     while (!signal.aborted) {
       if (await answers(url)) return;
-      const isRunning = this.#running.at(-1)?.exitCode === null;
-      if (!isRunning || clock.monotonicMs() > endMs) {
-        throw new StartError("not-ready", `The ${name} does not serve:\n${this.#log(name)}`);
+      if (!server.isRunning || clock.monotonicMs() > endMs) {
+        throw new StartError("not-ready", `The ${name} does not serve:\n${server.printed}`);
       }
       await waitFor({ clock, signal, msMax: READY_POLL_MS });
     }
-  }
-
-  #logPath(name: string): string {
-    return join(this.#folder, `${name}.log`);
-  }
-
-  #log(name: string): string {
-    return readFileSync(this.#logPath(name), "utf8").trim().slice(-LOG_CHARACTERS_MAX);
   }
 }
 

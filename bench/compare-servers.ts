@@ -1,8 +1,8 @@
 /** The servers of a comparison: ours and the peers that the options name, started, watched and ended together. */
-import { join } from "node:path";
 import { OptionError, StartError } from "#common/errors.ts";
 import type { CompareConfig } from "./compare-config.ts";
 import type { BenchContext } from "./context.ts";
+import { MAIN } from "./logged-process.ts";
 import { ServerProcess, type ServerCommand } from "./server-process.ts";
 import { Tally } from "./statistics.ts";
 
@@ -16,7 +16,7 @@ const OWN_NAME = "ours";
  */
 const OWN_COMMAND = `cd {folder} && exec ${[
   process.execPath,
-  join(import.meta.dir, "..", "main.ts"),
+  MAIN,
   "server",
   "--pixelflut-port={port}",
   "--pixelflut-bind=127.0.0.1",

@@ -1,10 +1,11 @@
 /** A Pixelflut server that `bench compare` starts, measures and ends: the repository's own, or any other by its command. */
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { freePorts } from "./free-ports.ts";
+import { LoggedProcess } from "./logged-process.ts";
 import { PixelflutClient, type PixelflutTarget } from "./pixelflut-client.ts";
 import { cpuSeconds } from "./process-cpu.ts";
 import { waitFor } from "./wait.ts";
@@ -13,12 +14,10 @@ import { waitFor } from "./wait.ts";
 const READY_MS_MAX = 60_000;
 /** Time between two attempts to reach it. Milliseconds. */
 const RETRY_MS = 100;
-/** How long it may take to end by itself. Milliseconds. */
+/** How long its port may stay taken once it has ended. Milliseconds. */
 const END_MS_MAX = 5_000;
-/** Time between two looks whether its port is free again. Milliseconds. */
+/** Time between two looks whether it is free again. Milliseconds. */
 const END_LOOK_MS = 10;
-/** Of what a server printed, so much is shown when it does not start. */
-const LOG_CHARACTERS_MAX = 2_000;
 /** The end of a server is waited for even when the run is interrupted. */
 const NEVER = new AbortController().signal;
 /** Servers listen on loopback. */
@@ -42,23 +41,18 @@ export class ServerProcess implements AsyncDisposable {
   /** Its own, removed at the end. */
   readonly folder = mkdtempSync(join(tmpdir(), "spillway-bench-"));
   readonly #clock: Clock;
-  readonly #process: Bun.Subprocess;
-  readonly #onExit = (): void => this.#kill("SIGKILL");
+  readonly #process: LoggedProcess;
 
   private constructor({ name, command }: ServerCommand, clock: Clock) {
     this.name = name;
     this.#clock = clock;
     this.target = { host: HOST, port: freePorts(1)[0] ?? 0 };
-    const log = openSync(this.#logPath, "w");
     const text = command.replaceAll("{port}", String(this.target.port)).replaceAll("{folder}", this.folder);
-    this.#process = Bun.spawn(["sh", "-c", text], {
-      stdio: ["ignore", log, log],
-      env: withoutSettings(process.env),
-      detached: true,
+    this.#process = new LoggedProcess({
+      command: ["sh", "-c", text],
+      logPath: join(this.folder, "output.log"),
+      clock,
     });
-    closeSync(log);
-    // It is in a session of its own, so the terminal's Ctrl-C does not reach it.
-    process.on("exit", this.#onExit);
   }
 
   /** Starts a server and waits until it answers SIZE. Throws {@link StartError} with the end of what it printed. */
@@ -77,7 +71,7 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   get isRunning(): boolean {
-    return this.#process.exitCode === null && this.#process.signalCode === null;
+    return this.#process.isRunning;
   }
 
   /** Processor time of the whole tree so far, in seconds; `undefined` where /proc does not tell. */
@@ -95,24 +89,15 @@ export class ServerProcess implements AsyncDisposable {
     }
   }
 
-  /** Ends the whole group: asks, waits, and kills what is left. */
+  /** Ends it with all that it has started, and waits until its port is free. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#kill("SIGTERM");
-    const cancel = this.#clock.after(END_MS_MAX, () => this.#kill("SIGKILL"));
-    await this.#process.exited;
-    cancel();
+    await this.#process[Symbol.asyncDispose]();
     // What it has started may outlive it: if only for a moment, in which the port is still taken.
-    this.#kill("SIGKILL");
     const endMs = this.#clock.monotonicMs() + END_MS_MAX;
     while ((await this.#isListening()) && this.#clock.monotonicMs() < endMs) {
       await waitFor({ clock: this.#clock, signal: NEVER, msMax: END_LOOK_MS });
     }
-    process.off("exit", this.#onExit);
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  get #logPath(): string {
-    return join(this.folder, "output.log");
   }
 
   async #waitUntilReady(signal: AbortSignal): Promise<void> {
@@ -128,7 +113,7 @@ export class ServerProcess implements AsyncDisposable {
       }
     }
     const what = this.isRunning ? "does not answer SIZE" : "has ended";
-    const printed = readFileSync(this.#logPath, "utf8").trim().slice(-LOG_CHARACTERS_MAX);
+    const { printed } = this.#process;
     throw new StartError("server-not-ready", `${this.name} ${what}${printed === "" ? "" : `:\n${printed}`}`, {
       cause: trouble,
     });
@@ -143,17 +128,4 @@ export class ServerProcess implements AsyncDisposable {
       return false;
     }
   }
-
-  #kill(signal: NodeJS.Signals): void {
-    try {
-      process.kill(-this.#process.pid, signal);
-    } catch {
-      // The group is empty: it has ended.
-    }
-  }
-}
-
-/** The environment without what configures our server: a comparison is of what its options say. */
-export function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("SPILLWAY_")));
 }

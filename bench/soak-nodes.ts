@@ -1,23 +1,17 @@
 /** The server and the origin that a soak runs, on free ports in a folder of their own, and the blows that it deals. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { freePorts } from "./free-ports.ts";
-import { withoutSettings } from "./server-process.ts";
+import { LoggedProcess, MAIN } from "./logged-process.ts";
 import { waitFor } from "./wait.ts";
 
-/** The command line of this repository. */
-export const MAIN = join(import.meta.dir, "..", "main.ts");
 const HOST = "127.0.0.1";
 /** How long a node may take until it is ready. Milliseconds. */
 const READY_MS_MAX = 60_000;
 const READY_POLL_MS = 100;
-/** How long a node may take to end by itself. Milliseconds. */
-const END_MS_MAX = 5_000;
-/** Of what a node printed, so much is shown when it does not start. */
-const LOG_CHARACTERS_MAX = 2_000;
 
 export interface SoakNodesOptions {
   readonly width: number;
@@ -31,8 +25,8 @@ export class SoakNodes implements AsyncDisposable {
   readonly #options: SoakNodesOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), "spillway-soak-"));
   readonly #ports: { readonly pixelflut: number; readonly server: number; readonly origin: number };
-  #server: Bun.Subprocess;
-  readonly #origin: Bun.Subprocess;
+  #server: LoggedProcess;
+  readonly #origin: LoggedProcess;
 
   private constructor(options: SoakNodesOptions) {
     this.#options = options;
@@ -53,7 +47,7 @@ export class SoakNodes implements AsyncDisposable {
       if (await nodes.untilReady()) return nodes;
       throw new StartError(
         "not-ready",
-        `The origin does not serve:\n${nodes.#log("server")}${nodes.#log("origin")}`,
+        `The origin does not serve:\n${nodes.#server.printed}\n${nodes.#origin.printed}`,
       );
     } catch (error) {
       await nodes[Symbol.asyncDispose]();
@@ -79,7 +73,7 @@ export class SoakNodes implements AsyncDisposable {
 
   /** False once the origin has ended by itself. */
   get isServing(): boolean {
-    return this.#origin.exitCode === null && this.#origin.signalCode === null;
+    return this.#origin.isRunning;
   }
 
   /** To the server. */
@@ -90,6 +84,7 @@ export class SoakNodes implements AsyncDisposable {
   /** Starts the server again once it has ended. */
   async restartServer(): Promise<void> {
     await this.#server.exited;
+    await this.#server[Symbol.asyncDispose]();
     this.#server = this.#startServer();
   }
 
@@ -107,17 +102,11 @@ export class SoakNodes implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const node of [this.#origin, this.#server]) {
-      node.kill("SIGCONT");
-      node.kill("SIGTERM");
-      const cancel = this.#options.clock.after(END_MS_MAX, () => node.kill("SIGKILL"));
-      await node.exited;
-      cancel();
-    }
+    for (const node of [this.#origin, this.#server]) await node[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #startServer(): Bun.Subprocess {
+  #startServer(): LoggedProcess {
     const { width, height } = this.#options;
     return this.#spawn("server", {
       "pixelflut-port": this.#ports.pixelflut,
@@ -129,29 +118,18 @@ export class SoakNodes implements AsyncDisposable {
     });
   }
 
-  #spawn(role: string, flags: Readonly<Record<string, string | number>>): Bun.Subprocess {
+  #spawn(role: string, flags: Readonly<Record<string, string | number>>): LoggedProcess {
     const args = Object.entries({ ...flags, "data-dir": this.#folder }).map(
       ([name, value]) => `--${name}=${value}`,
     );
-    const log = openSync(this.#logPath(role), "a");
-    try {
+    return new LoggedProcess({
+      // They end with this process, even where it is killed.
+      command: [process.execPath, "--no-orphans", MAIN, role, ...args],
+      logPath: join(this.#folder, `${role}.log`),
       // In a folder of its own it finds no settings.
-      return Bun.spawn([process.execPath, "--no-orphans", MAIN, role, ...args], {
-        cwd: this.#folder,
-        env: withoutSettings(process.env),
-        stdio: ["ignore", log, log],
-      });
-    } finally {
-      closeSync(log);
-    }
-  }
-
-  #logPath(role: string): string {
-    return join(this.#folder, `${role}.log`);
-  }
-
-  #log(role: string): string {
-    return readFileSync(this.#logPath(role), "utf8").slice(-LOG_CHARACTERS_MAX);
+      cwd: this.#folder,
+      clock: this.#options.clock,
+    });
   }
 }
 

@@ -3,7 +3,7 @@
  * The playlists are followed by the rules of `bench check`, the players are those of `bench viewers`, in a process of
  * their own.
  */
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StartError } from "#common/errors.ts";
@@ -11,6 +11,7 @@ import { MEBIBYTE, msToSeconds } from "#common/units.ts";
 import type { SoakConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
 import { checkHls, type HlsCheckResult, type SegmentGap } from "./hls-check.ts";
+import { LoggedProcess, MAIN } from "./logged-process.ts";
 import { PixelflutClient } from "./pixelflut-client.ts";
 import { cpuSeconds } from "./process-cpu.ts";
 import {
@@ -21,7 +22,7 @@ import {
   startProgress,
 } from "./report.ts";
 import { type MemorySample, residentBytes, trendOf } from "./soak-memory.ts";
-import { MAIN, SoakNodes } from "./soak-nodes.ts";
+import { SoakNodes } from "./soak-nodes.ts";
 import { type Outage, OUTAGE_KINDS, planOutages, unexcused } from "./soak-outages.ts";
 import { createRandom, Distribution, Tally } from "./statistics.ts";
 import { waitFor } from "./wait.ts";
@@ -32,8 +33,6 @@ const SAMPLE_MS = 5_000;
 /** The canvas changes a little all the time: a square this often. Milliseconds, pixels. */
 const PAINT_MS = 100;
 const PAINT_SIDE = 48;
-/** Of what the players' process said, so much is shown when it ends early. */
-const SAID_CHARACTERS_MAX = 2_000;
 /** Findings that are told of one by one. */
 const NOTES_MAX = 20;
 
@@ -90,8 +89,9 @@ function check({ config, clock, signal, nodes }: Soak, playlist: string): Promis
 }
 
 /** The players, in another process: what they take of the processor must not delay what is measured here. */
-async function play({ config, nodes, signal }: Soak): Promise<readonly Measurement[]> {
-  const json = join(tmpdir(), `spillway-soak-${crypto.randomUUID()}.json`);
+async function play({ config, nodes, clock, signal }: Soak): Promise<readonly Measurement[]> {
+  const folder = mkdtempSync(join(tmpdir(), "spillway-soak-players-"));
+  const json = join(folder, "results.json");
   const flags = {
     url: `${nodes.originUrl}/live/canvas/index.m3u8`,
     viewers: config.viewers,
@@ -99,34 +99,23 @@ async function play({ config, nodes, signal }: Soak): Promise<readonly Measureme
     json,
   };
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  const players = Bun.spawn([process.execPath, "--no-orphans", MAIN, "bench", "viewers", ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const said = lastCharacters(players.stderr);
+  const command = [process.execPath, "--no-orphans", MAIN, "bench", "viewers", ...args];
+  const players = new LoggedProcess({ command, logPath: join(folder, "players.log"), clock });
   const onAbort = (): void => players.kill("SIGTERM");
   signal.addEventListener("abort", onAbort);
   try {
     const status = await players.exited;
     if (!(await Bun.file(json).exists())) {
-      throw new StartError("players-ended", `The players ended with status ${status}:\n${await said}`);
+      throw new StartError("players-ended", `The players ended with status ${status}:\n${players.printed}`);
     }
     const { results }: { readonly results: Record<string, Omit<Measurement, "name">> } =
       await Bun.file(json).json();
     return Object.entries(results).map(([name, { value, unit, label }]) => ({ name, label, value, unit }));
   } finally {
     signal.removeEventListener("abort", onAbort);
-    rmSync(json, { force: true });
+    await players[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** The end of what a stream brings until its own. */
-async function lastCharacters(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stream) {
-    text = (text + decoder.decode(chunk, { stream: true })).slice(-SAID_CHARACTERS_MAX);
-  }
-  return text;
 }
 
 /** Deals the blows of the plan, one after the other. */

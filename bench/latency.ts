@@ -3,6 +3,7 @@
  * page or on a page with hls.js as it comes. Page and painter run on one machine and read one clock.
  */
 import { describeError, StartError } from "#common/errors.ts";
+import { createRandom } from "#common/random.ts";
 import { secondsToMs } from "#common/units.ts";
 import { createBrowser, type Browser } from "./browser.ts";
 import type { LatencyConfig } from "./config.ts";
@@ -18,7 +19,7 @@ import {
 import type { BenchContext } from "./context.ts";
 import { PixelflutClient } from "./pixelflut-client.ts";
 import { collectMeasurements, formatValue, startProgress, type Findings } from "./report.ts";
-import { createRandom, Distribution, median } from "./statistics.ts";
+import { Distribution, median } from "./statistics.ts";
 import { StockPage } from "./stock-page.ts";
 import { waitFor } from "./wait.ts";
 

@@ -1,6 +1,6 @@
 /** What the pixel flood paints: the colour of each pixel, and the order in which the pixels come. */
+import { createRandom } from "#common/random.ts";
 import type { PixelFormat, PixelImage, PixelOrder } from "./config.ts";
-import { createRandom } from "./statistics.ts";
 
 /** Side of the squares that the users of OFFSET paint one by one, in pixels. */
 export const TILE_SIDE = 64;

@@ -1,7 +1,7 @@
 /** Which outages a soak makes, and when: the same for one seed. And what they excuse. */
+import { createRandom } from "#common/random.ts";
 import { secondsToMs } from "#common/units.ts";
 import type { SegmentGap } from "./hls-check.ts";
-import { createRandom } from "./statistics.ts";
 
 /** `kill`: ended without warning and started anew. `term`: the same, asked to. `stop`: stands still, and goes on. */
 export const OUTAGE_KINDS = ["kill", "term", "stop"] as const;

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StartError } from "#common/errors.ts";
+import { createRandom } from "#common/random.ts";
 import { MEBIBYTE, msToSeconds } from "#common/units.ts";
 import type { SoakConfig } from "./config.ts";
 import type { BenchContext } from "./context.ts";
@@ -24,7 +25,7 @@ import {
 import { type MemorySample, residentBytes, trendOf } from "./soak-memory.ts";
 import { SoakNodes } from "./soak-nodes.ts";
 import { type Outage, OUTAGE_KINDS, planOutages, unexcused } from "./soak-outages.ts";
-import { createRandom, Distribution, Tally } from "./statistics.ts";
+import { Distribution, Tally } from "./statistics.ts";
 import { waitFor } from "./wait.ts";
 
 /** Gaps of the playlists this long after the server is ready again still belong to its outage. Milliseconds. */

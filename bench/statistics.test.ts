@@ -1,6 +1,6 @@
 /** Distributions, tallies and seeded randomness of the load scripts. */
 import { describe, expect, test } from "bun:test";
-import { createRandom, Distribution, median, Tally } from "./statistics.ts";
+import { Distribution, median, Tally } from "./statistics.ts";
 
 describe("Distribution", () => {
   test("gives percentiles to 0.2 % and extremes exactly", () => {
@@ -48,16 +48,6 @@ test("Tally lists kinds by frequency and bounds their number", () => {
   for (let kind = 0; kind < 100; kind += 1) tally.add(`kind ${kind}`);
   expect(tally.total).toBe(104);
   expect(tally.get("other")).toBe(38);
-});
-
-test("createRandom() repeats itself for one seed and stays within [0, 1)", () => {
-  const take = (seed: number): number[] => {
-    const random = createRandom(seed);
-    return Array.from({ length: 1000 }, random);
-  };
-  expect(take(3)).toEqual(take(3));
-  expect(take(3)).not.toEqual(take(4));
-  expect(take(3).every((value) => value >= 0 && value < 1)).toBeTrue();
 });
 
 test("median() takes the middle", () => {

@@ -5,8 +5,8 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
+import { createRandom } from "#common/random.ts";
 import { MEBIBYTE } from "#common/units.ts";
-import { createRandom } from "../bench/statistics.ts";
 import { startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 import { Download, PacedOrigin, startStalled, type PacedRequest } from "./paced-origin.ts";
 

@@ -1,7 +1,7 @@
 /** What is read of a playlist, and what is asked for next. */
 import { expect, test } from "bun:test";
 import { placeOf, standingOf } from "#common/playlist-reach.ts";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { FakeLivePlaylist } from "./fake-origin.ts";
 import {
   compareReach,

@@ -1,6 +1,6 @@
 /** Replacing URIs: each of them, nothing else, whatever the text is. */
 import { describe, expect, test } from "bun:test";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { mapPlaylistUris } from "./playlist-uris.ts";
 
 const ROUNDS = 3_000;

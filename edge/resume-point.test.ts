@@ -1,6 +1,6 @@
 /** Finding the place where a stream broke off in what another connection brings. */
 import { expect, test } from "bun:test";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { FakeTransportStream } from "./fake-transport-stream.ts";
 import { type Block, GopCutter } from "./gop-cutter.ts";
 import { ResumePoint } from "./resume-point.ts";

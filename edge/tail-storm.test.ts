@@ -1,7 +1,7 @@
 /** Viewers that ask at random, of an upstream that stalls, hangs, fails and begins anew at random. */
 import { expect, test } from "bun:test";
 import { standingOf } from "#common/playlist-reach.ts";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { TARGET_MS, type UpstreamMode } from "./fake-live-upstream.ts";
 import { readPlaylistFacts } from "./playlist-facts.ts";
 import { type Asked, ASKED_PLAIN, type TailAnswer } from "./tail-answer.ts";

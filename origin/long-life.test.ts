@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { TsInspector } from "#common/formats/fixtures/mpegts-reader.ts";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { createRandom } from "#common/random.ts";
 import type { ViewerSink } from "#common/ts-fan-out.ts";
 import { TICKS_WRAP } from "#common/units.ts";
 import { numberOf, readHlsDocument, type SegmentBlock, tagOf } from "../bench/hls-document.ts";
 import { checkMediaText } from "../bench/hls-rules.ts";
-import { createRandom } from "../bench/statistics.ts";
 import { hintIn, open, type Origin, randomRuns } from "./origin-fixture.ts";
 
 const FPS = 30;

@@ -7,7 +7,7 @@ import type { LeaseHello } from "#common/formats/lease.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
 import type { NodeApp } from "#common/node-http.ts";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { EdgeRegistry } from "./edges.ts";
 import { EventFeed, streamFigures } from "./events.ts";
 import { createOriginApp } from "./http.ts";

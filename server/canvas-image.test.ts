@@ -1,9 +1,9 @@
 /** The picture of the canvas, read back pixel by pixel. */
 import { expect, test } from "bun:test";
 import { inflateSync } from "node:zlib";
+import { createRandomBelow } from "#common/random.ts";
 import { CanvasImage } from "./canvas-image.ts";
 import { createFramebuffer, OPAQUE } from "./framebuffer.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 
 /** Decodes a PNG of 8-bit RGBA, not interlaced: enough to read our own back. */
 // PNG (W3C Recommendation, third edition) 9.2 filter types
@@ -47,7 +47,7 @@ test.each([
   [1, 1],
 ])("png() shows a canvas of %d x %d to the pixel", async (width, height) => {
   const framebuffer = createFramebuffer({ width, height });
-  const random = seededRandom(5);
+  const random = createRandomBelow(5);
   for (let index = 0; index < framebuffer.pixels.length; index += 1) {
     framebuffer.pixels[index] = random(0x100_0000) | OPAQUE;
   }

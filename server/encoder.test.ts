@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { EncodedFrame } from "#common/formats/frame.ts";
 import { joinBytes } from "#common/join-bytes.ts";
 import { avcCodecs, readAvcConfig, splitNalUnits } from "#common/formats/h264.ts";
+import { createRandomBelow } from "#common/random.ts";
 import { Encoder } from "./encoder.ts";
 import { loadAv } from "./encoder-av.ts";
 import { planRenditions, readRendition } from "./renditions.ts";
@@ -61,18 +62,9 @@ function sumsOfSeconds(bits: readonly number[]): number[] {
   );
 }
 
-/** Numbers that look random and are the same in each run. */
-function createNoise(): () => number {
-  let state = 1;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  };
-}
-
-const noise = createNoise();
+const noise = createRandomBelow(1);
 const paintNoise = (pixels: Uint8Array): void => {
-  for (let at = 0; at < pixels.length; at++) pixels[at] = noise();
+  for (let at = 0; at < pixels.length; at++) pixels[at] = noise(256);
 };
 const paintOnce = (pixels: Uint8Array, index: number): void => {
   if (index === 0) paintNoise(pixels);

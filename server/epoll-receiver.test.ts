@@ -1,12 +1,12 @@
 /** The receive path of Linux with players at socket pairs and the real kernel: replies, back-pressure, endings. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
+import { createRandomBelow } from "#common/random.ts";
 import { LINGER_MS_MAX, STALL_MS_MAX, STALL_TOTAL_MS_MAX } from "./connection.ts";
 import { EpollRig, type EpollRigOptions, type RigPlayer } from "./epoll-rig.ts";
 import { OPAQUE } from "./framebuffer.ts";
 import { EAGAIN } from "./linux-constants.ts";
 import { HOLD_BLOCK_BYTES } from "./receiver-memory.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 
 /** Gets whose replies are more than a socket takes. */
 const GETS = 20_000;
@@ -263,7 +263,7 @@ describe.if(process.platform === "linux")("EpollReceiver", () => {
   test("any receiver goes on where another left off", () => {
     const own = openRig({ threads: 3 });
     const { connect, framebuffer, counted } = bound(own);
-    const random = seededRandom(11);
+    const random = createRandomBelow(11);
     const player = connect();
     let text = "";
     for (let index = 0; index < 2_000; index += 1) {

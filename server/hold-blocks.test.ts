@@ -1,8 +1,8 @@
 /** Chains of hold blocks against a plain list of bytes. */
 import { describe, expect, test } from "bun:test";
+import { createRandomBelow } from "#common/random.ts";
 import { createFramebuffer, type Framebuffer } from "./framebuffer.ts";
 import { HoldBlocks } from "./hold-blocks.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 import { HOLD_BLOCK_BYTES, openReceiverMemory, WORD_FREE_BLOCKS, WORD_HOLD_LOCK } from "./receiver-memory.ts";
 import { SharedLock } from "./shared-lock.ts";
 
@@ -45,7 +45,7 @@ function openRig(blocksMax?: number): Rig {
 describe("HoldBlocks", () => {
   test("gives back what was appended, in order, whatever the lengths", () => {
     const { hold, chains, source, address, takeFirst } = openRig();
-    const random = seededRandom(5);
+    const random = createRandomBelow(5);
     const models = chains.map(() => Buffer.alloc(0));
     for (let step = 0; step < 400; step += 1) {
       const which = random(chains.length);

@@ -1,12 +1,12 @@
 /** The kernel as its host calls it; what it makes of the protocol is in `pixelflut-parsers.test.ts`. */
 import { expect, test } from "bun:test";
+import { createRandomBelow } from "#common/random.ts";
 import { COUNTER_NAMES } from "./counters.ts";
 import { createFramebuffer, OPAQUE } from "./framebuffer.ts";
 import { loadKernel, openKernel, type Kernel } from "./kernel.ts";
 import * as layout from "./kernel/layout.ts";
 import { REPLIES_BYTES } from "./memory-layout.ts";
 import type { ProtocolOptions } from "./pixelflut-parser.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 
 const PROTOCOL: ProtocolOptions = { alpha: "blend", outsideGets: "silent", isStrict: false };
 const WIDTH = 37;
@@ -93,7 +93,7 @@ test("parse() writes to nothing but what is its own, whatever it reads", () => {
   // All that lies between its own places is filled, and looked at afterwards.
   const foreign = own.slice(1).map(([from], index) => memory.subarray(own[index]?.[1], from));
   for (const bytes of foreign) bytes.fill(guard);
-  const random = seededRandom(7);
+  const random = createRandomBelow(7);
   for (let round = 0; round < 200; round += 1) {
     kernel.resetRecord(record);
     for (let step = 0; step < 4; step += 1) {

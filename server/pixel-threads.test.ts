@@ -1,10 +1,10 @@
 /** Real threads and real sockets, in every receive path: a sample of what the tests of their parts prove in process. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { StartError } from "#common/errors.ts";
+import { createRandomBelow } from "#common/random.ts";
 import { openConnections } from "./counters.ts";
 import { OPAQUE } from "./framebuffer.ts";
 import { loadPixelflutCases } from "./pixelflut-cases.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 import { encodeHelp } from "./pixelflut-replies.ts";
 import { Client, openRig, until, type ThreadsRig } from "./pixel-threads-rig.ts";
 import type { ReceiveName } from "./receive-path.ts";
@@ -64,7 +64,7 @@ describe.each(PATHS)("PixelThreads, %s", (receive) => {
 
   test("PixelThreads count exactly what many connections send", async () => {
     const { framebuffer, threads, counted } = await openRig({ receive });
-    const random = seededRandom(6);
+    const random = createRandomBelow(6);
     let pixels = 0;
     let bytes = 0;
     const floods = Array.from({ length: 6 }, async () => {

@@ -3,13 +3,13 @@
  * the number of the round alone. `pixelflut-fuzz-stream.ts` writes the streams; then bytes are flipped, lost and doubled
  * (`pixelflut-fuzz-mutation.ts`), and each side gets cuts of its own (`pixelflut-fuzz-cuts.ts`).
  */
+import { createRandomBelow } from "#common/random.ts";
 import type { CanvasSize } from "./framebuffer.ts";
 import { makeCuts } from "./pixelflut-fuzz-cuts.ts";
 import { mutate } from "./pixelflut-fuzz-mutation.ts";
 import { FuzzStream } from "./pixelflut-fuzz-stream.ts";
 import { FuzzWriter, pick, pickSize, type Random } from "./pixelflut-fuzz-writer.ts";
 import type { ParserSetting } from "./pixelflut-parsers.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 
 /** Connections open at once. */
 export const FUZZ_CONNECTIONS = 3;
@@ -80,13 +80,15 @@ export class FuzzInput {
 
   constructor(seed: number) {
     this.#seed = seed;
-    this.#random = seededRandom(seed);
+    this.#random = createRandomBelow(seed);
     this.#writer = new FuzzWriter((limit) => this.#random(limit), STEP_BYTES_MAX);
   }
 
   /** The round number `index`: always the same for one seed. */
   round(index: number): FuzzRound {
-    this.#random = seededRandom(Math.imul(this.#seed + 1, 0x9e37_79b1) ^ Math.imul(index + 1, 0x85eb_ca6b));
+    this.#random = createRandomBelow(
+      Math.imul(this.#seed + 1, 0x9e37_79b1) ^ Math.imul(index + 1, 0x85eb_ca6b),
+    );
     const random = this.#random;
     const setting = pickSetting(random);
     const pixels = setting.width * setting.height;

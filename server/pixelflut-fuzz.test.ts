@@ -1,5 +1,6 @@
 /** The differential fuzz itself, ten megabytes of it on the server's parsers, and whether it finds mistakes at all. */
 import { describe, expect, test } from "bun:test";
+import { createRandomBelow } from "#common/random.ts";
 import { loadKernel } from "./kernel.ts";
 import { makeCuts } from "./pixelflut-fuzz-cuts.ts";
 import { FuzzInput, STEP_BYTES_MAX, type FuzzRound } from "./pixelflut-fuzz-input.ts";
@@ -13,7 +14,6 @@ import {
   type ParserEntry,
   type ParserRig,
 } from "./pixelflut-parsers.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 import { PlainParser } from "./plain-parser.ts";
 import type { PlainState } from "./plain-state.ts";
 
@@ -182,14 +182,14 @@ describe("FuzzInput", () => {
 });
 
 test("makeCuts() cuts nothing that has less than two bytes", () => {
-  const random = seededRandom(5);
+  const random = createRandomBelow(5);
   for (let count = 0; count < 100; count += 1) {
     expect(makeCuts(new Uint8Array(count % 2), random)).toEqual([]);
   }
 });
 
 test("mutate() leaves most inputs alone, never makes one longer, and changes any place", () => {
-  const random = seededRandom(6);
+  const random = createRandomBelow(6);
   const text = "PX 1 2 ffffff\n".repeat(5);
   const changed = new Set<number>();
   let same = 0;

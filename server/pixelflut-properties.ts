@@ -3,6 +3,7 @@
  * that any parser can be run against. Inputs are drawn from a fixed seed.
  */
 import assert from "node:assert/strict";
+import { createRandomBelow } from "#common/random.ts";
 import { colourAt, type PixelflutSubject, type SubjectFactory } from "./pixelflut-cases.ts";
 
 const encoder = new TextEncoder();
@@ -29,17 +30,6 @@ export const PIXELFLUT_PROPERTIES: readonly PixelflutProperty[] = [
   { name: "random-segments", check: checkRandomSegments },
 ];
 
-/** Whole numbers from 0 below `limit`, the same sequence for the same seed (mulberry32). */
-export function seededRandom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
-}
-
 /** Sends `text` as one read to a new connection and returns the replies. */
 function say(subject: PixelflutSubject, text: string): string {
   const connection = subject.connect();
@@ -48,7 +38,7 @@ function say(subject: PixelflutSubject, text: string): string {
 }
 
 function checkWholeCanvas(create: SubjectFactory): void {
-  const random = seededRandom(1);
+  const random = createRandomBelow(1);
   const count = WIDTH * HEIGHT;
   const bytes = new Uint8Array(15 + count * 4);
   const view = new DataView(bytes.buffer);
@@ -143,7 +133,7 @@ function checkGrey(create: SubjectFactory): void {
 }
 
 function checkRandomColours(create: SubjectFactory): void {
-  const random = seededRandom(2);
+  const random = createRandomBelow(2);
   const subject = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
   let text = "";
   let expected = "";
@@ -158,7 +148,7 @@ function checkRandomColours(create: SubjectFactory): void {
 }
 
 function checkAlpha(create: SubjectFactory): void {
-  const random = seededRandom(3);
+  const random = createRandomBelow(3);
   const subject = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
   const values = [0, 1, 2, 127, 128, 254, 255, ...Array.from({ length: 6 }, () => random(256))];
   let text = "";
@@ -215,7 +205,7 @@ const PIECES: readonly string[] = [
 ];
 
 function checkRandomSegments(create: SubjectFactory): void {
-  const random = seededRandom(4);
+  const random = createRandomBelow(4);
   const whole = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
   const cut = create({ width: WIDTH, height: HEIGHT, alpha: "blend" });
   for (let round = 0; round < 200; round += 1) {

@@ -1,10 +1,10 @@
 /** Limits and fairness of players, with made-up reads; between real threads at the end. */
 import { describe, expect, test } from "bun:test";
+import { createRandomBelow } from "#common/random.ts";
 import { shareFramebuffer } from "./framebuffer.ts";
 import { sumCounters } from "./counters.ts";
 import { admitted, crowd, key, openShares, openState, serve } from "./player-shares-fixture.ts";
 import { PREFIX_HASH_NEXT, PREFIX_WORDS, WORD_LOCK } from "./player-shares-memory.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 import { SharedLock } from "./shared-lock.ts";
 import type { WorkerOrder, WorkerReport } from "./shared-lock-worker.ts";
 
@@ -163,7 +163,7 @@ describe("PlayerShares.admit()", () => {
   test("uses the record again that was left longest ago, also where keys collide", () => {
     // Four records and four buckets: keys collide all the time.
     const { shares, framebuffer } = openShares({}, 4);
-    const random = seededRandom(5);
+    const random = createRandomBelow(5);
     const open4: { number: number; prefix: number }[] = [];
     for (let step = 0; step < 3_000; step += 1) {
       const isFull = open4.length === 4;
@@ -203,7 +203,7 @@ test.each([
   ["connection", 200_000],
 ] as const)("PlayerShares keeps its books whatever is done, shared by %s, %d bytes/s", (fairShare, rate) => {
   const { framebuffer, shares, outsider } = openShares({ fairShare, bytesPerSecondPerPrefix: rate });
-  const random = seededRandom(12);
+  const random = createRandomBelow(12);
   const prefixes = new Map<number, number>();
   const queued = new Set<number>();
   const running = new Set<number>();

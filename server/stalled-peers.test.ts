@@ -1,12 +1,12 @@
 /** The order of stalling against a plain list, and on the receive path of Linux: who goes where there is no room. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
+import { createRandomBelow } from "#common/random.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import { EpollRig, type RigPlayer } from "./epoll-rig.ts";
 import { createFramebuffer } from "./framebuffer.ts";
 import { HoldBlocks } from "./hold-blocks.ts";
 import { STATE_BYTES } from "./kernel/layout.ts";
-import { seededRandom } from "./pixelflut-properties.ts";
 import { RECORD_STALLED_MS } from "./receiver-memory.ts";
 
 const CONNECTIONS = 100;
@@ -36,7 +36,7 @@ function openList() {
 describe("StalledPeers", () => {
   test("offers who has stalled longest first, whoever joins and leaves", () => {
     const { stalled, order } = openList();
-    const random = seededRandom(3);
+    const random = createRandomBelow(3);
     let model: number[] = [];
     for (let step = 0; step < 2_000; step += 1) {
       const connection = random(20);

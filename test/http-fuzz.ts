@@ -3,8 +3,8 @@
  * it serves others, and afterwards whether it is as it was: nothing held, nothing grown, not a word in its log.
  */
 import { systemClock } from "#common/clock.ts";
+import { createRandom } from "#common/random.ts";
 import { MEBIBYTE, msToSeconds } from "#common/units.ts";
-import { createRandom } from "../bench/statistics.ts";
 import { FakeLiveOrigin } from "./fake-live-origin.ts";
 import { freePorts } from "../bench/free-ports.ts";
 import { flags, getText, isOk, metric, Program, waitFor } from "./harness.ts";

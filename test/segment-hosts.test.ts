@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import type { Run } from "#common/formats/frame.ts";
 import type { LeaseSegmentHosts } from "#common/formats/lease.ts";
-import { createRandom } from "../bench/statistics.ts";
+import { createRandom } from "#common/random.ts";
 import { SegmentHosts } from "../edge/segment-hosts.ts";
 import type { EdgePlace } from "../origin/edges.ts";
 import { hintIn, open, type Origin, TWO } from "../origin/origin-fixture.ts";

@@ -1,6 +1,6 @@
 /** What the parsers' benchmark sends: every way of painting that clients use, and what players do wrong. */
+import { createRandomBelow } from "#common/random.ts";
 import type { CanvasSize } from "../../server/framebuffer.ts";
-import { seededRandom } from "../../server/pixelflut-properties.ts";
 
 export const PARSER_LOADS = [
   "ordered 6",
@@ -55,7 +55,7 @@ const LINES: Readonly<Partial<Record<ParserLoad, WriteLine>>> = {
 /** The bytes of a load: the same whenever they are made. */
 export function makeParserInput(load: ParserLoad, options: ParserInputOptions): Uint8Array {
   const { commands, width, height } = options;
-  const random = seededRandom(7);
+  const random = createRandomBelow(7);
   if (load === "PXMULTI") return makeMulti(options, random);
   const isOrdered = load === "ordered 6";
   const places = Array.from({ length: commands }, (_, index) => {

@@ -10,6 +10,7 @@ import {
 } from "#common/formats/frame.ts";
 import { FeedFormatError, wrapBox } from "#common/formats/mp4-boxes.ts";
 import { joinBytes } from "#common/join-bytes.ts";
+import { createRandomBelow } from "#common/random.ts";
 
 const AVC_C = Uint8Array.fromHex(
   "0164001fffe1001c6764001facb402802dd350101014000003000400000300f23c60ca8001000468ef3cb0fdf8f800",
@@ -37,14 +38,10 @@ const FIGURES: CanvasFigures = {
   pixelflutPort: 1234,
 };
 
-/** The same bytes for the same seed (Mulberry32). */
+/** The same bytes for the same seed. */
 function randomBytes(length: number, seed: number): Uint8Array {
-  let state = seed;
-  return Uint8Array.from({ length }, () => {
-    state = (state + 0x6d2b79f5) | 0;
-    const mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    return mixed ^ (mixed >>> 14);
-  });
+  const random = createRandomBelow(seed);
+  return Uint8Array.from({ length }, () => random(256));
 }
 
 function frame(index: number, trackId = 1): EncodedFrame {

@@ -10,22 +10,14 @@ import {
   writePictureParameters,
   writeRepeat,
 } from "#common/formats/h264-writer.ts";
+import { createRandomBelow } from "#common/random.ts";
 
 const WIDTH = 64;
 const HEIGHT = 48;
 
-/** Numbers below `end`, the same in each run of the tests (a linear congruential generator). */
-function createRandom(seed: number): (end: number) => number {
-  let state = seed;
-  return (end) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return Math.floor((state / 2 ** 32) * end);
-  };
-}
-
 /** From few levels in few blocks to as many as there can be. */
 function randomPicture(seed: number): FlatPicture {
-  const random = createRandom(seed);
+  const random = createRandomBelow(seed);
   const luma = [
     () => 16 * (1 + random(14)),
     () => (random(2) === 0 ? 32 : 224),

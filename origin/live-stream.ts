@@ -37,6 +37,8 @@ export class LiveStream implements SourceHandlers {
   readonly #renditions = new Map<string, RenditionStream>();
   /** By track number of the present run. */
   #tracks = new Map<number, RenditionStream>();
+  /** Which rendition of the present run it is by its name, from 0. */
+  #orders = new Map<string, number>();
   #run: Run | undefined;
   /** Of all playlists: decided by the first run, and the same from then on. */
   #windowSeconds = WINDOW_SECONDS;
@@ -73,13 +75,14 @@ export class LiveStream implements SourceHandlers {
     this.#run = run;
     this.runs++;
     this.#tracks = new Map();
+    this.#orders = new Map(run.renditions.map(({ name }, order) => [name, order]));
     for (const rendition of run.renditions) {
       const stream = this.#renditions.get(rendition.name) ?? this.#addRendition(rendition.name, run);
       this.#tracks.set(rendition.trackId, stream);
       stream.startRun(run, rendition);
     }
     for (const [name, stream] of this.#renditions) {
-      if (!run.renditions.some((rendition) => rendition.name === name)) this.#dropRendition(stream);
+      if (!this.#orders.has(name)) this.#dropRendition(stream);
     }
     for (const stream of this.#renditions.values()) stream.publish();
     this.#multivariants.invalidate();
@@ -218,11 +221,6 @@ export class LiveStream implements SourceHandlers {
     return WINDOW_SECONDS;
   }
 
-  /** Which rendition of the present run it is, from 0. */
-  #orderOf(name: string): number {
-    return this.#run?.renditions.findIndex((rendition) => rendition.name === name) ?? 0;
-  }
-
   #addRendition(name: string, { offGrid }: Run): RenditionStream {
     const { partDurationMs, clock, budget } = this.#options;
     const rendition = new RenditionStream({
@@ -236,7 +234,7 @@ export class LiveStream implements SourceHandlers {
       relayCounters: this.relayCounters,
       cutTimes: this.cutTimes,
       reports: () => this.#reportsFor(name),
-      stage: (change) => this.#staging.add({ ...change, order: this.#orderOf(name) }),
+      stage: (change) => this.#staging.add({ ...change, order: this.#orders.get(name) ?? 0 }),
       isCatchingUp: () => this.isCatchingUp,
     });
     this.#renditions.set(name, rendition);

@@ -108,14 +108,19 @@ describe("DirectStream", () => {
   });
 
   test("that is broken off is not taken for whole, and its peer has what came before", async () => {
+    const begun = Promise.withResolvers<DirectStream>();
     const served = serve((stream) => {
       stream.write("some");
-      setTimeout(() => stream.abort(new Error("the rest is missing")), 20);
+      begun.resolve(stream);
     });
     const { body } = await fetch(served.url);
+    const stream = await begun.promise;
     const read: string[] = [];
     const reading = (async () => {
-      for await (const chunk of body ?? []) read.push(new TextDecoder().decode(chunk));
+      for await (const chunk of body ?? []) {
+        read.push(new TextDecoder().decode(chunk));
+        stream.abort(new Error("the rest is missing"));
+      }
     })();
     expect(await reading.catch((error: unknown) => error)).toBeInstanceOf(Error);
     expect([read, served.calls.close]).toEqual([["some"], 1]);

@@ -2,7 +2,7 @@
  * For the tests of this folder: an origin whose answers a test scripts, a live playlist that moves when told, and an
  * edge in front of it on ports of their own. Nothing of it runs in production.
  */
-import { systemClock, type Clock } from "#common/clock.ts";
+import { systemClock, type Clock, type FakeClock } from "#common/clock.ts";
 import { HttpServer } from "#common/listen.ts";
 import { silentLog } from "#common/log.ts";
 import { failureResponse } from "#common/node-http.ts";
@@ -268,7 +268,27 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
   };
 }
 
+/** Of time that passes while a test waits. */
+const ADVANCE_STEP_MS = 10;
+
 /** Resolves once `condition` holds; a test that waits in vain ends by its own time limit. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await Bun.sleep(2);
+}
+
+/** Lets time pass in small steps until `condition` holds, with room between them for what happens on sockets. */
+export async function advanceUntil(clock: FakeClock, condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    clock.advance(ADVANCE_STEP_MS);
+    await Bun.sleep(1);
+  }
+}
+
+/** Resolves as `pending` does, for which time passes. */
+export async function whileAdvancing<Value>(clock: FakeClock, pending: Promise<Value>): Promise<Value> {
+  let isOver = false;
+  const over = (): void => void (isOver = true);
+  void pending.then(over, over);
+  await advanceUntil(clock, () => isOver);
+  return pending;
 }

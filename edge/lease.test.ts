@@ -36,14 +36,31 @@ interface LeaseOrigin {
 const closers: (() => void | Promise<void>)[] = [];
 /** What the lease told of, tables of segment hosts and its loss, in order. */
 const heard: (LeaseSegmentHosts | "lost")[] = [];
+/** How often the lease asked for the load, which it does for each report. */
+let reports = 0;
 
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
   heard.length = 0;
+  reports = 0;
 });
 
-/** An origin that says `afterWelcome` to each edge. */
-function startOrigin(port = 0, afterWelcome: readonly string[] = []): LeaseOrigin {
+const TABLE: LeaseSegmentHosts = {
+  type: "segment-hosts",
+  origin: "o1",
+  version: 1,
+  from: { cmaf: 10, ts: 20 },
+  hosts: [{ url: "http://edge", weight: 1 }],
+};
+
+/** An origin that says `afterWelcome` to each edge, and `afterPong` behind the answer to each ping. */
+function startOrigin(
+  port = 0,
+  {
+    afterWelcome = [],
+    afterPong = [],
+  }: { readonly afterWelcome?: readonly string[]; readonly afterPong?: readonly string[] } = {},
+): LeaseOrigin {
   const messages: (LeaseMessage | undefined)[] = [];
   const proofs: string[] = [];
   const counts = { opened: 0, closed: 0, pinged: 0 };
@@ -57,7 +74,11 @@ function startOrigin(port = 0, afterWelcome: readonly string[] = []): LeaseOrigi
     },
     websocket: {
       open: () => void counts.opened++,
-      ping: () => void counts.pinged++,
+      // The pong has been sent by now.
+      ping(socket) {
+        counts.pinged++;
+        for (const text of afterPong) socket.send(text);
+      },
       close: () => void counts.closed++,
       message(socket, text) {
         const message = decodeLeaseMessage(String(text));
@@ -82,7 +103,10 @@ function startLease(
   const lease = new LeaseClient({
     upstreamUrl: `http://127.0.0.1:${port}`,
     hello: HELLO,
-    load: () => LOAD,
+    load() {
+      reports++;
+      return LOAD;
+    },
     onSegmentHosts: (table) => void heard.push(table),
     onLost: () => void heard.push("lost"),
     clusterSecret,
@@ -124,19 +148,13 @@ describe("LeaseClient", () => {
   });
 
   test("hands on tables of segment hosts and its loss, and passes over what it does not know", async () => {
-    const table = {
-      type: "segment-hosts",
-      origin: "o1",
-      version: 1,
-      from: { cmaf: 10, ts: 20 },
-      hosts: [{ url: "http://edge", weight: 1 }],
-    } as const;
-    const next = { ...table, version: 2 };
-    const strange = ['{"type":"later"}', JSON.stringify({ ...table, hosts: [{}] }), "x".repeat(70_000)];
-    const origin = startOrigin(0, [encodeLeaseMessage(table), ...strange, encodeLeaseMessage(next)]);
+    const next = { ...TABLE, version: 2 };
+    const strange = ['{"type":"later"}', JSON.stringify({ ...TABLE, hosts: [{}] }), "x".repeat(70_000)];
+    const afterWelcome = [encodeLeaseMessage(TABLE), ...strange, encodeLeaseMessage(next)];
+    const origin = startOrigin(0, { afterWelcome });
     const lease = startLease(origin.port);
     await until(() => heard.length === 2);
-    expect(heard).toEqual([table, next]);
+    expect(heard).toEqual([TABLE, next]);
     expect(lease.isHeld).toBe(true);
     await origin.close();
     await until(() => !lease.isHeld);
@@ -148,10 +166,13 @@ describe("LeaseClient", () => {
     const first = startOrigin();
     const { port } = first;
     await first.close();
-    const lease = startLease(port);
-    await Bun.sleep(50);
+    const clock = new FakeClock();
+    let warnings = 0;
+    const lease = startLease(port, "", clock, { ...silentLog, warn: () => void warnings++ });
+    await until(() => warnings === 1);
     expect(lease.isHeld).toBe(false);
     const origin = startOrigin(port);
+    clock.advance(1_000);
     await until(() => lease.isHeld);
     expect(origin.proofs).toEqual([""]);
   });
@@ -175,28 +196,24 @@ describe("LeaseClient", () => {
   });
 
   test("is kept by an origin that answers pings, lost after 5 s without, once", async () => {
-    const origin = startOrigin();
+    const origin = startOrigin(0, { afterPong: [encodeLeaseMessage(TABLE)] });
     const clock = new FakeClock();
     const lease = startLease(origin.port, "", clock);
-    await until(() => lease.isHeld);
-    for (let second = 0; second < 8; second++) {
-      const before = [origin.messages.length, origin.counts.pinged];
+    for (let second = 1; second <= 8; second++) {
+      // What is heard behind the pong: that has been seen, too.
+      await until(() => heard.length === second);
       clock.advance(1_000);
-      await until(() => origin.messages.length > (before[0] ?? 0) && origin.counts.pinged > (before[1] ?? 0));
-      // The pong is on its way: one more turn around the loop of both sides.
-      await Bun.sleep(5);
     }
+    await until(() => heard.length === 9);
     expect([lease.isHeld, origin.counts.opened]).toEqual([true, 1]);
     // No turn of the event loop, so no pong is seen.
     clock.advance(5_900);
     expect(lease.isHeld).toBe(false);
     await until(() => origin.counts.closed === 1);
     // One new try, which was due meanwhile, and one report a second afterwards: the old loop has ended.
-    await until(() => lease.isHeld && origin.messages.at(-1)?.type === "load");
-    const { length } = origin.messages;
-    clock.advance(1_000);
-    await until(() => origin.messages.length > length);
-    await Bun.sleep(5);
-    expect([origin.counts.opened, origin.messages.length]).toEqual([2, length + 1]);
+    await until(() => lease.isHeld);
+    const before = reports;
+    clock.advance(3_000);
+    expect([origin.counts.opened, reports - before]).toEqual([2, 3]);
   });
 });

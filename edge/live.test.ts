@@ -1,7 +1,14 @@
 /** Cached media and multivariant playlists against a scripted origin: collapsing, ranges, failures, limits. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
-import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import {
+  FakeOrigin,
+  startTestEdge,
+  until,
+  whileAdvancing,
+  type TestEdge,
+  type TestEdgeLimits,
+} from "./fake-origin.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
 const BODY = Uint8Array.from({ length: 5_000 }, (_, index) => index % 251);
@@ -16,12 +23,12 @@ const MEDIA_HEADERS = {
 
 const closers: (() => Promise<void>)[] = [];
 
-function start(handler: ConstructorParameters<typeof FakeOrigin>[0]): {
-  readonly origin: FakeOrigin;
-  readonly edge: TestEdge;
-} {
+function start(
+  handler: ConstructorParameters<typeof FakeOrigin>[0],
+  limits: TestEdgeLimits = {},
+): { readonly origin: FakeOrigin; readonly edge: TestEdge } {
   const origin = new FakeOrigin(handler);
-  const edge = startTestEdge(origin.url);
+  const edge = startTestEdge(origin.url, limits);
   closers.push(edge.close, () => origin.close());
   return { origin, edge };
 }
@@ -150,31 +157,26 @@ describe("a failing upstream", () => {
   });
 
   test("that dies in the middle leaves nobody with half an object, and nothing stored", async () => {
-    let connections = 0;
+    const peers: Bun.Socket[] = [];
     const socket = Bun.listen({
       hostname: "127.0.0.1",
       port: 0,
       socket: {
         data(peer) {
-          connections++;
+          peers.push(peer);
           peer.write("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\ncontent-type: video/mp4\r\n\r\nhalf");
           peer.flush();
-          setTimeout(() => peer.end(), 20);
         },
       },
     });
     const edge = startTestEdge(`http://127.0.0.1:${socket.port}`);
     closers.push(edge.close, async () => socket.stop(true));
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, () =>
-        fetch(edge.url + MEDIA)
-          .then((response) => response.bytes())
-          .catch(() => "broken off"),
-      ),
-    );
+    const begun = await Promise.all(Array.from({ length: 20 }, () => fetch(edge.url + MEDIA)));
+    peers[0]?.end();
+    const answers = await Promise.all(begun.map((response) => response.bytes().catch(() => "broken off")));
     expect(new Set(answers)).toEqual(new Set(["broken off"]));
     // What readers have begun with is never asked for a second time in their place.
-    expect([connections, edge.store.items, edge.store.reservedBytes]).toEqual([1, 0, 0]);
+    expect([peers.length, edge.store.items, edge.store.reservedBytes]).toEqual([1, 0, 0]);
   });
 
   test("that is not there is 502 with Retry-After in the end", async () => {
@@ -218,27 +220,31 @@ describe("a failing upstream", () => {
 
 test("a multivariant playlist is shared for a second whatever it says, then given out stale while the upstream fails, which is asked 4 times a second", async () => {
   const text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720p/index.m3u8\n";
+  const clock = new FakeClock();
   const { origin, edge } = start(
     () =>
       new Response(text, {
         headers: { "content-type": "application/vnd.apple.mpegurl", "cache-control": "no-store" },
       }),
+    { clock },
   );
   const url = `${edge.url}/live/canvas/index.m3u8`;
   for (let index = 0; index < 20; index++) expect(await (await fetch(url)).text()).toBe(text);
+  clock.advance(990);
+  expect(await (await fetch(url)).text()).toBe(text);
   expect(origin.count()).toBe(1);
   origin.handler = () => new Response("down\n", { status: 503 });
-  await Bun.sleep(1_010);
-  const stale = await fetch(url);
-  expect([stale.status, await stale.text()]).toEqual([200, text]);
-  const startMs = performance.now();
-  const before = origin.count();
-  for (let count = 0; count < 10 || performance.now() - startMs < 600; count++) {
-    expect((await fetch(url)).headers.get("cache-status")).toContain("detail=stale");
-    await Bun.sleep(10);
-  }
+  clock.advance(20);
+  const startMs = clock.monotonicMs();
   // Two tries for each failure, which is remembered for 250 ms.
-  expect(origin.count() - before).toBeLessThanOrEqual(6);
+  const failures = 4;
+  while (origin.count() < 1 + 2 * failures) {
+    const stale = await whileAdvancing(clock, fetch(url));
+    expect([stale.status, await stale.text()]).toEqual([200, text]);
+    expect(stale.headers.get("cache-status")).toContain("detail=stale");
+    clock.advance(10);
+  }
+  expect(clock.monotonicMs() - startMs).toBeGreaterThanOrEqual((failures - 1) * 250);
 });
 
 test("E18: an expired multivariant playlist that allows it is given to 50 viewers at once while one request brings a newer", async () => {

@@ -106,10 +106,8 @@ describe("mapPlaylistUris()", () => {
     const rows = ['#EXT-X-PART:URI="', "#EXT-X-PART:,=,=", "#EXT-X-PART", "#", '"', "=", ",", "a"];
     for (const row of rows) {
       const text = row.repeat(Math.ceil(2_000_000 / row.length));
-      const startMs = performance.now();
+      // A quadratic pass takes minutes, and a test may not.
       expect(mapPlaylistUris(text, (uri) => uri)).toBe(text);
-      // A quadratic pass would take minutes.
-      expect(performance.now() - startMs).toBeLessThan(2_000);
     }
   });
 });

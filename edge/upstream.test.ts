@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
 import { silentLog } from "#common/log.ts";
-import { FakeOrigin, until } from "./fake-origin.ts";
+import { advanceUntil, FakeOrigin, until } from "./fake-origin.ts";
 import { PacedOrigin } from "./paced-origin.ts";
 import { Store } from "./store.ts";
 import { fetchWithRetry } from "./upstream-retry.ts";
@@ -37,14 +37,6 @@ function startUpstream(urls: readonly string[], clock: Clock = new FakeClock()):
 async function ask(upstream: Upstream, holdMsMax = 5_000): Promise<string> {
   const { body } = await upstream.fetch("/x", { holdMsMax });
   return new TextDecoder().decode(body);
-}
-
-/** Lets time pass in small steps, with room between them for what happens on sockets. */
-async function advanceUntil(clock: FakeClock, condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    clock.advance(10);
-    await Bun.sleep(2);
-  }
 }
 
 const states = (upstream: Upstream): string[] => upstream.peers.map(({ state }) => state);

@@ -69,7 +69,7 @@ export const edgeOptions = {
   "cache-mib": integer({
     table: "edge",
     description:
-      "Memory for what is cached, on its way or being sent, in MiB. An object over a quarter of it is not kept.",
+      "Memory for what is cached, on its way or being sent, in MiB. An object over a quarter of it is not kept. Playlists that are watched take up to half of it, a dozen times their length.",
     default: 256,
     min: CACHE_MIB_MIN,
     max: 1_048_576,

@@ -1,7 +1,7 @@
 /**
  * Bodies in memory while they are being sent. Bun sends a `Blob` from where it lies, takes as long as its reader does and
  * does not tell when it is done; an answer that has left the store meanwhile still takes its room. So each body knows
- * the requests that it was lent to, and the store counts what has left it and is lent. Only half of the memory is lent
+ * the requests that it was lent to, and the store counts what has left it and is lent. Only a part of the memory is lent
  * as it is: what is asked for beyond that is sent piece by piece, to readers who can be let go.
  */
 import type { Clock } from "#common/clock.ts";
@@ -11,8 +11,8 @@ import type { ByteBudget } from "./store.ts";
 import { sizeOf, type Stored } from "./stored.ts";
 import { StoredReader, type StoredReaderOptions } from "./stored-reader.ts";
 
-/** Share of the memory that may be lent as it is, to readers whom nobody can let go. */
-const LENT_SHARE_MAX = 0.5;
+/** Share of the memory that may be lent as it is, to readers whom nobody can let go: beside half for playlists some is left for what is on its way. */
+const LENT_SHARE_MAX = 0.375;
 /** Looking through all loans costs some microseconds each. */
 const SWEEP_PAUSE_MS = 20;
 

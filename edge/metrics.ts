@@ -211,6 +211,11 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       read: () => msToSeconds(playlists.ageMs),
     },
     {
+      name: "spillway_edge_tail_bytes",
+      help: "Memory of the newest versions of playlists, with what is made of them. Part of what is in flight.",
+      read: () => playlists.bytes,
+    },
+    {
       name: "spillway_edge_egress_bits_per_second",
       help: "Sent over the last seconds.",
       read: () => egress.bitsPerSecond,
@@ -229,7 +234,7 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
     },
     {
       name: "spillway_edge_in_flight_bytes",
-      help: "Memory of answers that are not complete, or still being read.",
+      help: "Memory of answers that are not complete, or still being read, and of playlists that are followed.",
       read: () => store.reservedBytes,
     },
     {

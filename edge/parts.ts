@@ -96,6 +96,7 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
     clock,
     budget,
+    bytes: fills,
     media: proxy?.media ?? createMediaSource({ fills, store, segmentHosts, clock }),
     rewrite: (text, path) => segmentHosts.rewrite(text, path),
   });

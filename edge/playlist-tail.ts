@@ -19,6 +19,7 @@ import {
   type TailAnswer,
 } from "./tail-answer.ts";
 import { TailLoop, type TailLoopOptions } from "./tail-loop.ts";
+import type { TailRoom } from "./tail-memory.ts";
 import { STALE_TARGETS } from "./tail-restart.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
@@ -43,6 +44,11 @@ export class PlaylistTail {
   /** What the newest version says; `undefined` before the first. */
   get facts(): PlaylistFacts | undefined {
     return this.#loop.newest?.facts;
+  }
+
+  /** What its newest version takes. */
+  get room(): TailRoom {
+    return this.#options.room;
   }
 
   /** True while the newest version is kept the newest, because somebody watches. */
@@ -104,11 +110,11 @@ export class PlaylistTail {
     return this.#wait({ ...asked, directives }, { client: { signal }, answer: (answer) => answer });
   }
 
-  /** Takes over a version that was fetched without this tail, and follows it from now on. */
+  /** Takes over a version that was fetched without this tail, and follows it from now on; false where it cannot. */
   begin(answer: UpstreamAnswer): boolean {
     const version = readVersion(answer, this.#options.rewrite);
     if (version?.facts.canBlock !== true) return false;
-    this.#loop.adopt(version, answer.receivedMs);
+    if (!this.#loop.adopt(version, answer.receivedMs)) return false;
     this.#loop.touch();
     return true;
   }

@@ -7,8 +7,14 @@ import { deltaOf } from "#common/formats/playlist-delta.ts";
 import type { PlaylistReach } from "#common/playlist-reach.ts";
 import { Loan } from "./loan.ts";
 import { readPlaylistFacts, type PlaylistFacts } from "./playlist-facts.ts";
-import { ageMsOf, readStored, type Stored } from "./stored.ts";
+import { ageMsOf, readStored, sizeOf, type Stored } from "./stored.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
+
+/**
+ * What a version takes beside the answer that it came as, in lengths of its text: the text as a string, what is read of it, its
+ * delta update, and that compressed. Measured, of rows as short as there are.
+ */
+const DERIVED_FACTOR = 9.5;
 
 /** Changes URIs of a playlist's text, the same for the same text. */
 export type Rewrite = (text: string) => string;
@@ -37,6 +43,11 @@ export class TailVersion {
 
   get reach(): PlaylistReach {
     return this.facts.reach;
+  }
+
+  /** What it weighs in memory with all that may be derived from it, in bytes. */
+  bytes(key: string): number {
+    return sizeOf(this.whole, key) + Math.ceil(DERIVED_FACTOR * this.whole.body.size);
   }
 
   /** What a player gets that asks for a delta update: the whole playlist where there is none. */

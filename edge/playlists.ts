@@ -9,12 +9,14 @@ import type { Clock } from "#common/clock.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { PlaylistTail, type TailAsker } from "./playlist-tail.ts";
 import { Prefetches, type MediaSource, TailPrefetch } from "./prefetches.ts";
+import type { ByteBudget } from "./store.ts";
 import { FAILURE_MS } from "./stored.ts";
 import { type Asked, ASKED_PLAIN, refused, type TailAnswer } from "./tail-answer.ts";
 import { type FetchPlaylist, holdMsMaxOf } from "./tail-loop.ts";
+import { TailMemory, TailRoom } from "./tail-memory.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
-/** Playlists kept at once; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
+/** Playlists kept at once, if there is room for their texts; the one asked for longest ago is forgotten first. Streams x renditions x 2 stay below. */
 const TAILS_MAX = 128;
 /** Of those that differ in their parameters alone. Past it the others are cached like anything else. */
 const VARIANTS_MAX = 8;
@@ -35,6 +37,8 @@ export interface PlaylistsOptions {
   readonly clock: Clock;
   /** Bounds those who wait, of all playlists together. */
   readonly budget: HeldBudget;
+  /** Counts the playlists themselves; see `tail-memory.ts`. */
+  readonly bytes: ByteBudget;
   /** Where media come from that are fetched ahead. */
   readonly media: MediaSource;
   /** Changes the text of each version before it is given out: once, so all that is derived from it is of one text. */
@@ -52,10 +56,12 @@ export class Playlists {
   readonly #missing = new LRUCache<string, { readonly answer: TailAnswer; readonly untilMs: number }>({
     max: MISSING_MAX,
   });
+  readonly #memory: TailMemory;
   readonly #options: PlaylistsOptions;
 
   constructor(options: PlaylistsOptions) {
     this.#options = options;
+    this.#memory = new TailMemory({ budget: options.bytes, dropOther: (room) => this.#dropOther(room) });
     this.prefetches = new Prefetches({ source: options.media, clock: options.clock });
   }
 
@@ -67,6 +73,11 @@ export class Playlists {
   /** How long ago the newest version came of the tail that waits longest, milliseconds; 0 where none runs. */
   get ageMs(): number {
     return Math.max(0, ...this.#runningTails().map((tail) => tail.ageMs));
+  }
+
+  /** Memory of all playlists, with what is made of them. */
+  get bytes(): number {
+    return this.#memory.bytes;
   }
 
   /** True for a playlist that is answered here. */
@@ -162,9 +173,16 @@ export class Playlists {
       fetch,
       clock,
       budget,
+      room: new TailRoom(this.#memory),
       onVersion: (facts) => prefetch.follow(facts),
       rewrite: rewrite && ((text) => rewrite(text, key)),
     });
+  }
+
+  /** For the sake of another: the one asked for longest ago. */
+  #dropOther(room: TailRoom): boolean {
+    const oldest = this.#tails.rkeys().find((key) => this.#tails.peek(key)?.room !== room);
+    return oldest !== undefined && this.#tails.delete(oldest);
   }
 
   #runningTails(): PlaylistTail[] {

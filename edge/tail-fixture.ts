@@ -1,12 +1,15 @@
 /** What tests of playlist tails stand on: playlists in front of an upstream without sockets, on a clock moved by hand. */
 import { FakeClock } from "#common/clock.ts";
 import { HeldBudget } from "#common/held-requests.ts";
+import { MEBIBYTE } from "#common/units.ts";
 import { FakeLiveUpstream, settle, TARGET_MS } from "./fake-live-upstream.ts";
+import { Store } from "./store.ts";
 import { Playlists } from "./playlists.ts";
 import type { Asked, TailAnswer } from "./tail-answer.ts";
 
 export const KEY = "/live/canvas/720p/index.m3u8";
 export const STEP_MS = 10;
+const STORE_BYTES = 16 * MEBIBYTE;
 /** Half a target duration fresh, 1.5 stale. */
 export const PLAIN_AGE_MS_MAX = 1_000 + 1.5 * TARGET_MS;
 
@@ -16,6 +19,8 @@ export interface Fixture {
   /** Who answers: {@link Fixture.upstream} unless changed; and whether media may be kept. */
   readonly source: { current: FakeLiveUpstream; areKept: boolean };
   readonly playlists: Playlists;
+  /** Whose memory the playlists take. */
+  readonly store: Store;
   /** What was fetched ahead, and stays in memory. */
   readonly fetched: Set<string>;
 }
@@ -25,10 +30,12 @@ export function setup(rewrite?: (text: string) => string): Fixture {
   const upstream = new FakeLiveUpstream(clock);
   const source = { current: upstream, areKept: true };
   const fetched = new Set<string>();
+  const store = new Store({ bytesMax: STORE_BYTES, clock });
   const playlists = new Playlists({
     fetch: (path, holdMsMax) => source.current.fetch(path, holdMsMax),
     clock,
     budget: new HeldBudget(10_000),
+    bytes: store,
     media: {
       resolve: (_key, uri) => uri,
       fetch(key) {
@@ -40,7 +47,7 @@ export function setup(rewrite?: (text: string) => string): Fixture {
     },
     ...(rewrite && { rewrite }),
   });
-  return { clock, upstream, source, playlists, fetched };
+  return { clock, upstream, source, playlists, store, fetched };
 }
 
 /** Lets `ms` pass, in steps small enough for whatever reacts. */

@@ -14,6 +14,7 @@ import { withDirectives } from "./playlist-key.ts";
 import { readVersion, type Rewrite, type TailVersion } from "./playlist-version.ts";
 import { FAILURE_MS, readStored } from "./stored.ts";
 import { answerWith, ASKED_PLAIN, failed, type TailAnswer } from "./tail-answer.ts";
+import type { TailRoom } from "./tail-memory.ts";
 import { isNewRun } from "./tail-restart.ts";
 import { type UpstreamAnswer, UpstreamError } from "./upstream.ts";
 
@@ -64,6 +65,8 @@ export interface TailLoopOptions {
   readonly clock: Clock;
   /** Bounds those who wait, of all playlists together. */
   readonly budget: HeldBudget;
+  /** Where its versions are counted. */
+  readonly room: TailRoom;
   /** Told of each version, while somebody watches, once the request for the next one is on its way. */
   readonly onVersion: (facts: PlaylistFacts) => void;
   readonly rewrite?: Rewrite | undefined;
@@ -145,26 +148,29 @@ export class TailLoop {
 
   /**
    * Takes a version as the newest, unless it is late news: one that ends earlier than ours and was asked for before ours
-   * arrived, or comes from an upstream that lags a little behind another.
+   * arrived, or comes from an upstream that lags a little behind another. False where there is no room for it.
    */
-  adopt(version: TailVersion, askedMs: number): void {
-    if (this.#isClosed) return;
+  adopt(version: TailVersion, askedMs: number): boolean {
+    if (this.#isClosed) return true;
     const current = this.newest;
     const order = current === undefined ? 1 : compareReach(version.reach, current.reach);
     const isBack = current !== undefined && order < 0;
-    if (isBack && askedMs <= current.whole.receivedMs) return;
-    if (isBack && !isNewRun(version.facts, current.facts, current.ageMs(this.#nowMs()))) return;
+    if (isBack && askedMs <= current.whole.receivedMs) return true;
+    if (isBack && !isNewRun(version.facts, current.facts, current.ageMs(this.#nowMs()))) return true;
+    if (!this.#options.room.fit(version.bytes(this.#options.key))) return false;
     if (order !== 0) this.#versions++;
     this.#failure = undefined;
     this.playlist.publish(order === 0 && current !== undefined ? version.since(current) : version);
     // Of a stream that is over, or holds no requests any more, what they wait for will not come.
     if (!version.facts.canBlock) this.playlist.end(answerWith(version, ENDED));
     if (!this.#isRunning && this.#isWatched()) void this.#run();
+    return true;
   }
 
   /** Ends the loop and all waits for good. */
   close(): void {
     this.#isClosed = true;
+    this.#options.room.close();
     this.#endPause?.();
     this.playlist.close();
   }
@@ -259,11 +265,8 @@ export class TailLoop {
   /** Fetches one version and adopts it. A failure is remembered and returned as what its askers get. */
   async #fetch(directives: string): Promise<TailAnswer | undefined> {
     const askedMs = this.#nowMs();
-    const { version, failure } = await this.#fetchVersion(directives);
-    if (version !== undefined) {
-      this.adopt(version, askedMs);
-      return undefined;
-    }
+    const { version, failure = failed(503) } = await this.#fetchVersion(directives);
+    if (version !== undefined && this.adopt(version, askedMs)) return undefined;
     // A position that an upstream refuses says nothing about the playlist.
     if (directives === "" || failure.status >= 500) {
       const untilMs = this.#nowMs() + FAILURE_MS;

@@ -26,6 +26,7 @@ const SIDES: readonly (readonly [prefix: string, side: Side])[] = [
   ["spillway_edge_relay_shifts_", "hub"],
   ["spillway_edge_relay_resumptions_", "hub"],
   ["spillway_edge_relayed_paths", "hub"],
+  ["spillway_edge_tail_bytes", "all"],
   ["spillway_edge_tail", "hub"],
   ["spillway_edge_rewrite_", "hub"],
   ["spillway_edge_lease", "hub"],

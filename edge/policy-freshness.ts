@@ -61,15 +61,20 @@ function readingOf(head: ResponseHead): Reading {
   let reading = readings.get(head);
   if (reading === undefined) {
     const { headers, receivedWallMs } = head;
-    const [first = ""] = splitList(headers.get("age") ?? "");
     reading = {
       lifetime: readLifetime(head),
-      ownAgeMs: secondsToMs(readSeconds(first) ?? 0),
+      ownAgeMs: ownAgeMsOf(headers),
       apparentAgeMs: hasOldHop(headers.get("via")) ? receivedWallMs - dateMsOf(head) : 0,
     };
     readings.set(head, reading);
   }
   return reading;
+}
+
+/** The age that an answer says it came with: the first that it names. 0 where it says nothing that can be read. */
+export function ownAgeMsOf(headers: Headers): number {
+  const [first = ""] = splitList(headers.get("age") ?? "");
+  return secondsToMs(readSeconds(first) ?? 0);
 }
 
 /** What an answer's headers allow. */

@@ -6,6 +6,8 @@
 import { gzipSync } from "node:zlib";
 import { secondsToMs } from "#common/units.ts";
 import { Loan } from "./loan.ts";
+import { type Directives, readCacheControl, secondsOf } from "./policy-directives.ts";
+import { ownAgeMsOf } from "./policy-freshness.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
@@ -17,6 +19,8 @@ const OVERHEAD_BYTES = 1_024;
 const FIELD_OVERHEAD_BYTES = 128;
 /** Room for the bytes of a text beside its Blob, and for its compressed twin. */
 const TEXT_FACTOR = 2.5;
+/** An answer with one of these is not given out unasked, whatever else they say. */
+const UNKEPT_DIRECTIVES = ["no-store", "no-cache", "private"];
 const TEXT_TYPE = /^(?:text\/|application\/(?:json|vnd\.apple\.))/;
 
 /** What the edge makes of an answer's head. */
@@ -79,6 +83,7 @@ export function readHead(head: ResponseHead, freshMsMin = 0): StoredHead {
   const { headers, status, receivedMs } = head;
   const contentType = headers.get("content-type") ?? "application/octet-stream";
   const cacheControl = headers.get("cache-control") ?? "";
+  const directives = readCacheControl(cacheControl);
   return {
     status,
     head,
@@ -88,10 +93,9 @@ export function readHead(head: ResponseHead, freshMsMin = 0): StoredHead {
     date: headers.get("date") ?? new Date(head.receivedWallMs).toUTCString(),
     retryAfter: headers.get("retry-after") ?? "",
     receivedMs,
-    ageAtArrivalMs: secondsToMs(readSeconds(headers.get("age") ?? "")),
-    freshMs: status === 200 ? Math.max(freshMsMin, freshMsOf(cacheControl)) : FAILURE_MS,
-    revalidateMs:
-      status === 200 ? secondsToMs(readDelta(cacheControl, /\bstale-while-revalidate=(\d+)/i)) : 0,
+    ageAtArrivalMs: ownAgeMsOf(headers),
+    freshMs: status === 200 ? Math.max(freshMsMin, freshMsOf(directives)) : FAILURE_MS,
+    revalidateMs: status === 200 ? secondsToMs(secondsOf(directives, "stale-while-revalidate") ?? 0) : 0,
     isText: TEXT_TYPE.test(contentType),
   };
 }
@@ -137,17 +141,8 @@ export function gzipOf(stored: Stored, text: Uint8Array): Blob {
   return stored.gzip;
 }
 
-/** How long a shared cache may keep a response with this `Cache-Control` (RFC 9111 5.2.2), in milliseconds. */
-export function freshMsOf(cacheControl: string): number {
-  if (/\b(?:no-store|no-cache|private)\b/i.test(cacheControl)) return 0;
-  const shared = /\bs-maxage=(\d+)/i.exec(cacheControl) ?? /\bmax-age=(\d+)/i.exec(cacheControl);
-  return secondsToMs(readSeconds(shared?.[1] ?? ""));
-}
-
-function readDelta(cacheControl: string, directive: RegExp): number {
-  return readSeconds(directive.exec(cacheControl)?.[1] ?? "");
-}
-
-function readSeconds(text: string): number {
-  return /^\d{1,9}$/.test(text) ? Number(text) : 0;
+/** How long a shared cache may keep a response of these directives (RFC 9111 5.2.2), in milliseconds; 0 where they do not say. */
+function freshMsOf(directives: Directives): number {
+  if (UNKEPT_DIRECTIVES.some((name) => directives.has(name))) return 0;
+  return secondsToMs(secondsOf(directives, "s-maxage") ?? secondsOf(directives, "max-age") ?? 0);
 }

@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Clock } from "#common/clock.ts";
 import { errorCode, StartError } from "#common/errors.ts";
+import { pause } from "#common/pause.ts";
 import {
   CHUNK_BYTES,
   CHUNKS,
@@ -207,7 +208,7 @@ export class CacheOrigin implements AsyncDisposable {
 
   #pause(chunks: number): Promise<void> {
     const { clock, chunkMs } = this.#options;
-    return new Promise((resolve) => void clock.after(chunks * chunkMs, resolve));
+    return pause(clock, chunks * chunkMs);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 // RFC 9111 (caching), RFC 5861 (stale-while-revalidate), draft-pantos-hls-rfc8216bis-22 B.1 (held playlists)
 import type { Clock } from "#common/clock.ts";
+import { pause } from "#common/pause.ts";
 import type { CacheClients, Fetched } from "./cache-clients.ts";
 import type { CacheOrigin } from "./cache-origin.ts";
 import {
@@ -117,7 +118,7 @@ async function probeJoin(context: ProbeContext): Promise<ProbeResult> {
   const [leader, joiner] = await clients.open(2);
   if (leader === undefined || joiner === undefined) throw new Error("unreachable: two clients were opened");
   const leading = leader.fetch(path).done;
-  await pause(context, (FIRST_BYTE_CHUNKS + CHUNKS / 2) * chunkMs);
+  await pause(context.clock, (FIRST_BYTE_CHUNKS + CHUNKS / 2) * chunkMs);
   const joined = await joiner.fetch(path).done;
   const hits = origin.hits(path);
   const wholes = countWhole([await leading, joined]);
@@ -135,9 +136,9 @@ async function probeAbort(context: ProbeContext): Promise<ProbeResult> {
   const { clients, origin, chunkMs } = context;
   const [leader, ...followers] = await clients.open(FOLLOWERS + 1);
   const leading = leader?.fetch(path);
-  await pause(context, chunkMs);
+  await pause(context.clock, chunkMs);
   const following = followers.map((client) => client.fetch(path).done);
-  await pause(context, FIRST_BYTE_CHUNKS * chunkMs);
+  await pause(context.clock, FIRST_BYTE_CHUNKS * chunkMs);
   leading?.abort();
   const wholes = countWhole(await Promise.all(following));
   const hits = origin.hits(path);
@@ -181,11 +182,11 @@ async function probeFailing(context: ProbeContext): Promise<ProbeResult> {
 async function probeExpired(context: ProbeContext): Promise<ProbeResult> {
   const path = newPath(context, "expiring");
   await context.clients.fetch(path);
-  await pause(context, EXPIRED_MS);
+  await pause(context.clock, EXPIRED_MS);
   const before = context.origin.hits(path);
   const got = await context.clients.fetchAll(COLD_CLIENTS, path);
   // Nobody waits for the request that renews it.
-  await pause(context, FIRST_BYTE_CHUNKS * context.chunkMs);
+  await pause(context.clock, FIRST_BYTE_CHUNKS * context.chunkMs);
   const hits = context.origin.hits(path) - before;
   const firstMs = median(got.map(({ firstByteMs }) => firstByteMs));
   return {
@@ -221,7 +222,7 @@ async function probeStalled(context: ProbeContext): Promise<ProbeResult> {
   const path = newPath(context, "large");
   const stalled = await clients.stall(path);
   try {
-    await pause(context, STALL_MS);
+    await pause(context.clock, STALL_MS);
     const got = await clients.fetch(path);
     const isRight = isWhole(got, largeBytes);
     return {
@@ -269,10 +270,6 @@ function isWhole({ status, failure, bytes, areBytesRight }: Fetched, length = OB
 
 function slowestMs(got: readonly Fetched[]): number {
   return Math.max(...got.map(({ endMs }) => endMs));
-}
-
-function pause({ clock }: ProbeContext, delayMs: number): Promise<void> {
-  return new Promise((resolve) => void clock.after(delayMs, resolve));
 }
 
 function ofOrigin(hits: number): string {

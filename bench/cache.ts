@@ -3,8 +3,8 @@
  * gives out for a second of its processor time. The origin is this script's own, so that it can be slow, fail and die
  * at the right moment; the cache is whatever has it as its upstream.
  */
-import type { Clock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
+import { pause } from "#common/pause.ts";
 import { MEBIBYTE, secondsToMs } from "#common/units.ts";
 import { CacheClients, type Fetched } from "./cache-clients.ts";
 import type { CacheConfig } from "./cache-config.ts";
@@ -133,7 +133,7 @@ async function waitForCache(
     `Waiting until ${url} has ${origin.url} as its upstream: ${hint} ${origin.url}, or the like`,
   );
   while (!signal.aborted && clock.monotonicMs() < endMs) {
-    await pause(clock);
+    await pause(clock, LOOK_MS);
     if (await isThrough()) return;
   }
   throw new StartError("no-answer", `${url} does not give out what ${origin.url} has: is that its upstream?`);
@@ -143,10 +143,6 @@ async function waitForCache(
 function noAnswer(error: unknown): Fetched | undefined {
   if (error instanceof HttpFailure) return undefined;
   throw error;
-}
-
-function pause(clock: Clock): Promise<void> {
-  return new Promise((resolve) => void clock.after(LOOK_MS, resolve));
 }
 
 interface Outcome {

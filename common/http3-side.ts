@@ -8,6 +8,7 @@ import type { Server } from "bun";
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import type { Tls, TlsSource } from "#common/tls.ts";
 
 /** How long clients remember that there is HTTP/3, in seconds. */
@@ -91,7 +92,7 @@ export class Http3Side<Data> {
     const { clock } = this.#options;
     const endMs = clock.monotonicMs() + QUIET_MS_MAX;
     while (this.pendingRequests > 0 && clock.monotonicMs() < endMs && !this.#isClosed) {
-      await new Promise<void>((resolve) => clock.after(QUIET_POLL_MS, resolve));
+      await pause(clock, QUIET_POLL_MS);
     }
     if (this.#isClosed) return;
     const old = this.#server;

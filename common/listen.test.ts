@@ -9,6 +9,7 @@ import { StartError } from "#common/errors.ts";
 import { createSelfSigned, FakeTlsSource, type SelfSigned } from "#common/formats/fixtures/self-signed.ts";
 import { HttpServer, type HttpServerOptions } from "#common/listen.ts";
 import { silentLog } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import type { RequestFault } from "#common/request-faults.ts";
 
 const PROTOCOLS = ["http1.1", "http2", "http3"] as const;
@@ -183,7 +184,7 @@ describe("another certificate", () => {
       tls,
       async fetch() {
         progress.received++;
-        await new Promise<void>((resolve) => systemClock.after(1, resolve));
+        await pause(systemClock, 1);
         return new Response("here\n");
       },
     });

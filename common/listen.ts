@@ -8,6 +8,7 @@ import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, StartError } from "#common/errors.ts";
 import { Http3Side } from "#common/http3-side.ts";
 import type { Log } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import { answerFault, faultOf, type RequestFault } from "#common/request-faults.ts";
 import type { Tls, TlsSource } from "#common/tls.ts";
 
@@ -96,7 +97,7 @@ export class HttpServer<Data = undefined> {
     const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
     // Idle connections keep `stopped` waiting; they are nobody's loss.
     while (this.#pendingRequests > 0 && clock.monotonicMs() < endMs) {
-      await Promise.race([stopped, new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))]);
+      await Promise.race([stopped, pause(clock, DRAIN_POLL_MS)]);
     }
     await this.stop();
   }

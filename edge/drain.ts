@@ -5,6 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import type { Lifecycle } from "#common/lifecycle.ts";
 import type { Log } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import { secondsToMs } from "#common/units.ts";
 import type { Streams } from "./streams.ts";
 import type { Viewers } from "./viewers.ts";
@@ -29,6 +30,6 @@ export function drainAtEnd({ drainSeconds, lifecycle, streams, viewers, clock, l
   lifecycle.onClose("drain", async () => {
     log.info("Draining: another signal ends it at once", { seconds: drainSeconds, viewers: viewers.total });
     streams.sendAway(drainMs * LEAVING_SHARE);
-    await new Promise<void>((resolve) => clock.after(drainMs, resolve));
+    await pause(clock, drainMs);
   });
 }

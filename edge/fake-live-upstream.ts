@@ -4,6 +4,7 @@
  */
 import type { FakeClock } from "#common/clock.ts";
 import { readDirectives } from "#common/delivery-directives.ts";
+import { pause } from "#common/pause.ts";
 import { standingOf } from "#common/playlist-reach.ts";
 import { FakeLivePlaylist } from "./fake-origin.ts";
 import { readPlaylistFacts } from "./playlist-facts.ts";
@@ -167,7 +168,7 @@ export class FakeLiveUpstream {
   }
 
   #after(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.#clock.after(delayMs, resolve));
+    return pause(this.#clock, delayMs);
   }
 }
 

@@ -64,12 +64,7 @@ export class GopCutter {
 
   /** Takes a chunk of any size. A block is given out before each start. */
   push(chunk: Uint8Array): void {
-    let bytes = chunk;
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length);
-      bytes.set(this.#rest);
-      bytes.set(chunk, this.#rest.length);
-    }
+    const bytes = this.#rest.length === 0 ? chunk : joinBytes([this.#rest, chunk]);
     let at = 0;
     while (at + PACKET_BYTES <= bytes.length) {
       if (isInSync(bytes, at)) {

@@ -22,8 +22,10 @@ test("a stream that breaks off is asked for at once, however long the upstream h
   });
   let isUp = false;
   let tries = 0;
+  let tried = Promise.withResolvers<void>();
   upstream.open = () => {
     tries++;
+    tried.resolve();
     return isUp
       ? Promise.resolve({ status: 200, chunks: brokenBody() })
       : Promise.reject(new Error("refused"));
@@ -48,7 +50,9 @@ test("a stream that breaks off is asked for at once, however long the upstream h
     clock.advance(pauseMs - 1);
     for (let turn = 0; turn < 10; turn++) await Promise.resolve();
     expect(tries).toBe(before);
+    tried = Promise.withResolvers();
     clock.advance(1);
+    await tried.promise;
     return status;
   };
   for (const pauseMs of [100, 200, 400, 800, 1_000]) expect(await nextEnd(pauseMs)).toBe(503);

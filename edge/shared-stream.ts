@@ -5,6 +5,7 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import type { Upstream } from "./upstream.ts";
 
 const RECONNECT_MS_MIN = 100;
@@ -33,7 +34,6 @@ export class SharedStream {
   readonly #abort = new AbortController();
   /** When the connection at hand was answered, on the monotonic clock; `undefined` before. */
   #openedMs: number | undefined;
-  #cancelPause: (() => void) | undefined;
 
   /** Begins at once. */
   constructor(options: SharedStreamOptions) {
@@ -44,11 +44,10 @@ export class SharedStream {
 
   stop(): void {
     this.#abort.abort();
-    this.#cancelPause?.();
   }
 
   async #run(): Promise<void> {
-    const { path, log, onEnd } = this.#options;
+    const { path, clock, log, onEnd } = this.#options;
     let pauseMs = RECONNECT_MS_MIN;
     while (!this.#abort.signal.aborted) {
       let status = 503;
@@ -61,7 +60,7 @@ export class SharedStream {
       if (this.#abort.signal.aborted) return;
       onEnd(status === 200 ? 503 : status);
       if (this.#hasLasted()) pauseMs = RECONNECT_MS_MIN;
-      await this.#pause(pauseMs);
+      await pause(clock, pauseMs, this.#abort.signal);
       pauseMs = Math.min(RECONNECT_MS_MAX, pauseMs * 2);
     }
   }
@@ -84,15 +83,5 @@ export class SharedStream {
   #hasLasted(): boolean {
     const openedMs = this.#openedMs;
     return openedMs !== undefined && this.#options.clock.monotonicMs() - openedMs >= RECONNECT_MS_MAX;
-  }
-
-  #pause(pauseMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(pauseMs, resolve);
-      this.#cancelPause = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "#common/clock.ts";
 import { HeldPlaylist, HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
+import { pause } from "#common/pause.ts";
 import { secondsToMs } from "#common/units.ts";
 import { compareReach, nextQuery, type PlaylistFacts } from "./playlist-facts.ts";
 import { withDirectives } from "./playlist-key.ts";
@@ -89,14 +90,13 @@ export class TailLoop {
   #isRunning = false;
   /** True of a loop that has looked what came before it began. */
   #isCaughtUp = false;
-  #isClosed = false;
+  readonly #closing = new AbortController();
   #plainFill: Promise<TailAnswer | undefined> | undefined;
   /** Versions adopted that reach further or less far than the one before. */
   #versions = 0;
   #followed: TailVersion | undefined;
   /** The newest failure and until when it is the answer to all: the upstream is not asked once per viewer. */
   #failure: Failure | undefined;
-  #endPause: (() => void) | undefined;
 
   constructor(options: TailLoopOptions) {
     this.#options = options;
@@ -151,7 +151,7 @@ export class TailLoop {
    * arrived, or comes from an upstream that lags a little behind another. False where there is no room for it.
    */
   adopt(version: TailVersion, askedMs: number): boolean {
-    if (this.#isClosed) return true;
+    if (this.#closing.signal.aborted) return true;
     const current = this.newest;
     const order = current === undefined ? 1 : compareReach(version.reach, current.reach);
     const isBack = current !== undefined && order < 0;
@@ -169,9 +169,8 @@ export class TailLoop {
 
   /** Ends the loop and all waits for good. */
   close(): void {
-    this.#isClosed = true;
+    this.#closing.abort();
     this.#options.room.close();
-    this.#endPause?.();
     this.playlist.close();
   }
 
@@ -212,7 +211,7 @@ export class TailLoop {
     const pauseMs = this.#pauseMs(last);
     if (pauseMs > 0) {
       this.#follow();
-      await this.#pause(pauseMs);
+      await pause(this.#options.clock, pauseMs, this.#closing.signal);
       if (!this.#isWatched()) return last;
     }
     // The playlist first: an origin answers in this order, and viewers wait for the playlist most.
@@ -225,7 +224,7 @@ export class TailLoop {
 
   #isWatched(): boolean {
     const facts = this.newest?.facts;
-    if (this.#isClosed || facts === undefined || facts.isEnded) return false;
+    if (this.#closing.signal.aborted || facts === undefined || facts.isEnded) return false;
     const idleMs = Math.max(IDLE_MS_MIN, IDLE_TARGETS * facts.targetDurationMs);
     return this.playlist.waiting > 0 || this.#nowMs() - this.#askedMs < idleMs;
   }
@@ -293,16 +292,6 @@ export class TailLoop {
     const facts = this.newest?.facts;
     if (facts === undefined || directives !== "") return holdMsMaxOf(facts);
     return Math.max(PLAIN_MS_MIN, facts.targetDurationMs);
-  }
-
-  #pause(pauseMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(pauseMs, resolve);
-      this.#endPause = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 
   #nowMs(): number {

@@ -1,5 +1,6 @@
 /** The one second try that a failed request gets, and when. Fills and playlists share the rule. */
 import type { Clock } from "#common/clock.ts";
+import { pause } from "#common/pause.ts";
 import { UpstreamError, type Upstream, type UpstreamAnswer } from "./upstream.ts";
 
 /** How long an upstream that cannot be reached is waited for, before the second and last try. */
@@ -34,7 +35,7 @@ export async function retryOnce<Result>(
   } catch (error) {
     if (!(error instanceof UpstreamError) || upstream.isClosed || !mayRetry()) throw error;
     if (error.isReached && isHeld()) throw error;
-    if (error.isReached) await new Promise<void>((resolve) => clock.after(RETRY_PAUSE_MS, resolve));
+    if (error.isReached) await pause(clock, RETRY_PAUSE_MS);
     else await upstream.untilReachable(UNREACHABLE_MS_MAX);
   }
   onRetry?.();

@@ -9,6 +9,7 @@ import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import { wholeOf } from "#common/join-bytes.ts";
 import type { Log } from "#common/log.ts";
+import { pause } from "#common/pause.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
@@ -227,7 +228,7 @@ export class Upstream {
       this.requests += this.peers.length;
       const answers = await Promise.all(this.peers.map((peer) => peer.canConnect()));
       if (answers.includes(true)) return;
-      await new Promise<void>((resolve) => this.#clock.after(REACHABLE_POLL_MS, resolve));
+      await pause(this.#clock, REACHABLE_POLL_MS);
     }
   }
 

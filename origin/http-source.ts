@@ -6,9 +6,9 @@ import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import type { Run } from "#common/formats/frame.ts";
+import { pause } from "#common/pause.ts";
 import { msToSeconds } from "#common/units.ts";
 import { SOURCE_BACKOFF_MS_MAX, SOURCE_BACKOFF_MS_MIN, SOURCE_SILENCE_MS_MAX } from "./config.ts";
-import { pause } from "./pause.ts";
 import type { Source, SourceHandlers, SourceState, SourceStatus } from "./source.ts";
 import { SourceLog } from "./source-log.ts";
 

@@ -3,7 +3,7 @@
  * the source waits with it, so that the source is slowed down by its socket. What comes late passes at once.
  */
 import type { Clock } from "#common/clock.ts";
-import { pause } from "./pause.ts";
+import { pause } from "#common/pause.ts";
 
 /** A source's clock may run this much faster than ours without anything ever waiting for it. */
 const DRIFT = 0.001;

@@ -4,14 +4,10 @@
  * stay connected while the upstream is away.
  */
 // HTML Living Standard 9.2 (server-sent events)
-import type { Clock } from "#common/clock.ts";
 import { MOVE_KIND } from "#common/formats/events.ts";
 import { DirectStream } from "#common/direct-stream.ts";
-import type { Log } from "#common/log.ts";
-import type { Counters } from "./counters.ts";
-import type { RelayCounters } from "./relay.ts";
+import type { RelayOptions } from "./relay.ts";
 import { SharedStream } from "./shared-stream.ts";
-import type { Upstream } from "./upstream.ts";
 
 /** Kinds of events kept. Those past it are dropped: no origin of ours has nearly as many. */
 const KINDS_MAX = 16;
@@ -29,17 +25,6 @@ const LINGER_MS = 10_000;
 /** How long the first listener waits to learn that the stream does not exist. */
 const START_MS_MAX = 2_000;
 
-export interface EventsRelayOptions {
-  readonly path: string;
-  readonly upstream: Upstream;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly counters: Counters;
-  readonly relayCounters: RelayCounters;
-  /** Called when the relay is over: the stream is gone, or it has been without listeners for long enough. */
-  readonly onOver: () => void;
-}
-
 interface Listener {
   readonly stream: DirectStream;
   /** What it has not got yet, by kind. */
@@ -50,7 +35,7 @@ interface Listener {
 
 /** The events of one stream. */
 export class EventsRelay {
-  readonly #options: EventsRelayOptions;
+  readonly #options: RelayOptions;
   readonly #listeners = new Set<Listener>();
   readonly #latest = new Map<string, string>();
   readonly #stream: SharedStream;
@@ -60,7 +45,7 @@ export class EventsRelay {
   #cancelKeepAlive: (() => void) | undefined;
   #isOver = false;
 
-  constructor(options: EventsRelayOptions) {
+  constructor(options: RelayOptions) {
     this.#options = options;
     this.#reader = new EventReader((kind, text) => this.#onEvent(kind, text));
     this.#stream = new SharedStream({

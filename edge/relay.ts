@@ -55,6 +55,7 @@ export class RelayCounters {
   listenersDropped = 0;
 }
 
+/** What a relay of one path is made with: of `stream.ts`, or of events. */
 export interface RelayOptions {
   readonly path: string;
   readonly upstream: Upstream;
@@ -62,7 +63,7 @@ export interface RelayOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly relayCounters: RelayCounters;
-  /** Called when the relay is over: the stream is, or it has been without viewers for long enough. */
+  /** Called when the relay is over: the stream is, or it has been without viewers or listeners for long enough. */
   readonly onOver: () => void;
 }
 

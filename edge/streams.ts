@@ -11,7 +11,7 @@ import { answerRefusal, answerStatus } from "./answer.ts";
 import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
-import { Relay, type RelayCounters } from "./relay.ts";
+import { Relay, type RelayCounters, type RelayOptions } from "./relay.ts";
 import type { TargetKind } from "./targets.ts";
 import { OWN_HEADERS } from "./upstream-peer.ts";
 import type { Upstream } from "./upstream.ts";
@@ -71,7 +71,7 @@ export class Streams {
     }
     const leave = (): void => admission.leave(stream);
     const known = this.#relays.get(path);
-    const relay = known ?? this.#beginRelay(path);
+    const relay = known ?? this.#begin(this.#relays, path, (options) => new Relay(options));
     const status = await relay?.ready();
     if (relay === undefined || status !== 200 || relay.isOver) {
       leave();
@@ -100,7 +100,7 @@ export class Streams {
     const { viewers } = this.#options;
     if (viewers.events >= LISTENERS_MAX) return this.#refuse("busy", "Too many listen to events");
     const known = this.#events.get(path);
-    const relay = known ?? this.#beginEvents(path);
+    const relay = known ?? this.#begin(this.#events, path, (options) => new EventsRelay(options));
     if (relay === undefined) return this.#refuse("busy", "Too many event streams are relayed");
     const status = await relay.firstStatus();
     if (status === 404 || relay.isOver) return this.#fail(status);
@@ -142,25 +142,11 @@ export class Streams {
     for (const relay of this.#events.values()) relay.close();
   }
 
-  #beginRelay(path: string): Relay | undefined {
-    if (this.#relays.size >= PATHS_MAX) return undefined;
-    const relay = new Relay({
-      ...this.#options,
-      path,
-      onOver: () => void this.#relays.delete(path),
-    });
-    this.#relays.set(path, relay);
-    return relay;
-  }
-
-  #beginEvents(path: string): EventsRelay | undefined {
-    if (this.#events.size >= PATHS_MAX) return undefined;
-    const relay = new EventsRelay({
-      ...this.#options,
-      path,
-      onOver: () => void this.#events.delete(path),
-    });
-    this.#events.set(path, relay);
+  /** Begins a relay of a path; `undefined` where there are too many. */
+  #begin<One>(relays: Map<string, One>, path: string, make: (options: RelayOptions) => One): One | undefined {
+    if (relays.size >= PATHS_MAX) return undefined;
+    const relay = make({ ...this.#options, path, onOver: () => void relays.delete(path) });
+    relays.set(path, relay);
     return relay;
   }
 

@@ -84,22 +84,30 @@ function single<T>(common: Common, reading: Reading<T>): Option<T> {
   };
 }
 
-/** A whole number from `min` to `max`. */
-export function integer(
-  options: Common & { readonly default: number; readonly min: number; readonly max: number },
+type NumberOptions = Common & { readonly default: number; readonly min: number; readonly max: number };
+
+/** A number from `min` to `max` that looks like `pattern`. */
+function numeric(
+  options: NumberOptions,
+  { name, pattern }: { readonly name: string; readonly pattern: RegExp },
 ): Option<number> {
   const { min, max } = options;
-  const allowed = `a whole number from ${min} to ${max}`;
+  const allowed = `a ${name} from ${min} to ${max}`;
   return single(options, {
     allowed,
     default: options.default,
     valueName: "<n>",
     read(text) {
       const value = Number(text);
-      if (!/^-?\d+$/.test(text) || value < min || value > max) throw new ValueError(allowed);
+      if (!pattern.test(text) || value < min || value > max) throw new ValueError(allowed);
       return value;
     },
   });
+}
+
+/** A whole number from `min` to `max`. */
+export function integer(options: NumberOptions): Option<number> {
+  return numeric(options, { name: "whole number", pattern: /^-?\d+$/ });
 }
 
 /** Several whole numbers from `min` to `max`, in order. None by default. */
@@ -122,21 +130,8 @@ export function port(options: Common & { readonly default: number }): Option<num
 }
 
 /** A number with a fraction, from `min` to `max`. */
-export function decimal(
-  options: Common & { readonly default: number; readonly min: number; readonly max: number },
-): Option<number> {
-  const { min, max } = options;
-  const allowed = `a number from ${min} to ${max}`;
-  return single(options, {
-    allowed,
-    default: options.default,
-    valueName: "<n>",
-    read(text) {
-      const value = Number(text);
-      if (!/^-?\d+(\.\d+)?$/.test(text) || value < min || value > max) throw new ValueError(allowed);
-      return value;
-    },
-  });
+export function decimal(options: NumberOptions): Option<number> {
+  return numeric(options, { name: "number", pattern: /^-?\d+(\.\d+)?$/ });
 }
 
 /** One of a few words. */

@@ -188,5 +188,24 @@ export function readUpstreamWeights({
   return upstreamWeight;
 }
 
+/** Throws {@link OptionError} where a soft limit of viewers lies above the hard one, and so would never be reached. */
+export function expectLimitsInOrder({
+  viewerLimit,
+  viewerMax,
+  streamViewerLimit,
+  streamViewerMax,
+}: Pick<EdgeConfig, "viewerLimit" | "viewerMax" | "streamViewerLimit" | "streamViewerMax">): void {
+  const pairs = [
+    ["viewer", viewerLimit, viewerMax],
+    ["stream-viewer", streamViewerLimit, streamViewerMax],
+  ] as const;
+  for (const [name, limit, max] of pairs) {
+    if (max === 0 || limit <= max) continue;
+    throw new OptionError(
+      `Option --${name}-limit ${limit} is above --${name}-max ${max}: expected at most ${max}, 0 for no limit`,
+    );
+  }
+}
+
 /** Playlist reloads held at once, all playlists together; past it 503 with Retry-After. Fewer where open files do not allow it. */
 export const HELD_REQUESTS_MAX = 20_000;

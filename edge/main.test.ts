@@ -100,6 +100,29 @@ test("main() waits for its origin and says so, then holds a lease, and closes wh
   await origin.stop(true);
 });
 
+test.each([
+  ["viewer", "Option --viewer-limit 11 is above --viewer-max 10: expected at most 10, 0 for no limit"],
+  [
+    "stream-viewer",
+    "Option --stream-viewer-limit 11 is above --stream-viewer-max 10: expected at most 10, 0 for no limit",
+  ],
+])(
+  "main() refuses a soft limit of %ss above the hard one, and takes one that is no limit",
+  async (name, text) => {
+    const limits = (limit: number, max: number): string[] => [
+      `--${name}-limit`,
+      String(limit),
+      `--${name}-max`,
+      String(max),
+    ];
+    await expect(startEdge(9, ...limits(11, 10))).rejects.toThrow(text);
+    for (const fitting of [limits(10, 10), limits(11, 0), limits(0, 10)]) {
+      const edge = await startEdge(9, ...fitting);
+      await edge.close();
+    }
+  },
+);
+
 test("main() with --proxy-all passes on what is not its own, and takes no lease", async () => {
   const messages: LeaseMessage[] = [];
   const origin = startOrigin(0, messages);

@@ -6,7 +6,7 @@
 import { systemClock } from "#common/clock.ts";
 import type { RoleContext } from "#common/role.ts";
 import { declareTlsMetrics } from "#common/tls-metrics.ts";
-import type { EdgeConfig } from "./config.ts";
+import { expectLimitsInOrder, type EdgeConfig } from "./config.ts";
 import { createEdgeMetrics } from "./metrics.ts";
 import { OriginSide } from "./origin-side.ts";
 import { createParts } from "./parts.ts";
@@ -14,7 +14,8 @@ import { openViewerSide } from "./viewer-side.ts";
 import { runHub, runWorker } from "./worker-main.ts";
 
 /** Opens everything and returns; the edge lives until `lifecycle` stops. */
-export function main(context: RoleContext<EdgeConfig>): Promise<void> {
+export async function main(context: RoleContext<EdgeConfig>): Promise<void> {
+  expectLimitsInOrder(context.config);
   if (context.copyOf !== undefined) return runWorker(context, context.copyOf);
   return context.config.edgeWorkers > 1 ? runHub(context) : runAlone(context);
 }

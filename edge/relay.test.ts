@@ -1,5 +1,6 @@
 /** The relay of stream.ts: joining, slow viewers, an upstream that ends. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 import { countContinuityErrors, FakeTransportStream } from "./fake-transport-stream.ts";
 import { isPat, isRandomAccess, PACKET_BYTES, readPts, startsUnit } from "./ts-packets.ts";
@@ -86,9 +87,9 @@ class Viewer {
 
 const closers: (() => Promise<void>)[] = [];
 
-function start(): { readonly origin: TsOrigin; readonly edge: TestEdge } {
+function start(clock: Clock = systemClock): { readonly origin: TsOrigin; readonly edge: TestEdge } {
   const origin = new TsOrigin();
-  const edge = startTestEdge(origin.url);
+  const edge = startTestEdge(origin.url, { clock });
   closers.push(edge.close, () => origin.close());
   return { origin, edge };
 }
@@ -241,6 +242,31 @@ describe("relay of stream.ts", () => {
     origin.status = 404;
     expect((await fetch(`${edge.url}/live/other/stream.ts`)).status).toBe(404);
     expect(edge.viewers.ts).toBe(0);
+  });
+
+  test("gives the next viewer its picture as soon as there is one, however long others have waited in vain", async () => {
+    const clock = new FakeClock();
+    const { origin, edge } = start(clock);
+    const early = fetch(edge.url + PATH);
+    await until(() => origin.connections === 1);
+    clock.advance(5_000);
+    expect((await early).status).toBe(503);
+    // One waits when the relay would have ended without it.
+    clock.advance(4_000);
+    const next = new Viewer(edge);
+    await until(() => edge.viewers.ts === 1);
+    clock.advance(4_000);
+    const last = new Viewer(edge);
+    await until(() => edge.viewers.ts === 2);
+    const gop = new FakeTransportStream().gop();
+    origin.send(gop);
+    await until(() => {
+      clock.advance(1);
+      return next.bytes === gop.length && last.bytes === gop.length;
+    });
+    expect([origin.count(PATH), edge.relayCounters.upstreamLosses]).toEqual([1, 0]);
+    next.leave();
+    last.leave();
   });
 
   test("does not hang a viewer on an upstream that ends with its first bytes", async () => {

@@ -23,9 +23,9 @@ const BATCH_MS = 100;
 /** Sooner where the upstream has stopped for this long and the last batch is almost as old: it sends in batches itself. */
 const BATCH_PAUSE_MS = 10;
 const BATCH_MS_MIN = 80;
-/** How long a relay goes on without viewers. */
+/** How long a relay goes on without viewers and those who wait to become one. */
 const LINGER_MS = 5_000;
-/** How long the first viewer waits for a picture before 503. */
+/** How long a viewer waits for the first picture before 503. */
 const START_MS_MAX = 5_000;
 /** An upstream that sends nothing for this long has failed. */
 const SILENCE_MS_MAX = 5_000;
@@ -88,7 +88,8 @@ export class Relay {
   #sentMs = 0;
   #batchDueMs = 0;
   #cancelLinger: (() => void) | undefined;
-  #starting = Promise.withResolvers<number>();
+  /** Those who wait in {@link ready}. */
+  readonly #waiting = new Set<(status: number) => void>();
   #cancelFiller: (() => void) | undefined;
   readonly #resumePoint = new ResumePoint();
   /** True from the end of a connection to the first packets of another that viewers have not had. */
@@ -118,9 +119,16 @@ export class Relay {
   /** Resolves with 200 when a newcomer can begin at once, or else with the status that tells why not. */
   async ready(): Promise<number> {
     if (this.#canBegin) return 200;
-    const cancel = this.#options.clock.after(START_MS_MAX, () => this.#starting.resolve(503));
-    const status = await this.#starting.promise;
+    if (this.#isOver) return 503;
+    this.#cancelLinger?.();
+    const { promise, resolve } = Promise.withResolvers<number>();
+    // Each by itself: who came too soon says nothing about those who come later.
+    const cancel = this.#options.clock.after(START_MS_MAX, () => resolve(503));
+    this.#waiting.add(resolve);
+    const status = await promise;
     cancel();
+    this.#waiting.delete(resolve);
+    this.#lingerIfEmpty();
     return status;
   }
 
@@ -189,7 +197,7 @@ export class Relay {
     this.#timeline.shift(block, this.#sentMs);
     relayCounters.shifts += this.#timeline.shifts - shifts;
     this.#fanOut.push({ bytes: block.bytes, isKey: block.isGopStart, opening: block.tables });
-    if (this.#canBegin) this.#starting.resolve(200);
+    if (this.#canBegin) this.#answerWaiting(200);
   }
 
   /**
@@ -240,11 +248,10 @@ export class Relay {
     const { relayCounters, log, path } = this.#options;
     if (this.#canBegin) log.info(`Relay of ${path} lost its upstream: viewers wait`);
     // Before the flush: what it brings is no beginning for anyone any more.
-    this.#starting.resolve(status);
+    this.#answerWaiting(status);
     this.#cutter.flush();
     this.#isBroken = true;
     relayCounters.upstreamLosses++;
-    this.#starting = Promise.withResolvers();
     if (isGone(status) || this.#viewers === 0) this.#end();
     else if (this.#cancelFiller === undefined) this.#fillSilence();
   }
@@ -257,10 +264,14 @@ export class Relay {
     });
   }
 
+  #answerWaiting(status: number): void {
+    for (const answer of this.#waiting) answer(status);
+  }
+
   #lingerIfEmpty(): void {
-    if (this.#viewers > 0 || this.#isOver) return;
+    if (this.#viewers > 0 || this.#waiting.size > 0 || this.#isOver) return;
     this.#cancelLinger?.();
-    this.#cancelLinger = this.#options.clock.after(LINGER_MS + START_MS_MAX, () => this.#end());
+    this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#end());
   }
 
   #end(drainMsMax?: number): void {
@@ -270,7 +281,7 @@ export class Relay {
     this.#cancelBatch?.();
     this.#cancelLinger?.();
     this.#cancelFiller?.();
-    this.#starting.resolve(503);
+    this.#answerWaiting(503);
     this.#fanOut.end(drainMsMax);
     this.#options.onOver();
   }

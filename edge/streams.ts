@@ -2,6 +2,7 @@
  * The endless responses of the edge, by path: relays of `stream.ts` and of events. Begun by the first viewer, gone
  * a while after the last, few enough that made-up names cost nothing.
  */
+import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
 import { encodeMove, EVENTS_CONTENT_TYPE, MOVE_KIND } from "#common/formats/events.ts";
 import type { Log } from "#common/log.ts";
@@ -22,6 +23,9 @@ const PATHS_MAX = 64;
 /** Event connections at once; a page without figures still plays. */
 const LISTENERS_MAX = 50_000;
 const RETRY_AFTER_SECONDS = 2;
+/** Paths remembered not to exist upstream, and for how long: a stream that begins is there a moment later. */
+const MISSING_MAX = 1_024;
+const MISSING_MS = 1_000;
 
 export interface StreamsOptions {
   readonly upstream: Upstream;
@@ -49,6 +53,8 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #relays = new Map<string, Relay>();
   readonly #events = new Map<string, EventsRelay>();
+  /** Until when a path is taken not to exist, on the monotonic clock. */
+  readonly #missing = new LRUCache<string, number>({ max: MISSING_MAX });
   /** By when pages are to have left, on the monotonic clock; `undefined` while they may stay. */
   #leaveByMs: number | undefined;
 
@@ -62,6 +68,7 @@ export class Streams {
   /** `stream.ts`: from the newest key frame on, until either side ends it. */
   async relay({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { admission, counters } = this.#options;
+    if (this.#isMissing(path)) return this.#fail(404);
     const stream = streamOf(path);
     // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
     const refusal = admission.enter(stream);
@@ -75,6 +82,7 @@ export class Streams {
     const status = await relay?.ready();
     if (relay === undefined || status !== 200 || relay.isOver) {
       leave();
+      if (status === 404) this.#noteMissing(path);
       return relay === undefined
         ? this.#refuseViewer(request, "busy", "Too many streams are relayed")
         : this.#fail(status === 404 ? status : this.#refuseStatusFor(request));
@@ -98,11 +106,13 @@ export class Streams {
   /** Server-sent events, the latest of each kind at once. */
   async events({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { viewers } = this.#options;
+    if (this.#isMissing(path)) return this.#fail(404);
     if (viewers.events >= LISTENERS_MAX) return this.#refuse("busy", "Too many listen to events");
     const known = this.#events.get(path);
     const relay = known ?? this.#begin(this.#events, path, (options) => new EventsRelay(options));
     if (relay === undefined) return this.#refuse("busy", "Too many event streams are relayed");
     const status = await relay.firstStatus();
+    if (status === 404) this.#noteMissing(path);
     if (status === 404 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders(EVENTS_CONTENT_TYPE, known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
@@ -148,6 +158,15 @@ export class Streams {
     const relay = make({ ...this.#options, path, onOver: () => void relays.delete(path) });
     relays.set(path, relay);
     return relay;
+  }
+
+  #isMissing(path: string): boolean {
+    const untilMs = this.#missing.get(path);
+    return untilMs !== undefined && this.#options.clock.monotonicMs() < untilMs;
+  }
+
+  #noteMissing(path: string): void {
+    this.#missing.set(path, this.#options.clock.monotonicMs() + MISSING_MS);
   }
 
   /** Ends every response of a stream that is endless. */

@@ -29,6 +29,7 @@ export function readOpenFilesMax(path = "/proc/self/limits"): number {
  * How many requests a node may let wait: `countMax`, or less, with a warning, where open files do not allow for so many.
  *
  * @param openFilesMax of this process, perhaps infinity ({@link readOpenFilesMax})
+ * @param log `undefined` in a process whose parent has the same limit, and has warned of it
  */
 export function boundHeldRequests({
   countMax,
@@ -37,11 +38,11 @@ export function boundHeldRequests({
 }: {
   readonly countMax: number;
   readonly openFilesMax: number;
-  readonly log: Log;
+  readonly log: Log | undefined;
 }): number {
   const heldRequests = Math.min(countMax, Math.max(1, Math.floor(openFilesMax * HELD_SHARE)));
   if (heldRequests < countMax) {
-    log.warn(
+    log?.warn(
       "The system's limit of open files allows fewer waiting players: raise it with `ulimit -n` or systemd's LimitNOFILE=",
       {
         openFiles: openFilesMax,

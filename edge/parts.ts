@@ -58,6 +58,8 @@ export interface EdgePartsOptions {
   readonly log: Log;
   /** Who counts the viewers. Default: this process by itself. */
   readonly viewers?: Viewers;
+  /** True in one of several processes of an edge: what is true of all of them is told by the one that started it. */
+  readonly isWorker?: boolean;
 }
 
 /** Makes all parts. `upstream` and `streams` are open and want closing. */
@@ -73,8 +75,9 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
   const weights = readUpstreamWeights(config);
   const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
   const fills = new Fills({ upstream, store, clock });
-  const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax(), log };
-  const budget = new HeldBudget(boundHeldRequests(heldRequests));
+  const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax() };
+  const limitsLog = given.isWorker === true ? undefined : log;
+  const budget = new HeldBudget(boundHeldRequests({ ...heldRequests, log: limitsLog }));
   const segmentHosts = new SegmentHosts(config.publicUrl);
   const proxy = config.proxyAll
     ? new ProxyCache({

@@ -88,7 +88,7 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
   const upstream = [`unix:${encodeURI(socketPath)}`];
   const own = { ...config, cacheMib: cacheShare(config), upstream, upstreamWeight: [] };
   const viewers = new WorkerViewers({ clock, salt, viewersMax: config.viewerMax });
-  const parts = createParts({ config: own, clock, log, viewers });
+  const parts = createParts({ config: own, clock, log, viewers, isWorker: true });
   lifecycle.onClose("upstream", () => parts.upstream.close());
   lifecycle.onClose("playlists", () => parts.playlists.close());
   const readiness = (): string | undefined => (lifecycle.isStopping ? "draining" : link.reason);

@@ -317,3 +317,18 @@ test("workers do not share the port with an edge that has it already", async () 
   expect(second.errors).toContain(`Cannot bind port ${edge.port} on :: (--edge-port): address in use`);
   expect(await isOk(`${edge.url}/readyz`)).toBe(true);
 });
+
+test("too few open files are told of once, not by each worker", async () => {
+  await using origin = new FakeLiveOrigin();
+  const [port = 0] = freePorts(1);
+  const settings = { "edge-port": port, "edge-workers": WORKERS, upstream: origin.url, "drain-seconds": 0 };
+  const command = [process.execPath, `${import.meta.dir}/../main.ts`, "edge", ...flags(settings)];
+  const edge = Bun.spawn(["sh", "-c", 'ulimit -n 600; exec "$0" "$@"', ...command], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const log = new Response(edge.stderr).text();
+  await waitFor("the edge to be ready", () => isOk(`http://127.0.0.1:${port}/readyz`));
+  edge.kill("SIGTERM");
+  await edge.exited;
+  expect((await log).match(/LimitNOFILE/g)).toHaveLength(1);
+});

@@ -118,6 +118,16 @@ function startLease(
   return lease;
 }
 
+/** Remembers for how long it was asked to wait. */
+class RecordingClock extends FakeClock {
+  readonly delays: number[] = [];
+
+  override after(delayMs: number, callback: () => void): () => void {
+    this.delays.push(delayMs);
+    return super.after(delayMs, callback);
+  }
+}
+
 describe("LeaseClient", () => {
   test("says hello, then its load, and its end closes the lease", async () => {
     const origin = startOrigin();
@@ -193,6 +203,57 @@ describe("LeaseClient", () => {
     startLease(port, "", systemClock, { ...silentLog, warn: (_, fields) => void warned.push(fields) });
     await until(() => warned.length > 0);
     expect(warned).toEqual([{ origin: `http://127.0.0.1:${port}`, why }]);
+  });
+
+  test("is asked for ever more seldom where the upstream is no origin, which is told once, until it has become one", async () => {
+    const noOrigin = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response(null, { status: 404 }),
+    });
+    const port = noOrigin.port ?? 0;
+    const clock = new RecordingClock();
+    const lines: string[] = [];
+    const note = (line: string): void => void lines.push(line);
+    const lease = startLease(port, "", clock, { ...silentLog, warn: note, info: note });
+    const pauses: number[] = [];
+    for (let tries = 1; tries <= 12; tries++) {
+      // The time limit of the handshake, and the pause behind it.
+      await until(() => clock.delays.length === 2 * tries);
+      const pauseMs = clock.delays.at(-1) ?? 0;
+      pauses.push(pauseMs);
+      if (tries < 12) clock.advance(pauseMs);
+    }
+    const doubled = [150, 300, 600, 1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 60_000, 60_000, 60_000];
+    expect(pauses).toEqual(doubled.map((pauseMs) => pauseMs * 0.75));
+    await noOrigin.stop(true);
+    startOrigin(port);
+    clock.advance(60_000);
+    await until(() => lease.isHeld);
+    expect(lines).toEqual([
+      "Has no lease from an upstream that is no origin: asking it ever more seldom",
+      "Holds a lease",
+    ]);
+  });
+
+  test("is asked for as often as ever once what was no origin does not answer: it may be about to become one", async () => {
+    const noOrigin = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response(null, { status: 404 }),
+    });
+    const port = noOrigin.port ?? 0;
+    const clock = new RecordingClock();
+    const lines: string[] = [];
+    const note = (line: string): void => void lines.push(line);
+    startLease(port, "", clock, { ...silentLog, warn: note, info: note });
+    for (let tries = 1; tries <= 8; tries++) {
+      await until(() => clock.delays.length === 2 * tries);
+      if (tries === 7) await noOrigin.stop(true);
+      if (tries < 8) clock.advance(clock.delays.at(-1) ?? 0);
+    }
+    expect(clock.delays.at(-1)).toBe(600);
+    expect(lines).toHaveLength(1);
   });
 
   test("is kept by an origin that answers pings, lost after 5 s without, once", async () => {

@@ -21,6 +21,10 @@ const CLOSE_NORMAL = 1000;
 /** Pauses before connecting again, each drawn at random from half to all of it, so that edges do not come in step. */
 const RECONNECT_MS_MIN = 150;
 const RECONNECT_MS_MAX = 800;
+/** Longest pause where the upstream answers that it knows no leases: it is no origin, though it may become one. */
+const NO_ORIGIN_MS_MAX = 60_000;
+/** What a handshake is answered where nobody knows of leases. An origin says none of them, nor does a proxy while it is away. */
+const NO_ORIGIN_STATUSES = new Set([200, 301, 302, 307, 308, 404, 405, 410, 501]);
 /** How long a connection may take until the origin's welcome. */
 const WELCOME_MS_MAX = 5_000;
 /** A report that the socket did not take by now means that nobody reads: begin anew. */
@@ -61,8 +65,8 @@ export class LeaseClient {
   /** When the origin was last heard of, on the monotonic clock. */
   #heardMs = 0;
   #isClosed = false;
-  /** The failure is said once, not at each try. */
-  #isLossLogged = false;
+  /** What was said of there being no lease, since it was held last: each once, not at each try. */
+  #toldLoss: "lost" | "no origin" | undefined;
 
   /** Begins to connect at once. */
   constructor(options: LeaseOptions) {
@@ -124,12 +128,13 @@ export class LeaseClient {
       if (isCurrent()) this.#heardMs = clock.monotonicMs();
     });
     // A close event follows each error, but a handshake that failed is described by the error alone.
-    let failure = "";
+    let failure: HandshakeFailure | undefined;
     socket.addEventListener("error", (event) => {
-      failure = describeFailure(event);
+      failure = readFailure(event);
     });
     socket.addEventListener("close", (event) => {
-      if (isCurrent()) this.#lose(event.reason || failure || `closed with code ${event.code}`);
+      if (!isCurrent()) return;
+      this.#lose(event.reason || failure?.why || `closed with code ${event.code}`, failure?.status);
     });
     this.#cancelTimer = clock.after(WELCOME_MS_MAX, () => this.#lose("no welcome"));
   }
@@ -140,7 +145,7 @@ export class LeaseClient {
     if (message?.type !== "welcome" || this.#isHeld) return;
     this.#isHeld = true;
     this.#heardMs = this.#options.clock.monotonicMs();
-    this.#isLossLogged = false;
+    this.#toldLoss = undefined;
     this.#pauseMs = RECONNECT_MS_MIN;
     this.#cancelTimer?.();
     this.#options.log.info("Holds a lease", { origin: this.#options.upstreamUrl, version: LEASE_VERSION });
@@ -154,7 +159,8 @@ export class LeaseClient {
     this.#cancelTimer = this.#options.clock.after(LEASE_REPORT_MS, () => this.#reportOnAndOn());
   }
 
-  #lose(why: string): void {
+  /** @param status what the handshake was answered with, where it was */
+  #lose(why: string, status?: number): void {
     const socket = this.#socket;
     const wasHeld = this.#isHeld;
     this.#socket = undefined;
@@ -163,20 +169,43 @@ export class LeaseClient {
     socket?.close();
     if (this.#isClosed) return;
     if (wasHeld) this.#options.onLost();
-    const { log, upstreamUrl, clock, random } = this.#options;
-    if (!this.#isLossLogged) log.warn("Has no lease: trying again", { origin: upstreamUrl, why });
-    this.#isLossLogged = true;
-    this.#cancelTimer = clock.after(this.#pauseMs * (0.5 + random() / 2), () => this.#connect());
-    this.#pauseMs = Math.min(RECONNECT_MS_MAX, this.#pauseMs * 2);
+    const { clock, random } = this.#options;
+    const isOrigin = status === undefined || !NO_ORIGIN_STATUSES.has(status);
+    this.#tellLoss(isOrigin, why);
+    const pauseMsMax = isOrigin ? RECONNECT_MS_MAX : NO_ORIGIN_MS_MAX;
+    const pauseMs = Math.min(pauseMsMax, this.#pauseMs);
+    this.#pauseMs = Math.min(pauseMsMax, pauseMs * 2);
+    this.#cancelTimer = clock.after(pauseMs * (0.5 + random() / 2), () => this.#connect());
+  }
+
+  #tellLoss(isOrigin: boolean, why: string): void {
+    const { log, upstreamUrl: origin } = this.#options;
+    if (this.#toldLoss === "no origin" || (isOrigin && this.#toldLoss === "lost")) return;
+    this.#toldLoss = isOrigin ? "lost" : "no origin";
+    if (isOrigin) log.warn("Has no lease: trying again", { origin, why });
+    else
+      log.warn("Has no lease from an upstream that is no origin: asking it ever more seldom", {
+        origin,
+        why,
+      });
   }
 }
 
+/** Why a handshake failed. */
+interface HandshakeFailure {
+  readonly why: string;
+  /** What it was answered with, where it was. */
+  readonly status: number | undefined;
+}
+
 /** What Bun says of a handshake that failed, without the address that it begins with. */
-function describeFailure(event: Event): string {
+function readFailure(event: Event): HandshakeFailure {
   const text = event instanceof ErrorEvent ? event.message : "";
   const reason = text.replace(/^WebSocket connection to '[^']*' failed: /, "");
   const status = /^Expected 101 status code: (\d+)$/.exec(reason)?.[1];
-  return status === undefined ? reason : `refused with status ${status}`;
+  return status === undefined
+    ? { why: reason, status }
+    : { why: `refused with status ${status}`, status: Number(status) };
 }
 
 function openSocket(url: string, headers: Record<string, string>): LeaseSocket {

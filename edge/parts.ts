@@ -17,7 +17,7 @@ import { Playlists } from "./playlists.ts";
 import type { MediaSource } from "./prefetches.ts";
 import { ProxyCache } from "./proxy.ts";
 import { RelayCounters } from "./relay.ts";
-import { SegmentHosts } from "./segment-hosts.ts";
+import { SegmentHosts, withoutHosts } from "./segment-hosts.ts";
 import { Store } from "./store.ts";
 import { StoreGarbage } from "./store-garbage.ts";
 import { Streams } from "./streams.ts";
@@ -95,8 +95,13 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
         },
       })
     : undefined;
+  // What the hub has written is for its workers' viewers, and foreign URIs are where their upstream wants them.
+  const isTaken = config.proxyAll || given.isWorker === true;
   const playlists = new Playlists({
-    fetch: (path, holdMsMax) => fetchWithRetry({ upstream, clock, path, holdMsMax }),
+    async fetch(path, holdMsMax) {
+      const answer = await fetchWithRetry({ upstream, clock, path, holdMsMax });
+      return isTaken ? answer : withoutHosts(answer, path);
+    },
     clock,
     budget,
     bytes: fills,

@@ -7,6 +7,7 @@
 import { LRUCache } from "lru-cache";
 import type { LeaseSegmentHosts, SegmentHost, SegmentNumbers } from "#common/formats/lease.ts";
 import { mapPlaylistUris } from "./playlist-uris.ts";
+import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Tables kept: of listed segments, twice what an origin tells an edge that comes. */
 const TABLES_MAX = 256;
@@ -14,6 +15,8 @@ const TABLES_MAX = 256;
 const HANDED_OUT_MAX = 32;
 /** Names of segments and parts: the run, the number, the part. What else there is stays with the playlist. */
 const SEGMENT_NAME = /^([0-9A-Za-z]{1,32})-(\d{1,15})(?:\.\d{1,6})?(?:-s)?\.(m4s|ts)$/;
+/** How a URI begins that {@link SegmentHosts.rewrite} has made. */
+const ABSOLUTE = /^https?:\/\//;
 /** 2^32 divided by the golden ratio. */
 const GOLDEN_STEP = 0x9e3779b9;
 const UINT32_VALUES = 2 ** 32;
@@ -64,7 +67,7 @@ export class SegmentHosts {
 
   /** The playlist at `path` as viewers get it: URIs of segments, parts and hints absolute, all others as they were. */
   rewrite(text: string, path: string): string {
-    const folder = path.slice(0, path.lastIndexOf("/") + 1);
+    const folder = folderOf(path);
     return mapPlaylistUris(text, (uri) => {
       const name = readName(uri);
       if (name === undefined) return uri;
@@ -102,6 +105,28 @@ export function hostOf(hosts: readonly SegmentHost[], segmentNumber: number): Se
     if (left < 0) return host;
   }
   return hosts.at(-1);
+}
+
+/**
+ * A playlist as its origin has written it, where an edge on the way has spread its segments: their URIs are relative
+ * again, whichever edges they name. An edge behind an edge is there to serve them itself.
+ *
+ * @param path with its query
+ */
+export function withoutHosts(answer: UpstreamAnswer, path: string): UpstreamAnswer {
+  const folder = folderOf(path.split("?", 1)[0] ?? path);
+  const text = new TextDecoder().decode(answer.body);
+  const written = mapPlaylistUris(text, (uri) => {
+    if (!ABSOLUTE.test(uri)) return uri;
+    const name = uri.slice(uri.lastIndexOf("/") + 1);
+    return readName(name) !== undefined && uri.endsWith(folder + name) ? name : uri;
+  });
+  return written === text ? answer : { ...answer, body: new TextEncoder().encode(written) };
+}
+
+/** Up to the last slash. */
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
 function readName(name: string): SegmentName | undefined {

@@ -75,6 +75,28 @@ export class FillBody {
     return this.#isWindow && this.#reservedBytes > WINDOW_ROOM_BYTES;
   }
 
+  /** Room that it has taken, in bytes. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
+  /** True for a window whose upstream waits for its readers. */
+  get isHeldBack(): boolean {
+    return this.#onRoom !== undefined;
+  }
+
+  /** Where the fastest reader stands; before the first, where the body begins. */
+  get front(): number {
+    let front = this.#start;
+    for (const { cursor } of this.readers) front = Math.max(front, cursor.position);
+    return front;
+  }
+
+  /** Lets go all readers: their memory or their place is needed. */
+  dropReaders(): void {
+    for (const reader of this.readers) reader.drop();
+  }
+
   /** Takes over what the network brought. Where readers of a window are behind, resolves when more may come. */
   append(bytes: Uint8Array): Promise<void> | undefined {
     if (bytes.length === 0) return undefined;
@@ -171,20 +193,13 @@ export class FillBody {
     this.#reservedBytes = WINDOW_ROOM_BYTES;
   }
 
-  /** Where the fastest reader stands; before the first, where the body begins. */
-  get #front(): number {
-    let front = this.#start;
-    for (const { cursor } of this.readers) front = Math.max(front, cursor.position);
-    return front;
-  }
-
   get #isAhead(): boolean {
-    return this.#size - this.#front >= WINDOW_BYTES;
+    return this.#size - this.front >= WINDOW_BYTES;
   }
 
   /** Lets blocks go that lie too far behind the fastest reader. */
   #slide(): void {
-    const keptFrom = this.#front - WINDOW_BYTES;
+    const keptFrom = this.front - WINDOW_BYTES;
     let dropped = 0;
     for (const block of this.#blocks) {
       if (this.#start + block.length > keptFrom) break;

@@ -189,6 +189,41 @@ describe("objects too large to be kept", () => {
     expect(edge.store.reservedBytes).toBe(0);
   });
 
+  test("held up by slow clients all over the memory give way to who comes next, playlists too", async () => {
+    const clock = new FakeClock(systemClock.wallMs());
+    const { origin, edge } = await start({ cacheMib: 16, clock, proxyAll: true });
+    const large = new Uint8Array(24 * MEBIBYTE);
+    const small = large.subarray(0, 3 * MEBIBYTE);
+    origin.onRequest = (request) => {
+      const body = request.path.startsWith("/large") ? large : small;
+      request
+        .begin(200, { "content-length": String(body.length) })
+        .send(body)
+        .end();
+    };
+    // Each has a window and what is on its way into a socket that is full.
+    for (let index = 0; index < 14; index++) {
+      stall(`${edge.url}/large/${index}`);
+      await until(() => origin.requests.length > index && (clock.advance(1), edge.fills.running > index));
+    }
+    expect(edge.store.reservedBytes).toBeGreaterThanOrEqual(14 * MEBIBYTE);
+    // Until all that the sockets take is sent.
+    let [sentBytes, times] = [-1, 0];
+    await until(() => {
+      times = edge.counters.sentBytes === sentBytes ? times + 1 : 0;
+      sentBytes = edge.counters.sentBytes;
+      return times > 100;
+    });
+    clock.advance(2_000);
+    const next = new Download(`${edge.url}/small`);
+    await until(() => (clock.advance(1), next.outcome !== "open"));
+    expect([next.status, next.bytes]).toEqual([200, small.length]);
+    expect(edge.fills.counters.laggards).toBeWithin(1, 4);
+    const text = await edge.upstream.fetch("/playlist", { holdMsMax: 1_000 });
+    expect(text.body.length).toBe(small.length);
+    expect(edge.store.reservedBytes).toBeLessThanOrEqual(16 * MEBIBYTE);
+  });
+
   test("are refused with 503 where not even a window has room", async () => {
     const { origin, edge } = await start({ cacheMib: 16 });
     expect(edge.store.reserve(edge.store.bytesMax)).toBe(true);

@@ -136,6 +136,11 @@ export class Fill {
     return this.#answer.head;
   }
 
+  /** What has come of the body, and who reads it; `undefined` before the head. */
+  get body(): FillBody | undefined {
+    return this.#answer?.body;
+  }
+
   /** The answer, once it is whole. Stored or not; `undefined` for good where it was too large to be kept. */
   get stored(): Stored | undefined {
     return this.#stored;
@@ -255,11 +260,6 @@ export class Fill {
       },
     });
     return reader.stream;
-  }
-
-  /** Lets go all readers: their memory is needed. */
-  dropReaders(): void {
-    for (const reader of this.#answer?.body.readers ?? []) reader.drop();
   }
 
   /** Ends it without an answer. Whoever still waits or reads hears of it. */

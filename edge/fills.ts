@@ -7,11 +7,12 @@ import type { Clock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { FillCounters } from "./fill-counters.ts";
 import { Fill, type Asker, type Wanted } from "./fill.ts";
+import { PassedFills } from "./passed-fills.ts";
 import type { ByteBudget, Store } from "./store.ts";
 import { FAILURE_MS } from "./stored.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
 
-/** Fills under way at once. Past it, requests for things not stored are refused with 503. */
+/** Fills under way at once, beside {@link PassedFills}. Past it, requests for things not stored are refused with 503. */
 const FILLS_MAX = 384;
 /** Failures remembered; past it the one used longest ago is asked for anew. Large error pages are not. */
 const FAILURES_MAX = 1_024;
@@ -42,6 +43,7 @@ export class Fills implements ByteBudget {
   readonly #joinable = new Map<string, Fill>();
   /** Those that hold memory or a connection. */
   readonly #alive = new Set<Fill>();
+  readonly #passed: PassedFills;
   /** Fills that brought a 5xx or nothing, a moment ago. Not in the store: a good answer there outlives them. */
   readonly #failures = new LRUCache<string, { readonly fill: Fill; readonly untilMs: number }>({
     max: FAILURES_MAX,
@@ -56,11 +58,17 @@ export class Fills implements ByteBudget {
 
   constructor(options: FillsOptions) {
     this.#options = options;
+    this.#passed = new PassedFills(options);
   }
 
   /** Fills whose answer is not whole. */
   get running(): number {
     return this.#running;
+  }
+
+  /** Those of them that pass an answer on to one client. */
+  get passing(): number {
+    return this.#passed.size;
   }
 
   get bytesMax(): number {
@@ -99,12 +107,12 @@ export class Fills implements ByteBudget {
     return fill;
   }
 
-  /** Takes room; readers of what is long finished, or has waited for them, go before anything is refused. */
+  /** Takes room; readers of what is long finished, or has waited for them, go before anything is refused, then slow ones. */
   reserve(bytes: number): boolean {
     const { store } = this.#options;
     if (store.reserve(bytes)) return true;
-    for (const fill of this.#alive) if (fill.isHeldUp) fill.dropReaders();
-    return store.reserve(bytes);
+    for (const fill of this.#alive) if (fill.isHeldUp) fill.body?.dropReaders();
+    return this.#passed.reserve(bytes);
   }
 
   release(bytes: number): void {
@@ -113,7 +121,8 @@ export class Fills implements ByteBudget {
 
   /** `undefined` where too many are under way. */
   #begin(wanted: Wanted, isJoinable: boolean): Fill | undefined {
-    if (this.#running >= FILLS_MAX) return undefined;
+    const isFull = this.#running - this.#passed.placed >= FILLS_MAX;
+    if (isFull && !this.#passed.freePlace()) return undefined;
     const { upstream, store, clock } = this.#options;
     this.#running++;
     const fill = new Fill({
@@ -135,6 +144,7 @@ export class Fills implements ByteBudget {
   #onClosed(fill: Fill): void {
     const { key } = fill.wanted;
     if (this.#joinable.get(key) === fill) this.#joinable.delete(key);
+    if (fill.isGivenUp && !fill.isOver) this.#passed.add(fill);
     if (fill.isGivenUp && fill.wanted.remembers !== "nothing")
       this.#unshared.set(key, this.#nowMs() + UNSHARED_MS);
   }
@@ -142,6 +152,7 @@ export class Fills implements ByteBudget {
   #onOver(fill: Fill): void {
     const { key } = fill.wanted;
     this.#running--;
+    this.#passed.delete(fill);
     if (fill.isShared) this.#unshared.delete(key);
     const isLarge = (fill.stored?.body.size ?? 0) > FAILURE_BYTES_MAX;
     if (!fill.isFailure || fill.isGivenUp || isLarge) return;

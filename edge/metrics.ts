@@ -233,6 +233,11 @@ function gaugeSeries(sources: MetricSources): readonly Series[] {
       read: () => fills.running,
     },
     {
+      name: "spillway_edge_fills_passing",
+      help: "Those of them for one client alone, or too large to be kept: they last as long as their clients like.",
+      read: () => fills.passing,
+    },
+    {
       name: "spillway_edge_in_flight_bytes",
       help: "Memory of answers that are not complete, or still being read, and of playlists that are followed.",
       read: () => store.reservedBytes,

@@ -73,7 +73,13 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     onStored: (bytes) => garbage.note(bytes),
   });
   const weights = readUpstreamWeights(config);
-  const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: store });
+  const budgetOfTexts = {
+    bytesMax: store.bytesMax,
+    // Slow clients give way to playlists, too.
+    reserve: (bytes: number) => fills.reserve(bytes),
+    release: (bytes: number) => fills.release(bytes),
+  };
+  const upstream = new Upstream({ urls: config.upstream, weights, clock, log, budget: budgetOfTexts });
   const fills = new Fills({ upstream, store, clock });
   const heldRequests = { countMax: HELD_REQUESTS_MAX, openFilesMax: readOpenFilesMax() };
   const limitsLog = given.isWorker === true ? undefined : log;

@@ -10,10 +10,10 @@ import { DurationHistogram } from "#common/histogram.ts";
 import type { Log } from "#common/log.ts";
 
 /**
- * Connections to one upstream: all fills at once, and a held request for each playlist that is watched. Requests past
- * it, such as for more relays than that leaves room for, wait inside the pool.
+ * Connections to one upstream: all fills at once, those too that pass something on to one client, and a held request for
+ * each playlist that is watched. Requests past it, such as for more relays than that leaves room for, wait in the pool.
  */
-const CONNECTIONS_MAX = 512;
+const CONNECTIONS_MAX = 1_536;
 const CONNECT_MS_MAX = 3_000;
 /** Shorter than an origin keeps an idle connection, so that it is we who close. */
 const KEEP_ALIVE_MS = 30_000;

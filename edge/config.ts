@@ -97,7 +97,8 @@ export const edgeOptions = {
   }),
   "viewer-max": integer({
     table: "edge",
-    description: "Viewers from which new ones are refused with status 503. 0: no limit.",
+    description:
+      "Viewers from which new ones are refused with status 503; those of HLS at one address (IPv4) or /64 (IPv6) already where they are three times as many as places are left, three quarters of all at most: one host, which can claim to be many, does not fill the edge. 0: no limit.",
     default: 0,
     min: 0,
     max: 10_000_000,

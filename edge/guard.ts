@@ -2,7 +2,6 @@
  * The limits of one viewer, before anything is looked up for it: connections and requests of its prefix of addresses.
  * Without such a limit there is no guard, and a request costs nothing here.
  */
-import { parseAddress, prefixKey, type PrefixBits } from "#common/address-prefix.ts";
 import type { Clock } from "#common/clock.ts";
 import { OptionError } from "#common/errors.ts";
 import { isHttp3 } from "#common/http3-side.ts";
@@ -11,10 +10,7 @@ import { ConnectionLimit } from "./connection-limit.ts";
 import type { RefusalCause } from "./counters.ts";
 import { RequestRates } from "./request-rates.ts";
 import { openPeers, peerName } from "./tcp-connections.ts";
-import { ViewerAddresses } from "./viewer-address.ts";
-
-/** What tells one viewer from another: one host usually has a whole /64 to itself. */
-const PREFIX: PrefixBits = { v4: 32, v6: 64 };
+import { ViewerAddresses, viewerPrefix } from "./viewer-address.ts";
 
 /** Which of the edge's options bound viewers. */
 export type GuardConfig = Pick<
@@ -44,18 +40,13 @@ export class Guard {
     if (peer === null) return undefined;
     // The connections of a proxy are many viewers'.
     if (connections !== undefined && !addresses.isTrusted(peer.address)) {
-      const prefix = prefixOf(peer.address);
+      const prefix = viewerPrefix(peer.address);
       const name = peerName(peer.address, peer.port) ?? "";
       if (!connections.admits({ prefix, name, isHttp3: isHttp3(server) })) return "connections";
     }
     if (rates === undefined) return undefined;
-    return rates.admits(prefixOf(addresses.of(request.headers, peer.address))) ? undefined : "rate";
+    return rates.admits(viewerPrefix(addresses.of(request.headers, peer.address))) ? undefined : "rate";
   }
-}
-
-function prefixOf(address: string): string {
-  const bytes = parseAddress(address);
-  return bytes === undefined ? address : prefixKey(bytes, PREFIX).toHex();
 }
 
 /** The proxies that are trusted, as configured. */

@@ -3,12 +3,20 @@
  * else such headers are a viewer's claim, and are not read.
  */
 // RFC 7239 (Forwarded); X-Forwarded-For and X-Forwarded-Host are the same by habit
-import { isInRanges, parseAddress, type AddressRange } from "#common/address-prefix.ts";
+import {
+  isInRanges,
+  parseAddress,
+  prefixKey,
+  type AddressRange,
+  type PrefixBits,
+} from "#common/address-prefix.ts";
 
 /** Headers of proxies that can be read: one, since a proxy that sets one of them passes the other on as it came. */
 export const FORWARDED_HEADERS = ["x-forwarded-for", "forwarded"] as const;
 export type ForwardedHeader = (typeof FORWARDED_HEADERS)[number];
 
+/** What tells one viewer from another: one host usually has a whole /64 to itself. */
+const PREFIX: PrefixBits = { v4: 32, v6: 64 };
 /** Hops read of one header; what is farther away does not count. */
 const HOPS_MAX = 16;
 
@@ -23,6 +31,12 @@ interface Hop {
   readonly address: string;
   /** The host that it was asked for, where it says so. */
   readonly host?: string;
+}
+
+/** What all addresses of one viewer have in common; of what is no address, all of it. */
+export function viewerPrefix(address: string): string {
+  const bytes = parseAddress(address);
+  return bytes === undefined ? address : prefixKey(bytes, PREFIX).toHex();
 }
 
 /** Reads viewers' addresses. */

@@ -1,5 +1,5 @@
 /** Counting viewers and what is sent to them, on a clock moved by hand. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { CountedViewers, VIEWER_WINDOW_MS, type Viewers } from "./viewers.ts";
@@ -58,6 +58,67 @@ test("Viewers refuses new sessions at the limit and keeps those it knows", () =>
   const note = (userAgent: string): boolean =>
     viewers.note({ address: "::1", userAgent, isBlocking: false, busyMs: 1_250 });
   expect([note("a"), note("b"), note("c"), note("a")]).toEqual([true, true, false, true]);
+});
+
+describe("a limit of viewers and one host that claims to be many", () => {
+  const REQUEST = { userAgent: "one", isBlocking: true, busyMs: 200 };
+
+  /** How many of `count` browsers at an address are let in, one after the other. */
+  function crowd(viewers: Viewers, address: string, count: number): number {
+    const isIn = (_: unknown, index: number): boolean =>
+      viewers.note({ ...REQUEST, address, userAgent: `${index}` });
+    return Array.from({ length: count }, isIn).filter(Boolean).length;
+  }
+
+  test.each([
+    [1, [1, 0, 0]],
+    [2, [2, 0, 0]],
+    [4, [3, 1, 0]],
+    [10, [8, 2, 0]],
+    [100, [75, 19, 5]],
+    [1_000, [750, 188, 47]],
+  ])("of %d places each of three in turn gets three quarters of what is left", (viewersMax, expected) => {
+    const viewers = new CountedViewers({ clock: new FakeClock(), viewersMax });
+    const addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+    expect(addresses.map((address) => crowd(viewers, address, 2 * viewersMax))).toEqual(expected);
+  });
+
+  test("an IPv6 host is one in all its /64", () => {
+    const viewers = new CountedViewers({ clock: new FakeClock(), viewersMax: 100 });
+    const host = Array.from({ length: 200 }, (_, index) => `2001:db8::${index.toString(16)}`);
+    expect(host.filter((address) => viewers.note({ ...REQUEST, address })).length).toBe(75);
+    expect(viewers.note({ ...REQUEST, address: "2001:db8:0:1::1" })).toBe(true);
+  });
+
+  test("asking fast counts for no more, and takes nothing from who comes, or from who is there", () => {
+    const clock = new FakeClock();
+    const viewers = new CountedViewers({ clock, viewersMax: 100 });
+    const side = { viewers, clock };
+    for (let count = 0; count < 3; count++) playWindow(side, [["fast", true, 200, 10_000]]);
+    expect(viewers.byKind.llhls).toBe(75);
+    const others = Array.from({ length: 30 }, (_, index) => `192.0.2.${index}`);
+    expect(others.filter((address) => viewers.note({ ...REQUEST, address })).length).toBe(25);
+    expect(viewers.isFull).toBe(true);
+    for (let count = 0; count < 3; count++) {
+      for (const address of others.slice(0, 25)) {
+        for (let times = 0; times < 25; times++) viewers.note({ ...REQUEST, address });
+      }
+      playWindow(side, [["fast", true, 200, 10_000]]);
+      expect([viewers.total, viewers.byKind.llhls]).toEqual([100, 100]);
+    }
+    // When it leaves, its places are free.
+    for (let count = 0; count < 3; count++) {
+      for (const address of others.slice(0, 25)) viewers.note({ ...REQUEST, address });
+      playWindow(side, []);
+    }
+    expect(viewers.total).toBe(25);
+  });
+
+  test("without a limit everybody counts", () => {
+    const viewers = new CountedViewers({ clock: new FakeClock(), viewersMax: 0 });
+    expect([crowd(viewers, "192.0.2.1", 1_000), viewers.total]).toEqual([1_000, 1_000]);
+    expect([viewers.sessionKeys, viewers.heavyPrefixes.size]).toEqual([undefined, 0]);
+  });
 });
 
 test("EgressRate is what was sent over the last seconds", () => {

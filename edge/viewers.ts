@@ -1,9 +1,11 @@
 /**
  * How many people watch through this edge, by kind. Relay and event viewers are open connections. HLS players are
  * counted by session: requests of one address and browser within a window. Behind one address there may be a whole
- * hall with the same phone, so a session weighs as many viewers as its playlist requests keep busy.
+ * hall with the same phone, so a session weighs as many viewers as its playlist requests keep busy. Where viewers are
+ * limited, one prefix of addresses never counts for all of them: a single host could claim to be any number.
  */
 import type { Clock } from "#common/clock.ts";
+import { viewerPrefix } from "./viewer-address.ts";
 
 /** Label values of `spillway_edge_viewers`. */
 export const VIEWER_KINDS = ["llhls", "hls", "ts", "events"] as const;
@@ -13,10 +15,16 @@ export type ViewerKind = (typeof VIEWER_KINDS)[number];
 export const VIEWER_WINDOW_MS = 5_000;
 /** Sessions remembered at once; further ones are served and not counted. */
 const SESSIONS_MAX = 100_000;
+/** How many times as many places as are left one prefix may have: alone three quarters of all, with another three sevenths. */
+const PREFIX_SHARE = 3;
+/** Prefixes are told to workers that have at least this part of all places: there are no more of them than this. */
+const HEAVY_PREFIXES_MAX = 64;
 /** Of an IPv4 address mapped into IPv6 (RFC 4291 2.5.5.2). */
 const MAPPED_PREFIX = "::ffff:";
 
 interface Session {
+  /** See {@link prefixHash}. */
+  readonly prefix: bigint;
   /** Of the requests of this window; see {@link SessionBusy}. */
   blockingMs: number;
   plainMs: number;
@@ -61,6 +69,22 @@ export interface SessionBusy {
   readonly plainMs: number;
 }
 
+/** What is told of one session: {@link sessionKey}, {@link prefixHash}, and what it was kept busy with. */
+export interface SessionNote extends SessionBusy {
+  readonly key: bigint;
+  readonly prefix: bigint;
+}
+
+/**
+ * How many viewers more one prefix may have that has `own`, where there are places for `free`: a part of them, so that some
+ * are always left for others, however many prefixes want all.
+ *
+ * @param free infinity where viewers are not limited; may be below 0
+ */
+export function placesFor({ own, free }: { readonly own: number; readonly free: number }): number {
+  return Math.max(0, Math.ceil((PREFIX_SHARE * free - own) / (PREFIX_SHARE + 1)));
+}
+
 /** What sessions are told apart by, without keeping addresses: a hash with a salt that nobody else knows. */
 export function sessionKey({ address, userAgent }: PlaylistRequest, salt: bigint): bigint {
   // A socket for both families shows IPv4 in this form over TCP, and plain over HTTP/3, to which players change over.
@@ -68,7 +92,12 @@ export function sessionKey({ address, userAgent }: PlaylistRequest, salt: bigint
   return Bun.hash.wyhash(`${plain}\n${userAgent}`, salt);
 }
 
-/** A salt for {@link sessionKey}. */
+/** The same of the prefix of an address, IPv4 or /64. */
+export function prefixHash(address: string, salt: bigint): bigint {
+  return Bun.hash.wyhash(viewerPrefix(address), salt);
+}
+
+/** A salt for {@link sessionKey} and {@link prefixHash}. */
 export function randomSalt(): bigint {
   return crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n;
 }
@@ -79,8 +108,9 @@ export class CountedViewers implements Viewers {
   events = 0;
   readonly #salt = randomSalt();
   readonly #sessions = new Map<bigint, Session>();
-  /** Viewers of all sessions by kind, kept up to date: they are asked for with each request. */
+  /** Viewers of all sessions by kind and by prefix, kept up to date: they are asked for with each request. */
   readonly #counts: Record<SessionKind, number> = { llhls: 0, hls: 0 };
+  readonly #prefixes = new Map<bigint, number>();
   readonly #clock: Clock;
   readonly #viewersMax: number;
   #windowStartMs: number;
@@ -94,18 +124,20 @@ export class CountedViewers implements Viewers {
 
   note(request: PlaylistRequest): boolean {
     const key = sessionKey(request, this.#salt);
-    if (this.isFull && !this.#sessions.has(key)) return false;
+    const known = this.#sessions.get(key);
+    const prefix = known?.prefix ?? prefixHash(request.address, this.#salt);
+    if (known === undefined && this.#placesFor(prefix) === 0) return false;
     const { isBlocking, busyMs } = request;
-    this.add(key, { blockingMs: isBlocking ? busyMs : 0, plainMs: isBlocking ? 0 : busyMs });
+    this.add({ key, prefix, blockingMs: isBlocking ? busyMs : 0, plainMs: isBlocking ? 0 : busyMs });
     return true;
   }
 
   /** Counts requests of a session, full or not. */
-  add(key: bigint, { blockingMs, plainMs }: SessionBusy): void {
+  add({ key, prefix, blockingMs, plainMs }: SessionNote): void {
     let session = this.#sessions.get(key);
     if (session === undefined) {
       if (this.#sessions.size >= SESSIONS_MAX) return;
-      session = { blockingMs: 0, plainMs: 0, idleWindows: 0, kind: "hls", viewers: 0 };
+      session = { prefix, blockingMs: 0, plainMs: 0, idleWindows: 0, kind: "hls", viewers: 0 };
       this.#sessions.set(key, session);
       this.#become(session, "hls", 1);
     }
@@ -115,9 +147,18 @@ export class CountedViewers implements Viewers {
     if (blockingMs > 0 && session.kind !== "llhls") this.#become(session, "llhls", session.viewers);
   }
 
-  /** Keys of the sessions that are counted now. */
-  get sessionKeys(): BigUint64Array {
-    return BigUint64Array.from(this.#sessions.keys());
+  /** Keys of the sessions that are known now, where some new one would be refused; else `undefined`. */
+  get sessionKeys(): BigUint64Array | undefined {
+    const most = Math.max(0, ...this.heavyPrefixes.values());
+    const isOpen = placesFor({ own: most, free: this.#free }) > 0;
+    return isOpen ? undefined : BigUint64Array.from(this.#sessions.keys());
+  }
+
+  /** Viewers of the prefixes that have many, by {@link prefixHash}; none where viewers are not limited. */
+  get heavyPrefixes(): ReadonlyMap<bigint, number> {
+    const max = this.#viewersMax;
+    if (max === 0) return new Map();
+    return new Map(this.#prefixes.entries().filter(([, count]) => count * HEAVY_PREFIXES_MAX >= max));
   }
 
   /** Closes windows that are over. */
@@ -159,10 +200,29 @@ export class CountedViewers implements Viewers {
     session.plainMs = 0;
   }
 
+  get #free(): number {
+    return this.#viewersMax === 0 ? Infinity : this.#viewersMax - this.total;
+  }
+
+  #placesFor(prefix: bigint): number {
+    return placesFor({ own: this.#prefixes.get(prefix) ?? 0, free: this.#free });
+  }
+
+  /** What its prefix has no place for is not counted; but what was counted stays, and who is alone there is one. */
   #become(session: Session, kind: SessionKind, viewers: number): void {
-    this.#counts[session.kind] -= session.viewers;
+    const before = session.viewers;
+    this.#count(session, -before);
+    const isAlone = !this.#prefixes.has(session.prefix);
+    const placed = Math.max(before, this.#placesFor(session.prefix), isAlone ? 1 : 0);
     session.kind = kind;
-    session.viewers = viewers;
+    session.viewers = Math.min(viewers, placed);
+    this.#count(session, session.viewers);
+  }
+
+  #count({ kind, prefix }: Session, viewers: number): void {
     this.#counts[kind] += viewers;
+    const sum = (this.#prefixes.get(prefix) ?? 0) + viewers;
+    if (sum > 0) this.#prefixes.set(prefix, sum);
+    else this.#prefixes.delete(prefix);
   }
 }

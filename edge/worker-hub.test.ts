@@ -65,7 +65,11 @@ class FakeWorker {
       label: "result",
       read: () => ({ hit: this.hits }),
     });
-    const sessions = { keys: new BigUint64Array(), busyMs: new Float64Array() };
+    const sessions = {
+      keys: new BigUint64Array(),
+      prefixes: new BigUint64Array(),
+      busyMs: new Float64Array(),
+    };
     const metrics = await registry.getMetricsAsJSON();
     const figures = { ts: 0, events: 0, egressBitsPerSecond: 0, streams: new Map() };
     const report = { askId: 0, ...figures, sessions, metrics };
@@ -122,7 +126,11 @@ test("WorkerHub: the first worker finds a port, the others get the same, and clo
 test("WorkerHub adds up what workers report, says it to who reports, and forgets connections of one that dies", async () => {
   const { hub, workers, viewers } = await startHub(2);
   await worker(workers, 0).report({ ts: 3, events: 5, egressBitsPerSecond: 1_000 });
-  const sessions = { keys: BigUint64Array.of(9n), busyMs: Float64Array.of(0, 800) };
+  const sessions = {
+    keys: BigUint64Array.of(9n),
+    prefixes: BigUint64Array.of(5n),
+    busyMs: Float64Array.of(0, 800),
+  };
   await worker(workers, 1).report({ ts: 4, events: 1, egressBitsPerSecond: 200, sessions });
   expect(worker(workers, 1).totals).toEqual({
     type: "totals",
@@ -132,6 +140,7 @@ test("WorkerHub adds up what workers report, says it to who reports, and forgets
     streamsElsewhere: new Map(),
     streamsOff: [],
     sessionKeys: undefined,
+    heavyPrefixes: new Map(),
   });
   worker(workers, 0).die();
   expect([viewers.ts, viewers.events, hub.bitsPerSecond, hub.running]).toEqual([4, 1, 200, 1]);

@@ -135,9 +135,10 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
   #adopt(worker: Worker, report: WorkerReport): void {
     const { viewers } = this.#options;
     worker.report = report;
-    const { keys, busyMs } = report.sessions;
+    const { keys, prefixes, busyMs } = report.sessions;
     for (const [index, key] of keys.entries()) {
-      viewers.add(key, { blockingMs: busyMs[2 * index] ?? 0, plainMs: busyMs[2 * index + 1] ?? 0 });
+      const [blockingMs = 0, plainMs = 0] = busyMs.subarray(2 * index);
+      viewers.add({ key, prefix: prefixes[index] ?? 0n, blockingMs, plainMs });
     }
     this.#countConnections();
     this.#questions.get(report.askId)?.();
@@ -182,7 +183,8 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
       egressBitsPerSecond: this.bitsPerSecond,
       streamsElsewhere: this.#streamsOf(this.#workers.filter((worker) => worker !== receiver)),
       streamsOff: admission.off,
-      sessionKeys: viewers.isFull ? viewers.sessionKeys : undefined,
+      sessionKeys: viewers.sessionKeys,
+      heavyPrefixes: viewers.heavyPrefixes,
     };
   }
 

@@ -42,6 +42,7 @@ const TOTALS: EdgeTotals = {
   streamsElsewhere: new Map(),
   streamsOff: [],
   sessionKeys: undefined,
+  heavyPrefixes: new Map(),
 };
 
 test("WorkerLink reports at once, every second and when it is asked, each request once", async () => {

@@ -23,6 +23,8 @@ export interface WorkerTask {
 /** Requests of sessions since the report before: `busyMs` holds two numbers for each key, of blocking and plain ones. */
 export interface SessionNotes {
   readonly keys: BigUint64Array;
+  /** See `prefixHash`. */
+  readonly prefixes: BigUint64Array;
   readonly busyMs: Float64Array;
 }
 
@@ -64,8 +66,10 @@ export interface EdgeTotals {
   readonly streamsElsewhere: ReadonlyMap<string, number>;
   /** Streams that are switched off. */
   readonly streamsOff: readonly string[];
-  /** Sessions that are viewers already; only while the edge is full, when nobody else is let in. */
+  /** Sessions that are viewers already; only while the edge, or its part for some prefix, is full: nobody else is let in. */
   readonly sessionKeys: BigUint64Array | undefined;
+  /** Viewers of the prefixes that have many, by `prefixHash`. */
+  readonly heavyPrefixes: ReadonlyMap<bigint, number>;
 }
 
 /** The task as one word, for the environment of a process. */

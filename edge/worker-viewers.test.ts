@@ -19,8 +19,8 @@ class Edge {
   }
 
   /** A playlist request that reaches worker `index`; true where it is answered. */
-  ask(index: number, userAgent: string): boolean | undefined {
-    return this.workers[index]?.note({ address: "::1", userAgent, isBlocking: true, busyMs: 200 });
+  ask(index: number, userAgent: string, address = "::1"): boolean | undefined {
+    return this.workers[index]?.note({ address, userAgent, isBlocking: true, busyMs: 200 });
   }
 
   exchange(): void {
@@ -34,15 +34,17 @@ class Edge {
         egressBitsPerSecond: 0,
         streamsElsewhere: new Map(),
         streamsOff: [],
-        sessionKeys: this.hub.isFull ? this.hub.sessionKeys : undefined,
+        sessionKeys: this.hub.sessionKeys,
+        heavyPrefixes: this.hub.heavyPrefixes,
       });
     }
   }
 }
 
-function add(hub: CountedViewers, { keys, busyMs }: SessionNotes): void {
+function add(hub: CountedViewers, { keys, prefixes, busyMs }: SessionNotes): void {
   for (const [index, key] of keys.entries()) {
-    hub.add(key, { blockingMs: busyMs[2 * index] ?? 0, plainMs: busyMs[2 * index + 1] ?? 0 });
+    const [blockingMs = 0, plainMs = 0] = busyMs.subarray(2 * index);
+    hub.add({ key, prefix: prefixes[index] ?? 0n, blockingMs, plainMs });
   }
 }
 
@@ -89,6 +91,34 @@ test("WorkerViewers: a crowd that comes to one worker between two reports meets 
   const edge = new Edge(3);
   const answers = ["one", "two", "three", "four"].map((player) => edge.ask(0, player));
   expect(answers).toEqual([true, true, true, false]);
+});
+
+test("WorkerViewers: one host that claims to be many, at all workers at once, leaves places for others", () => {
+  const edge = new Edge(100);
+  const taken = [0, 1].map((index) =>
+    Array.from({ length: 200 }, (_, player) => edge.ask(index, `${index} ${player}`)).filter(Boolean),
+  );
+  expect(taken.map(({ length }) => length)).toEqual([75, 75]);
+  edge.exchange();
+  expect([edge.hub.total, ...edge.workers.map(({ total }) => total)]).toEqual([75, 75, 75]);
+  // Who is known may ask either; who claims to be another viewer is refused by both.
+  expect([edge.ask(0, "1 0"), edge.ask(1, "0 0"), edge.ask(0, "x"), edge.ask(1, "x")]).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
+  for (let player = 0; player < 24; player++) {
+    expect(edge.ask(player % 2, "one", `192.0.2.${player}`)).toBe(true);
+    edge.exchange();
+  }
+  expect([edge.hub.total, edge.ask(0, "one", "192.0.2.99"), edge.ask(1, "one", "192.0.2.100")]).toEqual([
+    99,
+    true,
+    true,
+  ]);
+  edge.exchange();
+  expect([edge.ask(0, "one", "192.0.2.101"), edge.ask(1, "one", "192.0.2.99")]).toEqual([false, true]);
 });
 
 test("WorkerViewers forgets sessions that are over", () => {

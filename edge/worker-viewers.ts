@@ -5,6 +5,8 @@
  */
 import type { Clock } from "#common/clock.ts";
 import {
+  placesFor,
+  prefixHash,
   sessionKey,
   VIEWER_WINDOW_MS,
   type PlaylistRequest,
@@ -19,6 +21,7 @@ const FORGET_MS = 3 * VIEWER_WINDOW_MS;
 const SESSIONS_MAX = 100_000;
 
 interface Session {
+  readonly prefix: bigint;
   blockingMs: number;
   plainMs: number;
   /** On the monotonic clock. */
@@ -41,8 +44,10 @@ export class WorkerViewers implements Viewers {
   /** Of all workers, as last heard. */
   #viewers: Readonly<Record<ViewerKind, number>> = { llhls: 0, hls: 0, ts: 0, events: 0 };
   #elsewhere = new Set<bigint>();
-  /** Those that the hub has not heard of yet. */
+  #heavyPrefixes: ReadonlyMap<bigint, number> = new Map();
+  /** Those that the hub has not heard of yet, and of which prefixes they are. */
   #sessionsBegun = 0;
+  readonly #begunBy = new Map<bigint, number>();
   /** As the hub has heard. */
   #tsReported = 0;
 
@@ -52,8 +57,8 @@ export class WorkerViewers implements Viewers {
 
   note(request: PlaylistRequest): boolean {
     const key = sessionKey(request, this.#options.salt);
-    const session = this.#sessions.get(key) ?? this.#begin(key);
-    if (session === undefined) return !this.isFull;
+    const session = this.#sessions.get(key) ?? this.#begin(key, request.address);
+    if (session === undefined) return false;
     session[request.isBlocking ? "blockingMs" : "plainMs"] += request.busyMs;
     session.notedMs = this.#options.clock.monotonicMs();
     return true;
@@ -77,40 +82,58 @@ export class WorkerViewers implements Viewers {
   }
 
   get isFull(): boolean {
-    const { viewersMax } = this.#options;
-    // A session that has begun here may be known elsewhere: for the limit it counts at once, to be told it can wait.
-    return viewersMax > 0 && this.total + this.#sessionsBegun >= viewersMax;
+    return this.#free <= 0;
   }
 
   /** What is to be reported: each request is told once. */
   takeNotes(): SessionNotes {
     this.#sessionsBegun = 0;
+    this.#begunBy.clear();
     this.#tsReported = this.ts;
     const keys: bigint[] = [];
+    const prefixes: bigint[] = [];
     const busyMs: number[] = [];
     for (const [key, session] of this.#sessions) {
       if (session.blockingMs === 0 && session.plainMs === 0) continue;
       keys.push(key);
+      prefixes.push(session.prefix);
       busyMs.push(session.blockingMs, session.plainMs);
       session.blockingMs = 0;
       session.plainMs = 0;
     }
-    return { keys: BigUint64Array.from(keys), busyMs: Float64Array.from(busyMs) };
+    return {
+      keys: BigUint64Array.from(keys),
+      prefixes: BigUint64Array.from(prefixes),
+      busyMs: Float64Array.from(busyMs),
+    };
   }
 
   /** Takes over what the hub says. */
-  adopt({ viewers, sessionKeys }: EdgeTotals): void {
+  adopt({ viewers, sessionKeys, heavyPrefixes }: EdgeTotals): void {
     this.#viewers = viewers;
     this.#elsewhere = new Set(sessionKeys);
+    this.#heavyPrefixes = heavyPrefixes;
   }
 
-  /** `undefined` where it is not counted: the edge is full, or too much is remembered. */
-  #begin(key: bigint): Session | undefined {
+  get #free(): number {
+    const { viewersMax } = this.#options;
+    // A session that has begun here may be known elsewhere: for the limit it counts at once, to be told it can wait.
+    return viewersMax === 0 ? Infinity : viewersMax - this.total - this.#sessionsBegun;
+  }
+
+  /** `undefined` where there is no place for it. Past {@link SESSIONS_MAX} it is not remembered. */
+  #begin(key: bigint, address: string): Session | undefined {
+    const prefix = prefixHash(address, this.#options.salt);
     const isKnown = this.#elsewhere.has(key);
-    if ((this.isFull && !isKnown) || this.#sessions.size >= SESSIONS_MAX) return undefined;
-    const session = { blockingMs: 0, plainMs: 0, notedMs: 0 };
+    const begunBefore = this.#begunBy.get(prefix) ?? 0;
+    const own = (this.#heavyPrefixes.get(prefix) ?? 0) + begunBefore;
+    if (!isKnown && placesFor({ own, free: this.#free }) === 0) return undefined;
+    const session = { prefix, blockingMs: 0, plainMs: 0, notedMs: 0 };
+    if (this.#sessions.size >= SESSIONS_MAX) return session;
     this.#sessions.set(key, session);
-    if (!isKnown) this.#sessionsBegun++;
+    if (isKnown) return session;
+    this.#sessionsBegun++;
+    this.#begunBy.set(prefix, begunBefore + 1);
     return session;
   }
 }

@@ -6,12 +6,16 @@
 // RFC 2104 (HMAC), RFC 9110 11.6.2 (Authorization)
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { msToSeconds } from "#common/units.ts";
 
 /** Greatest difference between the two machines' clocks, and how long a nonce is remembered. */
 const PROOF_AGE_MS_MAX = 30_000;
 /** Nonces remembered at once. Past this the oldest is forgotten; only holders of the secret can add one. */
 const NONCES_MAX = 10_000;
 const SCHEME = "Spillway";
+
+/** What an answer of 403 to a node means, in words for its log. */
+export const PROOF_REFUSED = `the cluster secrets of the two nodes differ, one of them has none, or their clocks are over ${msToSeconds(PROOF_AGE_MS_MAX)} s apart`;
 
 /** What a proof is for; one for the feed does not open a lease. */
 export type ProofPurpose = "feed" | "lease";

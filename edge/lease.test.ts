@@ -1,7 +1,7 @@
 /** The lease against an origin that speaks the same messages over a real WebSocket. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock, systemClock, type Clock } from "#common/clock.ts";
-import { ProofChecker } from "#common/cluster-auth.ts";
+import { PROOF_REFUSED, ProofChecker } from "#common/cluster-auth.ts";
 import {
   decodeLeaseMessage,
   encodeLeaseMessage,
@@ -188,7 +188,8 @@ describe("LeaseClient", () => {
   });
 
   test.each([
-    ["the origin demands the cluster secret", 403, "refused with status 403"],
+    ["the origin demands the cluster secret", 403, `refused with status 403: ${PROOF_REFUSED}`],
+    ["the upstream hands out no leases", 404, "refused with status 404"],
     ["nobody listens", undefined, "Failed to connect"],
   ])("says why there is none when %s", async (_, status, why) => {
     const server = Bun.serve({

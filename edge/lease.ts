@@ -4,7 +4,7 @@
  */
 // RFC 6455; messages in common/formats/lease.ts
 import type { Clock } from "#common/clock.ts";
-import { proveSecret } from "#common/cluster-auth.ts";
+import { PROOF_REFUSED, proveSecret } from "#common/cluster-auth.ts";
 import {
   decodeLeaseMessage,
   encodeLeaseMessage,
@@ -203,9 +203,9 @@ function readFailure(event: Event): HandshakeFailure {
   const text = event instanceof ErrorEvent ? event.message : "";
   const reason = text.replace(/^WebSocket connection to '[^']*' failed: /, "");
   const status = /^Expected 101 status code: (\d+)$/.exec(reason)?.[1];
-  return status === undefined
-    ? { why: reason, status }
-    : { why: `refused with status ${status}`, status: Number(status) };
+  if (status === undefined) return { why: reason, status };
+  const hint = status === "403" ? `: ${PROOF_REFUSED}` : "";
+  return { why: `refused with status ${status}${hint}`, status: Number(status) };
 }
 
 function openSocket(url: string, headers: Record<string, string>): LeaseSocket {

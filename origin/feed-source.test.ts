@@ -1,7 +1,7 @@
 /** The feed's reader against a server that ends, stalls and sends garbage. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
-import { ProofChecker } from "#common/cluster-auth.ts";
+import { PROOF_REFUSED, ProofChecker } from "#common/cluster-auth.ts";
 import { encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { joinBytes } from "#common/join-bytes.ts";
@@ -127,10 +127,14 @@ describe("openSource() of a feed", () => {
     }
   });
 
-  test("says why it is not connected", async () => {
-    const { source } = read([() => new Response("no", { status: 403 })]);
+  test.each([
+    ["http://canvas/feed.mp4", 403, `the source answers with status 403: ${PROOF_REFUSED}`],
+    ["http://canvas/feed.mp4", 404, "the source answers with status 404"],
+    ["http://elsewhere/any.ts", 403, "the source answers with status 403"],
+  ])("%s: says why it is not connected after %i", async (url, status, failure) => {
+    const { source } = read([() => new Response("no", { status })], { url });
     await until(() => source.status.failure !== undefined);
-    expect(source.status).toMatchObject({ state: "lost", failure: "the source answers with status 403" });
+    expect(source.status).toMatchObject({ state: "lost", failure });
   });
 
   test("10 x real time is history for a minute, then it is slowed down, and an origin on it becomes ready", async () => {

@@ -21,6 +21,8 @@ export interface HttpSourceOptions {
   readonly log: Log;
   /** Headers of a request, made anew for each. */
   readonly headers: () => Record<string, string>;
+  /** What else to say of an answer of 403. Default: nothing. */
+  readonly refusalHint?: string | undefined;
   /** Default: the global one. */
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
@@ -193,12 +195,13 @@ export class HttpSource implements Source {
   async #open(
     signal: AbortSignal,
   ): Promise<{ readonly body: ReadableStream<Uint8Array>; readonly isFinite: boolean }> {
-    const { url, fetch: open = fetch, headers } = this.#options;
+    const { url, fetch: open = fetch, headers, refusalHint } = this.#options;
     const response = await open(url, { headers: headers(), signal, redirect: "error" });
     const { status, body } = response;
     if (status !== 200 || body === null) {
       await body?.cancel();
-      throw new SourceError("source-status", `the ${this.#format.name} answers with status ${status}`);
+      const hint = status === 403 && refusalHint !== undefined ? `: ${refusalHint}` : "";
+      throw new SourceError("source-status", `the ${this.#format.name} answers with status ${status}${hint}`);
     }
     return { body, isFinite: response.headers.has("content-length") };
   }

@@ -1,5 +1,5 @@
 /** Opens what `--source` names. What it is, the first bytes tell: a feed begins with a `ftyp` box, all else is taken for MPEG-TS. */
-import { proveSecret } from "#common/cluster-auth.ts";
+import { PROOF_REFUSED, proveSecret } from "#common/cluster-auth.ts";
 import { joinBytes } from "#common/join-bytes.ts";
 import { feedFormat } from "./feed-source.ts";
 import { HttpSource, type HttpSourceOptions, type SourceFormat, type SourceReader } from "./http-source.ts";
@@ -11,7 +11,7 @@ const HEAD_BYTES = 8;
 const OWN_PATHS = /\/feed\.(?:mp4|ts)$/;
 const FEED_TYPE = new TextEncoder().encode("ftyp");
 
-export interface SourceOptions extends Omit<HttpSourceOptions, "headers">, TsFormatOptions {
+export interface SourceOptions extends Omit<HttpSourceOptions, "headers" | "refusalHint">, TsFormatOptions {
   /** The cluster's secret, or empty. */
   readonly secret: string;
 }
@@ -19,7 +19,8 @@ export interface SourceOptions extends Omit<HttpSourceOptions, "headers">, TsFor
 /** Opens what is at `options.url` and keeps it open. */
 export function openSource(options: SourceOptions): Source {
   const { secret, clock, url } = options;
-  const isProved = secret !== "" && isOwnPath(url);
+  const isOwn = isOwnPath(url);
+  const isProved = secret !== "" && isOwn;
   const headers = (): Record<string, string> => ({
     // Another origin hands no edge out to this one.
     "cdn-loop": "spillway",
@@ -27,7 +28,8 @@ export function openSource(options: SourceOptions): Source {
       authorization: proveSecret({ secret, purpose: "feed", wallMs: clock.wallMs() }),
     }),
   });
-  return new HttpSource({ ...options, headers }, sniffedFormat(tsFormat(options)));
+  const refusalHint = isOwn ? PROOF_REFUSED : undefined;
+  return new HttpSource({ ...options, headers, refusalHint }, sniffedFormat(tsFormat(options)));
 }
 
 function sniffedFormat(ts: SourceFormat): SourceFormat {

@@ -23,7 +23,7 @@ class Bench {
   #asked = 0;
 
   constructor(cacheMib = 16) {
-    this.store = new Store(cacheMib * MEBIBYTE);
+    this.store = new Store({ bytesMax: cacheMib * MEBIBYTE, clock: this.clock });
     const upstream = { isClosed: false, request: (path: string) => this.#answer(path) };
     // Of an upstream they need no more.
     this.fills = new Fills({

@@ -1,8 +1,9 @@
 /** Proofs of the cluster secret, and who gets in without one. */
+import { networkInterfaces } from "node:os";
 import { describe, expect, test } from "bun:test";
 import { mayUseCluster } from "#common/cluster-access.ts";
 import { ProofChecker, proveSecret } from "#common/cluster-auth.ts";
-import { isLoopbackAddress } from "#common/listen.ts";
+import { isLoopbackAddress, isOwnAddress } from "#common/listen.ts";
 
 const secret = "0123456789abcdef0123";
 const wallMs = Date.UTC(2026, 0, 1);
@@ -68,4 +69,14 @@ test.each([
   ["", false],
 ])("isLoopbackAddress(%p)", (address, expected) => {
   expect(isLoopbackAddress(address)).toBe(expected);
+});
+
+test("isOwnAddress() knows the addresses of this machine's interfaces, and no other", () => {
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const mapped = own.filter(({ family }) => family === "IPv4").map(({ address }) => `::ffff:${address}`);
+  const addresses = ["127.0.0.1", "127.255.0.9", "::1", ...own.map(({ address }) => address), ...mapped];
+  expect(addresses.filter((address) => !isOwnAddress(address))).toEqual([]);
+  // RFC 5737 and 3849: for documentation, so nobody's.
+  const others = ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7", ""];
+  expect(others.filter(isOwnAddress)).toEqual([]);
 });

@@ -3,6 +3,7 @@
  * the same limits for all; errors that name the option to change; another certificate without a pause.
  */
 // RFC 9113 (HTTP/2), RFC 7301 (ALPN: which of the two), RFC 9114 (HTTP/3), RFC 7838 (Alt-Svc)
+import { networkInterfaces } from "node:os";
 import type { Server, WebSocketHandler } from "bun";
 import type { Clock } from "#common/clock.ts";
 import { describeError, errorCode, StartError } from "#common/errors.ts";
@@ -19,6 +20,9 @@ const REQUEST_BODY_BYTES_MAX = 1024;
 /** Answers that are under way may take this long when a node ends. */
 const DRAIN_MS_MAX = 500;
 const DRAIN_POLL_MS = 10;
+
+/** How a socket of both families shows an address of IPv4. */
+const IPV4_MAPPED = /^::ffff:(?=[\d.]+$)/;
 
 const CAUSES: Readonly<Record<string, string>> = {
   EADDRINUSE: "address in use",
@@ -225,8 +229,16 @@ export function hostOfBind(hostname: string): string {
   return hostname.includes(":") ? `[${hostname}]` : hostname;
 }
 
-/** True for an address of this machine itself: 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped into IPv6. */
+/** True for every address by which this machine reaches itself, as far as this process sees its interfaces. */
+export function isOwnAddress(address: string): boolean {
+  if (isLoopbackAddress(address)) return true;
+  const plain = address.replace(IPV4_MAPPED, "");
+  const interfaces = Object.values(networkInterfaces()).flat();
+  return interfaces.some((found) => found?.address === plain);
+}
+
+/** True for a loopback address: 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped into IPv6. */
 export function isLoopbackAddress(address: string): boolean {
-  const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+  const plain = address.replace(IPV4_MAPPED, "");
   return plain === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
 }

@@ -28,7 +28,10 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-function open(segmentTables?: LeaseDeskOptions["segmentTables"]): {
+function open({
+  segmentTables,
+  isOwnAddress = () => true,
+}: Partial<Pick<LeaseDeskOptions, "segmentTables" | "isOwnAddress">> = {}): {
   clock: FakeClock;
   registry: EdgeRegistry;
   desk: LeaseDesk;
@@ -41,7 +44,8 @@ function open(segmentTables?: LeaseDeskOptions["segmentTables"]): {
   const proofs = new ProofChecker(SECRET);
   const told: unknown[] = [];
   const info = (message: string, fields?: LogFields): void => void told.push([message, fields]);
-  const desk = new LeaseDesk({ registry, segmentTables, proofs, clock, log: { ...silentLog, info } });
+  const log = { ...silentLog, info, warn: info };
+  const desk = new LeaseDesk({ registry, segmentTables, proofs, isOwnAddress, clock, log });
   const server = Bun.serve<LeaseSocketData>({
     port: 0,
     hostname: "127.0.0.1",
@@ -98,6 +102,27 @@ describe("LeaseDesk", () => {
     ]);
   });
 
+  test.each([
+    ["on another host without a URL", "", false, true],
+    ["on this host without a URL", "", true, false],
+    ["on another host with a URL", "http://edge", false, false],
+  ])("an edge %s: warned of where viewers look for it is %p", async (_, publicUrl, isOwn, isWarned) => {
+    const { url, told } = open({ isOwnAddress: () => isOwn });
+    const talk = await say(url, encodeLeaseMessage({ ...hello, publicUrl }));
+    await talk.message;
+    const address = "127.0.0.1";
+    expect(told.slice(1)).toEqual(
+      isWarned
+        ? [
+            [
+              "Edge on another host has no --public-url: viewers look for it under this host's name",
+              { address, port: 1 },
+            ],
+          ]
+        : [],
+    );
+  });
+
   test("five seconds of silence end it", async () => {
     const { url, registry, clock, desk } = open();
     const talk = await say(url, encodeLeaseMessage(hello));
@@ -142,7 +167,9 @@ describe("LeaseDesk", () => {
       hosts: [],
     });
     const made: LeaseSegmentHosts[] = [];
-    const { url, registry } = open({ kept: [tableOf(1), tableOf(2)], refresh: () => made.shift() });
+    const { url, registry } = open({
+      segmentTables: { kept: [tableOf(1), tableOf(2)], refresh: () => made.shift() },
+    });
     const first = await say(url, encodeLeaseMessage(hello));
     const second = await say(url);
     const welcome = { type: "welcome", version: 1 };

@@ -42,6 +42,8 @@ export interface LeaseDeskOptions {
   /** Told to all edges; `undefined` where segments are not spread. */
   readonly segmentTables: Pick<SegmentTables, "kept" | "refresh"> | undefined;
   readonly proofs: ProofChecker;
+  /** True for an address of this machine. */
+  readonly isOwnAddress: (address: string) => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -128,15 +130,23 @@ export class LeaseDesk {
   }
 
   #enter(socket: ServerWebSocket<LeaseSocketData>, hello: LeaseHello): void {
-    const { registry, segmentTables, log } = this.#options;
+    const { registry, segmentTables, isOwnAddress, log } = this.#options;
+    const { address } = socket.data;
     socket.data.place = registry.enter(hello);
     socket.data.name = { url: hello.publicUrl || undefined, port: hello.port };
     socket.send(encodeLeaseMessage({ type: "welcome", version: LEASE_VERSION }));
     for (const table of segmentTables?.kept ?? [NO_SEGMENT_HOSTS]) socket.send(encodeLeaseMessage(table));
     if (segmentTables !== undefined && hello.publicUrl === "") {
-      log.warn("Edge gets no segments: it has no --public-url", { address: socket.data.address });
+      log.warn("Edge gets no segments: it has no --public-url", { address });
     }
-    log.info("Edge enters", { address: socket.data.address, ...socket.data.name });
+    log.info("Edge enters", { address, ...socket.data.name });
+    if (hello.publicUrl === "" && !isOwnAddress(address)) {
+      const port = hello.port;
+      log.warn("Edge on another host has no --public-url: viewers look for it under this host's name", {
+        address,
+        port,
+      });
+    }
   }
 
   #refreshTables(): void {

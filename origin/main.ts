@@ -8,7 +8,7 @@ import { type Clock, systemClock } from "#common/clock.ts";
 import { ProofChecker } from "#common/cluster-auth.ts";
 import { describeError } from "#common/errors.ts";
 import { HeldBudget } from "#common/held-requests.ts";
-import { HttpServer } from "#common/listen.ts";
+import { HttpServer, isOwnAddress } from "#common/listen.ts";
 import type { Log } from "#common/log.ts";
 import { failureResponse, type NodeApp } from "#common/node-http.ts";
 import { boundHeldRequests, readOpenFilesMax } from "#common/open-files.ts";
@@ -50,7 +50,7 @@ export async function main({
   const edges = new EdgeRegistry();
   const proofs = new ProofChecker(config.clusterSecret);
   const segmentTables = createSegmentTables(config, { stream, edges, clock });
-  const leases = new LeaseDesk({ registry: edges, segmentTables, proofs, clock, log });
+  const leases = new LeaseDesk({ registry: edges, segmentTables, proofs, isOwnAddress, clock, log });
   const events = new EventFeed({ clock, figures: () => streamFigures(stream, edges, clock) });
   const requests = emptyCounts();
   const sent = emptyCounts();

@@ -44,6 +44,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   const parts = createParts({ config: { ...config, ...NO_LIMITS, cacheMib }, clock, log });
   lifecycle.onClose("upstream", () => parts.upstream.close());
   lifecycle.onClose("playlists", () => parts.playlists.close());
+  lifecycle.onClose("streams", () => parts.streams.close());
   const socket = await WorkerSocket.create();
   lifecycle.onClose("socket of workers", () => socket.close());
   const viewers = new CountedViewers({ clock, viewersMax: config.viewerMax });

@@ -251,6 +251,8 @@ test("SIGTERM gives the lease up, ends what is under way, and leaves nothing beh
   const socket = await waitFor("the socket's name", () => socketOf(edge.worker(1) ?? 0));
   expect(existsSync(socket)).toBe(true);
   await many(10, async () => (await ask(`${edge.url}${PLAYLIST}`)).text());
+  const viewers = await openMany(4, `${edge.url}/live/canvas/stream.ts`);
+  await waitFor("all to watch", () => viewers.every(({ bytes }) => bytes > 0));
   const gate = Promise.withResolvers<void>();
   origin.held = { part: "aabbccdd-101", until: gate.promise };
   const answers = many(10, () => ask(`${edge.url}/live/canvas/720p/aabbccdd-101.m4s`));
@@ -264,6 +266,8 @@ test("SIGTERM gives the lease up, ends what is under way, and leaves nothing beh
   expect(origin.leases).toBe(0);
   expect(existsSync(socket)).toBe(false);
   expect(edge.program.errors).not.toContain("restarting");
+  // Nor does anything sound like trouble that is none.
+  expect(edge.program.errors).not.toContain("lost its upstream");
 });
 
 function socketOf(pid: number): string | undefined {

@@ -3,7 +3,7 @@
  * begin here; frames that a reconnected source repeats end here.
  */
 import type { Clock } from "#common/clock.ts";
-import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts";
+import { type CanvasFigures, type EncodedFrame, type Run, RENDITIONS_MAX } from "#common/formats/frame.ts";
 import type { RenditionReport } from "#common/formats/playlist.ts";
 import { HOLD_TARGET_DURATIONS } from "#common/held-playlist.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
@@ -22,6 +22,8 @@ import { Staging } from "./staging.ts";
 
 /** Without a frame for this long the stream is not live: everyone who waited has been told so. */
 const SILENCE_MS_MAX = secondsToMs(HOLD_TARGET_DURATIONS * CMAF_SEGMENT_SECONDS);
+/** Names of sizes past by which renditions are still found: those of two whole ladders. The oldest are forgotten. */
+const FORMER_NAMES_MAX = 2 * RENDITIONS_MAX;
 
 export interface LiveStreamOptions {
   readonly partDurationMs: number;
@@ -35,6 +37,8 @@ export interface LiveStreamOptions {
 export class LiveStream implements SourceHandlers {
   readonly #options: LiveStreamOptions;
   readonly #renditions = new Map<string, RenditionStream>();
+  /** By names that they had before their size changed. */
+  readonly #formerNames = new Map<string, RenditionStream>();
   /** By track number of the present run. */
   #tracks = new Map<number, RenditionStream>();
   /** Which rendition of the present run it is by its name, from 0. */
@@ -72,6 +76,7 @@ export class LiveStream implements SourceHandlers {
     for (const stream of this.#renditions.values()) stream.endRun();
     this.#staging.flush();
     if (this.#run === undefined) this.#windowSeconds = this.#chooseWindow(run);
+    else this.#passOn(this.#run, run);
     this.#run = run;
     this.runs++;
     this.#tracks = new Map();
@@ -170,8 +175,9 @@ export class LiveStream implements SourceHandlers {
     );
   }
 
+  /** By its name, or by one that it had before its size changed. */
   rendition(name: string): RenditionStream | undefined {
-    return this.#renditions.get(name);
+    return this.#renditions.get(name) ?? this.#formerNames.get(name);
   }
 
   /** The full size. */
@@ -221,9 +227,32 @@ export class LiveStream implements SourceHandlers {
     return WINDOW_SECONDS;
   }
 
+  /**
+   * Names are sizes: where those of the canvas have changed, what has another name at the same place of the ladder goes
+   * on under both, so that nobody who watches is cut off. What follows says of itself that it is discontinuous.
+   */
+  #passOn(before: Run, run: Run): void {
+    if (before.offGrid !== undefined || run.offGrid !== undefined) return;
+    const names = new Set(run.renditions.map(({ name }) => name));
+    for (const [place, { name }] of run.renditions.entries()) {
+      const former = before.renditions[place]?.name;
+      const stream = former === undefined || names.has(former) ? undefined : this.#renditions.get(former);
+      if (former === undefined || stream === undefined || this.#renditions.has(name)) continue;
+      this.#renditions.delete(former);
+      this.#renditions.set(name, stream);
+      stream.name = name;
+      this.#formerNames.delete(former);
+      this.#formerNames.set(former, stream);
+    }
+    for (const [former] of this.#formerNames) {
+      if (this.#formerNames.size <= FORMER_NAMES_MAX) break;
+      this.#formerNames.delete(former);
+    }
+  }
+
   #addRendition(name: string, { offGrid }: Run): RenditionStream {
     const { partDurationMs, clock, budget } = this.#options;
-    const rendition = new RenditionStream({
+    const rendition: RenditionStream = new RenditionStream({
       name,
       partDurationMs,
       windowSeconds: this.#windowSeconds,
@@ -233,8 +262,8 @@ export class LiveStream implements SourceHandlers {
       relayTotals: this.relayTotals,
       relayCounters: this.relayCounters,
       cutTimes: this.cutTimes,
-      reports: () => this.#reportsFor(name),
-      stage: (change) => this.#staging.add({ ...change, order: this.#orders.get(name) ?? 0 }),
+      reports: () => this.#reportsFor(rendition.name),
+      stage: (change) => this.#staging.add({ ...change, order: this.#orders.get(rendition.name) ?? 0 }),
       isCatchingUp: () => this.isCatchingUp,
     });
     this.#renditions.set(name, rendition);
@@ -243,6 +272,7 @@ export class LiveStream implements SourceHandlers {
 
   #dropRendition(stream: RenditionStream): void {
     this.#renditions.delete(stream.name);
+    for (const [former, other] of this.#formerNames) if (other === stream) this.#formerNames.delete(former);
     this.#past.evictedEarly += evictedEarlyOf(stream);
     this.#past.restarts += restartsOf(stream);
     stream.close();
@@ -250,7 +280,7 @@ export class LiveStream implements SourceHandlers {
 
   #reportsFor(name: string): RenditionReport[] {
     const reports: RenditionReport[] = [];
-    for (const other of this.#renditions.values()) {
+    for (const other of this.#inOrder()) {
       const report = other.name === name ? undefined : other.report();
       if (report !== undefined) reports.push(report);
     }

@@ -1,6 +1,7 @@
 /**
  * One rendition of the stream: its frames become CMAF parts and segments, MPEG-TS segments, and the endless `.ts`.
- * It lives as long as runs have a rendition of its name; each run brings a new grid, a new muxer and a new init segment.
+ * It lives as long as runs have a rendition of its name, or another in its place of the ladder; each run brings a new grid,
+ * a new muxer and a new init segment.
  */
 import assert from "node:assert";
 import type { Clock } from "#common/clock.ts";
@@ -82,7 +83,8 @@ interface Cut {
 }
 
 export class RenditionStream {
-  readonly name: string;
+  /** That of its size: another once a run has another size in its place. */
+  name: string;
   /** With parts. */
   readonly cmaf: Track;
   readonly ts: Track;

@@ -16,9 +16,13 @@ export class CatchUp {
   readonly #clock: Clock;
   #isDone = false;
   #latestMs: number | undefined;
-  /** Where the present measurement began. */
-  #fromMs = 0;
-  #fromNumber: number | undefined;
+  /** When the latest frame came. */
+  #frameMs: number | undefined;
+  /** Of the present measurement: how long frames were coming, and how long they are shown. */
+  #passedMs = 0;
+  #shownMs = 0;
+  /** Of the latest frame of the present run. */
+  #number: number | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -32,26 +36,29 @@ export class CatchUp {
     return this.#isDone;
   }
 
-  /** A run begins. */
+  /** A run begins. What it took to come says nothing of the pace, and its numbers go on from no others. */
   onRun(): void {
     this.#latestMs = this.#clock.monotonicMs();
-    this.#fromNumber = undefined;
+    this.#number = undefined;
   }
 
-  /** A frame has come. */
+  /** A frame has come. Runs may be as short as that. */
   onFrame(number: number, fps: number): void {
     if (this.#isDone) return;
     const nowMs = this.#clock.monotonicMs();
-    this.#latestMs = nowMs;
-    if (this.#fromNumber === undefined) {
-      this.#fromNumber = number;
-      this.#fromMs = nowMs;
+    if (this.#frameMs !== undefined) {
+      const sinceMs = nowMs - this.#frameMs;
+      const shownMs = framesToMs(number - (this.#number ?? number - 1), fps);
+      this.#passedMs += this.#number === undefined ? Math.min(sinceMs, shownMs) : sinceMs;
+      this.#shownMs += shownMs;
     }
-    const passedMs = nowMs - this.#fromMs;
-    if (passedMs < PACE_MS) return;
-    this.#isDone = framesToMs(number - this.#fromNumber, fps) <= LIVE_PACE_MAX * passedMs;
-    this.#fromNumber = number;
-    this.#fromMs = nowMs;
+    this.#latestMs = nowMs;
+    this.#frameMs = nowMs;
+    this.#number = number;
+    if (this.#passedMs < PACE_MS) return;
+    this.#isDone = this.#shownMs <= LIVE_PACE_MAX * this.#passedMs;
+    this.#passedMs = 0;
+    this.#shownMs = 0;
   }
 
   /** No more will come. */

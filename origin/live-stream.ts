@@ -18,6 +18,7 @@ import type { RenderedText } from "./rendered-text.ts";
 import { RenditionStream } from "./rendition.ts";
 import type { SegmentSpan } from "./segment-tables.ts";
 import type { SourceHandlers } from "./source.ts";
+import { SourceLog } from "./source-log.ts";
 import { Staging } from "./staging.ts";
 
 /** Without a frame for this long the stream is not live: everyone who waited has been told so. */
@@ -36,6 +37,7 @@ export interface LiveStreamOptions {
 
 export class LiveStream implements SourceHandlers {
   readonly #options: LiveStreamOptions;
+  readonly #log: SourceLog;
   readonly #renditions = new Map<string, RenditionStream>();
   /** By names that they had before their size changed. */
   readonly #formerNames = new Map<string, RenditionStream>();
@@ -67,12 +69,14 @@ export class LiveStream implements SourceHandlers {
     this.#options = options;
     this.#catchUp = new CatchUp(options.clock);
     this.cutTimes = new CutTimes(options.clock);
+    this.#log = new SourceLog(options.log, options.clock);
   }
 
   onRun(run: Run): void {
     this.#catchUp.onRun();
     if (this.#run?.id === run.id && this.#run.startFrame === run.startFrame) return;
-    this.#options.log.info("Run begins", { run: run.id, ordinal: run.ordinal, startFrame: run.startFrame });
+    const { id, ordinal, startFrame } = run;
+    this.#log.say("info", "Run begins", { run: id, ordinal, startFrame });
     for (const stream of this.#renditions.values()) stream.endRun();
     this.#staging.flush();
     if (this.#run === undefined) this.#windowSeconds = this.#chooseWindow(run);

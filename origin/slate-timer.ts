@@ -1,6 +1,6 @@
 /** When the slate is looked after: often enough for its frames, and not before what came meanwhile was read. */
 import type { Clock } from "#common/clock.ts";
-import type { Log } from "#common/log.ts";
+import type { SourceLog } from "./source-log.ts";
 
 /** Without a frame for this long the slate begins: where the source is gone, and where it says nothing. */
 export const LOST_MS = 300;
@@ -16,21 +16,21 @@ export class SlateTotals {
   readonly switches = { slate: 0, source: 0 };
   /** Frames of the slate in all renditions. */
   frames = 0;
-  readonly #log: Log;
+  readonly #log: SourceLog;
 
-  constructor(log: Log) {
+  constructor(log: SourceLog) {
     this.#log = log;
   }
 
   /** @param where of the stream it begins */
   goToSlate(where: Readonly<Record<string, string | number>>): void {
     this.switches.slate++;
-    this.#log.warn("The source brings nothing: the slate is shown", where);
+    this.#log.say("warn", "The source brings nothing: the slate is shown", where);
   }
 
   goToSource(): void {
     this.switches.source++;
-    this.#log.info("The source is shown again");
+    this.#log.say("info", "The source is shown again");
   }
 }
 

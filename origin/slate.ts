@@ -7,6 +7,7 @@ import { Continuity, type ContinuityOptions } from "./continuity.ts";
 import { SlateRuns, type SlateRunsOptions } from "./slate-runs.ts";
 import { SlateTotals } from "./slate-timer.ts";
 import type { SourceHandlers } from "./source.ts";
+import { SourceLog } from "./source-log.ts";
 
 export interface SlateOptions extends Omit<ContinuityOptions, "totals">, Pick<SlateRunsOptions, "numbers"> {
   readonly log: Log;
@@ -20,8 +21,8 @@ export class Slate {
   readonly #runs: SlateRuns;
 
   constructor(options: SlateOptions) {
-    const { stream, log } = options;
-    this.totals = new SlateTotals(log);
+    const { stream, log, clock } = options;
+    this.totals = new SlateTotals(new SourceLog(log, clock));
     this.#continuity = new Continuity({ ...options, totals: this.totals });
     this.#runs = new SlateRuns({
       ...options,

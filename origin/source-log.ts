@@ -20,7 +20,7 @@ export class SourceLog {
   }
 
   /** Says it, or counts it for the next line. */
-  say(level: "info" | "warn", message: string, fields: LogFields): void {
+  say(level: "info" | "warn", message: string, fields: LogFields = {}): void {
     const nowMs = this.#clock.monotonicMs();
     this.#lines = Math.min(LINES_MAX, this.#lines + (nowMs - this.#sinceMs) / LINE_MS);
     this.#sinceMs = nowMs;

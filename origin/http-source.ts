@@ -61,12 +61,18 @@ export interface SourceFormat {
   readonly isUnreadable: (error: unknown) => boolean;
 }
 
+const NO_HTTP = "what it answers is no HTTP";
 const UNTRUSTED = "its certificate is not trusted (NODE_EXTRA_CA_CERTS)";
 const CONNECTION_ERRORS: Readonly<Record<string, string>> = {
   ConnectionRefused: "connection refused",
   ECONNREFUSED: "connection refused",
   ConnectionClosed: "connection closed",
   ECONNRESET: "connection closed",
+  Malformed_HTTP_Response: NO_HTTP,
+  InvalidHTTPResponse: NO_HTTP,
+  InvalidContentLength: NO_HTTP,
+  UnsupportedTransferEncoding: NO_HTTP,
+  EPROTO: "it does not speak TLS",
   UnexpectedRedirect: "the source answers with a redirect, which is not followed",
   FailedToOpenSocket: "host not found or not reachable",
   ENOTFOUND: "host not found",
@@ -196,7 +202,15 @@ export class HttpSource implements Source {
     signal: AbortSignal,
   ): Promise<{ readonly body: ReadableStream<Uint8Array>; readonly isFinite: boolean }> {
     const { url, fetch: open = fetch, headers, refusalHint } = this.#options;
-    const response = await open(url, { headers: headers(), signal, redirect: "error" });
+    // Video is compressed already; and Bun prints a line of its own for each answer that it cannot unpack.
+    const asIs = { "accept-encoding": "identity" };
+    const init: BunFetchRequestInit = {
+      headers: { ...headers(), ...asIs },
+      decompress: false,
+      signal,
+      redirect: "error",
+    };
+    const response = await open(url, init);
     const { status, body } = response;
     if (status !== 200 || body === null) {
       await body?.cancel();
@@ -290,10 +304,13 @@ export class HttpSource implements Source {
   }
 }
 
+/** Behind the name of an error of fetch. */
+const FETCH_ADVICE = / fetching ".*$|\.? For more information, pass .*$/s;
+
 /** Why a connection failed, in words: fetch's own messages are advice to its programmer. */
 function explain(error: unknown): string {
   const code = errorCode(error) ?? "";
-  return CONNECTION_ERRORS[code] ?? describeError(error);
+  return CONNECTION_ERRORS[code] ?? describeError(error).replace(FETCH_ADVICE, "");
 }
 
 /** Queries may hold tokens. */

@@ -27,7 +27,7 @@ import { createOriginMetrics } from "./metrics.ts";
 import { openSource } from "./open-source.ts";
 import { SegmentTables } from "./segment-tables.ts";
 import { Slate } from "./slate.ts";
-import { whyNotReady } from "./readiness.ts";
+import { whyNotReady, whySlate } from "./readiness.ts";
 import { SourceNumbers } from "./source-numbers.ts";
 
 /** Of the name that tells the tables of one start of an origin from those of another. */
@@ -79,8 +79,7 @@ export async function main({
   const app = createOriginApp({
     registry,
     readiness: () => whyNotReady(stream, source),
-    // Viewers are served all the same.
-    readyNote: () => (slate.isShowing ? `slate: ${source.status.failure ?? "no frames"}` : undefined),
+    readyNote: () => (slate.isShowing ? whySlate(source) : undefined),
     stream,
     streamName: config.stream,
     edges,

@@ -2,6 +2,7 @@
 import assert from "node:assert";
 import { describe, expect, test } from "bun:test";
 import { writeAvcConfig } from "#common/formats/annex-b.ts";
+import { BitWriter } from "#common/formats/bit-writer.ts";
 import { decodeH264 } from "#common/formats/fixtures/decode-h264.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { type PlainSequence, plainSps } from "#common/formats/fixtures/plain-sps.ts";
@@ -94,6 +95,70 @@ describe("SlateRuns", () => {
         "00000018",
       ]);
     }
+  });
+});
+
+/** A rendition of 63 x 61 pixels of 4:4:4, as an encoder makes it that nobody told otherwise. */
+function fullChromaRendition(): Rendition {
+  const writer = new BitWriter();
+  // High 4:4:4 Predictive, level 1.1, number 0; 4:4:4 in one plane, 8 bits, not lossless, no scaling lists.
+  for (const byte of [244, 0, 11]) writer.bits(byte, 8);
+  writer.unsigned(0);
+  writer.unsigned(3);
+  writer.bits(0, 1);
+  writer.unsigned(0);
+  writer.unsigned(0);
+  writer.bits(0b00, 2);
+  // As in the test picture; cropped by a pixel and by three.
+  writer.unsigned(0);
+  writer.unsigned(2);
+  writer.unsigned(1);
+  writer.bits(0, 1);
+  writer.unsigned(3);
+  writer.unsigned(3);
+  writer.bits(0b111, 3);
+  for (const pixels of [0, 1, 0, 3]) writer.unsigned(pixels);
+  writer.bits(0, 1);
+  const avcC = writeAvcConfig(writer.finish(0x67), [writePictureParameters(0, 0)]);
+  assert(avcC !== undefined, "parameter sets make a configuration");
+  return { trackId: 1, name: "64p", width: 63, height: 61, bitsPerSecondMax: 1_000_000, avcC };
+}
+
+describe("a source of 4:4:4, which the slate shares no parameter sets with", () => {
+  test("8, 12, 13: has a slate between its runs all the same", async () => {
+    const origin = open();
+    const run = runAt({
+      id: "00000014",
+      ordinal: 20,
+      startFrame: 5000 * 60,
+      startTimeMs: origin.clock.wallMs(),
+      renditions: [fullChromaRendition()],
+    });
+    origin.slate.handlers.onRun(run);
+    live(origin, run, 0, 60);
+    origin.clock.advance(4_000);
+    expect(origin.slate.isShowing).toBe(true);
+    live(origin, run, 60, 180);
+    expect(origin.slate.isShowing).toBe(false);
+    for (const path of PLAYLISTS) {
+      expect(await listedRuns(origin, path)).toEqual(["00000014", "00000015-s", "00000016"]);
+    }
+    const inits = await Promise.all(["14", "15", "16"].map((id) => origin.bytes(`64p/000000${id}-init.mp4`)));
+    const profiles = inits.map((bytes) => bytes[Buffer.from(bytes).indexOf("avcC") + 5]);
+    expect(profiles).toEqual([244, 66, 244]);
+  });
+
+  test("SlateWriter.openApart() has pictures of its size that decode", async () => {
+    const rendition = fullChromaRendition();
+    expect(SlateWriter.open(rendition, { continues: false })).toBeUndefined();
+    const writer = SlateWriter.openApart(rendition);
+    const slate = writer && new SlateRun(runAt(), writer, 0);
+    const config = readAvcConfig(writer?.rendition.avcC ?? new Uint8Array());
+    const units = [...(config?.sequenceParameterSets ?? []), ...(config?.pictureParameterSets ?? [])];
+    for (let index = 0; index < 40; index++) {
+      units.push(...(splitNalUnits(slate?.next().data ?? new Uint8Array()) ?? []));
+    }
+    expect((await decodeH264(units)).length).toBe(40 * 64 * 62 * 1.5);
   });
 });
 

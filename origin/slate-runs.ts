@@ -34,7 +34,7 @@ interface Shift {
 export class SlateRuns implements SourceHandlers {
   readonly #options: SlateRunsOptions;
   readonly #timer: SlateTimer;
-  /** What the source says, with parameter sets for the slate; `undefined` where it has a grid. */
+  /** What the source says, with parameter sets for the slate where those can be shared; `undefined` where it has a grid. */
   #run: Run | undefined;
   #writer: SlateWriter | undefined;
   #shift: Shift | undefined;
@@ -54,16 +54,19 @@ export class SlateRuns implements SourceHandlers {
   }
 
   onRun(run: Run): void {
-    const { isOn, next } = this.#options;
+    this.#run = undefined;
+    this.#writer = undefined;
     const [rendition] = run.renditions;
-    const hasSlate = isOn && run.offGrid !== undefined && rendition !== undefined;
-    this.#writer = hasSlate ? SlateWriter.open(rendition, { continues: false }) : undefined;
-    // From the start: some players keep the parameter sets that they began with.
-    this.#run = this.#writer && { ...run, renditions: [this.#writer.rendition] };
+    if (this.#options.isOn && run.offGrid !== undefined && rendition !== undefined) {
+      // From the start, where it can be: some players keep the parameter sets that they began with.
+      const joint = SlateWriter.open(rendition, { continues: false });
+      this.#run = joint === undefined ? run : { ...run, renditions: [joint.rendition] };
+      this.#writer = joint ?? SlateWriter.openApart(rendition);
+    }
     this.#shift = undefined;
     this.#latestMs = undefined;
     this.#end();
-    next.onRun(this.#run ?? run);
+    this.#options.next.onRun(this.#run ?? run);
   }
 
   onFrame(frame: EncodedFrame): void {

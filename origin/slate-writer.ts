@@ -4,6 +4,7 @@
  * run, the frame's number and the last frame of the source: origins that lose it at the same frame write the same ones.
  */
 import assert from "node:assert";
+import { writeAvcConfig } from "#common/formats/annex-b.ts";
 import {
   type EncodedFrame,
   evenTimes,
@@ -29,6 +30,7 @@ import {
   writeFlatPicture,
   writePictureParameters,
   writeRepeat,
+  writeSequenceParameters,
 } from "#common/formats/h264-writer.ts";
 import { drawSlate } from "#common/formats/slate-picture.ts";
 import { framesToMs } from "#common/units.ts";
@@ -82,6 +84,13 @@ export class SlateWriter {
     return new SlateWriter(rendition, { format, pictureId });
   }
 
+  /** With parameter sets of its own, for between the runs of a source of any other kind. */
+  static openApart(rendition: Rendition): SlateWriter | undefined {
+    const size = { width: roundUpToEven(rendition.width), height: roundUpToEven(rendition.height) };
+    const avcC = writeAvcConfig(writeSequenceParameters(size), [writePictureParameters(0, 0)]);
+    return avcC && SlateWriter.open({ ...rendition, ...size, avcC }, { continues: false });
+  }
+
   /** The words, as the key frame of group `group`: what is missing since when, milliseconds since 1970. */
   picture(group: number, { what, sinceMs }: { readonly what: string; readonly sinceMs: number }): Uint8Array {
     const message = `WAITING FOR ${what}`;
@@ -111,6 +120,11 @@ export class SlateWriter {
     const order = { frameNumber, orderLsb: header.orderLsb + ORDER_STEP };
     return prefixLength(writeRepeat(this.#context, order));
   }
+}
+
+/** 4:2:0 halves both sides. */
+function roundUpToEven(side: number): number {
+  return side + (side % 2);
 }
 
 function isPlain({

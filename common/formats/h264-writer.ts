@@ -3,7 +3,7 @@
  * large letters). They go into the stream of any encoder of progressive 4:2:0 video of 8 bits, under its own sequence
  * parameter set and a picture parameter set of theirs, and decode to exactly what was asked for.
  */
-// ITU-T H.264 7.3.2.2 (picture parameter set), 7.3.3 (slice header), 7.3.5 (macroblock), 8.3.3 (Intra_16x16), 8.5 (transform)
+// ITU-T H.264 7.3.2.1.1 (sequence parameter set), 7.3.2.2 (picture parameter set), 7.3.3 (slice header), 7.3.5 (macroblock), 8.3.3 (Intra_16x16), 8.5 (transform)
 import assert from "node:assert";
 import { BitWriter } from "#common/formats/bit-writer.ts";
 import { writeChromaLevels, writeLumaLevels } from "#common/formats/h264-cavlc.ts";
@@ -46,7 +46,21 @@ export const CHROMA_BLOCK_PIXELS = 8;
 /** NAL unit headers: reference picture of the highest and the lowest rank, and a picture parameter set. */
 const HEADER_IDR = 0x65;
 const HEADER_NOT_IDR = 0x21;
+const HEADER_SEQUENCE_PARAMETERS = 0x67;
 const HEADER_PICTURE_PARAMETERS = 0x68;
+/** Constrained Baseline: what decodes everywhere. */
+const PROFILE_BASELINE = 66;
+const CONSTRAINTS = 0xc0;
+/** Levels for 60 frames a second and more, and the macroblocks that a frame of each has at most (Table A-1). */
+const LEVELS = [
+  [42, 8_704],
+  [52, 36_864],
+  [62, 139_264],
+] as const;
+/** Of {@link writeSequenceParameters}. */
+const FRAME_NUMBER_BITS = 8;
+/** Pictures are shown as they are decoded, so their order is not sent. */
+const ORDER_OF_DECODING = 2;
 /** Types of slices where the picture has no others. */
 const SLICE_P = 5;
 const SLICE_I = 7;
@@ -101,6 +115,37 @@ const HADAMARD = [
 /** At {@link QUANTIZER}, a level of 1 in every DC coefficient changes a block of luma by 1/16, one of chroma by 1/2. */
 const LUMA_STEP = 16;
 const CHROMA_STEP = 8;
+
+/** A sequence parameter set for these pictures alone, of even width and height in pixels: number 0. */
+export function writeSequenceParameters({
+  width,
+  height,
+}: {
+  readonly width: number;
+  readonly height: number;
+}): Uint8Array<ArrayBuffer> {
+  const columns = Math.ceil(width / MACROBLOCK_PIXELS);
+  const rows = Math.ceil(height / MACROBLOCK_PIXELS);
+  const level = LEVELS.find(([, macroblocks]) => columns * rows <= macroblocks) ?? LEVELS[2];
+  const writer = new BitWriter();
+  for (const byte of [PROFILE_BASELINE, CONSTRAINTS, level[0]]) writer.bits(byte, 8);
+  writer.unsigned(0);
+  writer.unsigned(FRAME_NUMBER_BITS - 4);
+  writer.unsigned(ORDER_OF_DECODING);
+  // One reference; no gaps in frame_num.
+  writer.unsigned(1);
+  writer.bits(0, 1);
+  writer.unsigned(columns - 1);
+  writer.unsigned(rows - 1);
+  // Frames only; direct inference; cropped on the right and below, in pixels of chroma; nothing about its use.
+  writer.bits(0b111, 3);
+  writer.unsigned(0);
+  writer.unsigned((columns * MACROBLOCK_PIXELS - width) / 2);
+  writer.unsigned(0);
+  writer.unsigned((rows * MACROBLOCK_PIXELS - height) / 2);
+  writer.bits(0, 1);
+  return writer.finish(HEADER_SEQUENCE_PARAMETERS);
+}
 
 /** The picture parameter set that these pictures refer to: CAVLC, one reference, no deblocking where a slice says so. */
 export function writePictureParameters(pictureId: number, sequenceId: number): Uint8Array<ArrayBuffer> {

@@ -86,14 +86,16 @@ describe("planRenditions()", () => {
   });
 
   test.each([
-    ["640x360@800"],
-    ["1280x1440@800"],
-    ["1920x1080@800"],
-    ["1280x720@800,1280x720@800"],
-    ["1280x720@120"],
-    ["1280x720@6000,1920x1080@800"],
-    ["1280x720@6000,2560x720@800"],
-  ])("refuses the ladder %p for a canvas of 1280x720", (ladder) => {
-    expect(() => planRenditions(canvas, ladder.split(",").map(readRendition))).toThrow(OptionError);
+    ["640x360@800", "640x360"],
+    ["1280x1440@800", "1280x1440"],
+    ["1920x1080@800", "1920x1080"],
+    ["1280x720@800,1280x720@800", "720p-800k"],
+    ["1280x720@120", "1280x720"],
+    ["1280x720@6000,1920x1080@800", "1920x1080"],
+    ["1280x720@6000,2560x720@800", "2560x720"],
+  ])("refuses the ladder %p for a canvas of 1280x720, and names %s", (ladder, named) => {
+    const plan = (): unknown => planRenditions(canvas, ladder.split(",").map(readRendition));
+    expect(plan).toThrow(OptionError);
+    expect(plan).toThrow(named);
   });
 });

@@ -75,9 +75,9 @@ export function planRenditions(
   const full = { width: roundUpToEven(canvas.width), height: roundUpToEven(canvas.height) };
   const asked = requests.length > 0 ? requests : defaultLadder(full);
   const [first] = asked;
-  if (first === undefined || !isMultiple(first, full)) {
+  if (first !== undefined && !isMultiple(first, full)) {
     throw new OptionError(
-      `Bad value for --rendition: the first must have the full size ${full.width}x${full.height} of the canvas, or a whole multiple of it`,
+      `Bad value for --rendition: the first, ${sizeOf(first)}, must have the full size ${sizeOf(full)} of the canvas, or a whole multiple of it`,
     );
   }
   const uneven = asked.find(
@@ -85,13 +85,14 @@ export function planRenditions(
   );
   if (uneven !== undefined) {
     throw new OptionError(
-      `Bad value for --rendition: ${uneven.width}x${uneven.height} is larger than the canvas, but no whole multiple of its ${full.width}x${full.height}`,
+      `Bad value for --rendition: ${sizeOf(uneven)} is larger than the canvas, but no whole multiple of its ${sizeOf(full)}`,
     );
   }
   checkLadder(asked, canvas.fps);
   const names = asked.map((request) => nameOf(request, asked));
-  if (new Set(names).size < names.length) {
-    throw new OptionError("Bad value for --rendition: two have the same height and bit rate");
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  if (twice !== undefined) {
+    throw new OptionError(`Bad value for --rendition: two have the same height and bit rate (${twice})`);
   }
   return asked.map(({ width, height, bitsPerSecondMax, preset }, index) => {
     return { trackId: index + 1, name: names[index] ?? "", width, height, bitsPerSecondMax, preset };
@@ -101,6 +102,10 @@ export function planRenditions(
 interface Size {
   readonly width: number;
   readonly height: number;
+}
+
+function sizeOf({ width, height }: Size): string {
+  return `${width}x${height}`;
 }
 
 /** The full size, and half of it where that is not too small. */
@@ -125,7 +130,7 @@ function checkLadder(asked: readonly RenditionRequest[], fps: number): void {
   const tooLarge = asked.find((request) => macroblocksOf(request) > MACROBLOCKS_MAX);
   if (tooLarge !== undefined) {
     throw new OptionError(
-      `Bad value for --rendition, or for --width and --height: ${tooLarge.width}x${tooLarge.height} is more than H.264 allows (8192x4352 pixels in all)`,
+      `Bad value for --rendition, or for --width and --height: ${sizeOf(tooLarge)} is more than H.264 allows (8192x4352 pixels in all)`,
     );
   }
   const starved = asked.find(
@@ -134,7 +139,7 @@ function checkLadder(asked: readonly RenditionRequest[], fps: number): void {
   if (starved !== undefined) {
     const kbitMin = Math.ceil(groupBitsMin(macroblocksOf(starved), fps) / BITS_PER_KBIT);
     throw new OptionError(
-      `Bad value for --rendition: ${starved.width}x${starved.height} at ${fps} frames a second needs ${kbitMin} kbit/s at least`,
+      `Bad value for --rendition: ${sizeOf(starved)} at ${fps} frames a second needs ${kbitMin} kbit/s at least`,
     );
   }
 }

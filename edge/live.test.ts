@@ -129,6 +129,8 @@ describe("media", () => {
       length,
     ]);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    // A cache in front must not keep a 416 in place of the whole.
+    expect(response.headers.get("cache-control") === "no-store").toBe(status === 416);
   });
 
   test("is not sent again to who has it, and HEAD shares the entry", async () => {

@@ -15,11 +15,15 @@ export function notModified(headers: Headers): Response {
 }
 
 /**
+ * Says `no-store`: a cache in front that took the whole's lifetime for this one's would give it out in place of the whole.
+ *
  * @param headers the whole answer's; they are changed
  * @param length of the whole body, in bytes
  */
 export function unsatisfiable(headers: Headers, length: number): Response {
   headers.set("content-range", `bytes */${length}`);
+  headers.set("cache-control", "no-store");
+  headers.delete("expires");
   headers.delete("content-length");
   return new Response(null, { status: 416, headers });
 }

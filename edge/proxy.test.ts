@@ -296,6 +296,7 @@ describe("ranges and HEAD", () => {
     ]);
     const beyond = await get(`${url}/a`, { range: "bytes=10-" });
     expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, "bytes */10"]);
+    expect(beyond.headers.get("cache-control")).toBe("no-store");
     const head = await get(`${url}/a`, {}, "HEAD");
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "10", ""]);
     expect(origin.count()).toBe(1);

@@ -25,7 +25,9 @@ describe("mediaResponse()", () => {
     expect(response.status).toBe(status);
     expect(response.headers.get("content-range")).toBe(range);
     expect(response.headers.get("content-length")).toBe(length);
-    expect(response.headers.get("cache-control")).toBe("public, max-age=3600, immutable");
+    expect(response.headers.get("cache-control")).toBe(
+      status === 416 ? "no-store" : "public, max-age=3600, immutable",
+    );
     expect(response.headers.get("etag")).toBe('"r-1.m4s"');
   });
 

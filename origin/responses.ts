@@ -102,7 +102,8 @@ export function mediaResponse(request: Request, { name, bytes, kind, sent, isLat
   if (range === "unsatisfiable") {
     return new Response(null, {
       status: 416,
-      headers: { ...common, "content-range": `bytes */${bytes.length}` },
+      // With the lifetime of the whole, a cache in front might give it out in place of the whole.
+      headers: { ...common, "cache-control": "no-store", "content-range": `bytes */${bytes.length}` },
     });
   }
   const { start, end } = range ?? { start: 0, end: bytes.length };

@@ -122,6 +122,27 @@ test.each([
     }
   },
 );
+test("main() tells origins to send nobody while a stream is switched off", async () => {
+  const messages: LeaseMessage[] = [];
+  const origin = startOrigin(0, messages);
+  const edge = await startEdge(origin.port ?? 0, "--admin-token", "a-token-of-an-admin");
+  const isNow = (state: string) => (): boolean => {
+    const newest = messages.at(-1);
+    return newest?.type === "load" && newest.state === state;
+  };
+  const control = async (state: string): Promise<number> => {
+    const headers = { authorization: "Bearer a-token-of-an-admin" };
+    return (await fetch(`${edge.url}/api/v1/streams/canvas/control?${state}`, { method: "POST", headers }))
+      .status;
+  };
+  await until(isNow("ready"));
+  expect(await control("offline")).toBe(202);
+  await until(isNow("waiting"));
+  expect(await control("online")).toBe(202);
+  await until(isNow("ready"));
+  await edge.close();
+  await origin.stop(true);
+});
 
 test("main() with --proxy-all passes on what is not its own, and takes no lease", async () => {
   const messages: LeaseMessage[] = [];

@@ -58,6 +58,7 @@ export class OriginSide {
       for (const lease of this.leases) lease.report();
     };
     this.#probe = new UpstreamProbe({ upstream, clock, log, onChange });
+    options.admission.onChange(() => this.leases.forEach((lease) => lease.report()));
     lifecycle.onClose("upstream probe", () => this.#probe.close());
   }
 
@@ -95,7 +96,8 @@ export class OriginSide {
   #state(): EdgeState {
     const { lifecycle, admission } = this.#options;
     if (lifecycle.isStopping) return "draining";
-    if (this.#probe.reason !== undefined) return "waiting";
+    // Which of its streams an origin would send viewers or segments here for is not known.
+    if (this.#probe.reason !== undefined || admission.hasOff) return "waiting";
     return admission.isFull ? "full" : "ready";
   }
 }

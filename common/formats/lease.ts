@@ -17,7 +17,7 @@ export const SEGMENT_HOSTS_MAX = 64;
 const SEGMENT_HOSTS_BYTES_MAX = 65_536;
 const PUBLIC_URL_CHARACTERS_MAX = 512;
 
-/** `ready`: takes new viewers. `full`: serves those it has. `waiting`: has no stream. `draining`: about to end. */
+/** `ready`: takes new viewers. `full`: serves those it has. `waiting`: has no stream, or one that is switched off. `draining`: about to end. */
 export const EDGE_STATES = ["ready", "full", "waiting", "draining"] as const;
 export type EdgeState = (typeof EDGE_STATES)[number];
 

@@ -63,10 +63,10 @@ class RawClient implements Disposable {
   }
 
   /** The head of the next answer. */
-  async ask(): Promise<string> {
+  async ask(path = MEDIA): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<string>();
     this.#onText = resolve;
-    (await this.#socket).write(`HEAD ${MEDIA} HTTP/1.1\r\nHost: edge\r\n\r\n`);
+    (await this.#socket).write(`HEAD ${path} HTTP/1.1\r\nHost: edge\r\n\r\n`);
     return promise;
   }
 
@@ -123,6 +123,11 @@ test.skipIf(process.platform !== "linux")(
       while (!third.isClosed) await Bun.sleep(1);
       expect(await first.ask()).toStartWith("HTTP/1.1 200");
       expect(edge.counters.refused.connections).toBe(1);
+      using monitor = new RawClient(edge);
+      const health = await monitor.ask("/healthz");
+      expect(health).toStartWith("HTTP/1.1 200");
+      expect(health).toMatch(/^connection: close\r$/im);
+      while (!monitor.isClosed) await Bun.sleep(1);
     }
     for (;;) {
       clock.advance(1_000);

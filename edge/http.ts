@@ -69,7 +69,10 @@ const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
 /** For answers too small for it to matter how long they are being sent. */
 const UNWATCHED = (): boolean => false;
-/** What monitors and load balancers ask for, whose address may be that of viewers: never refused for asking too much. */
+/**
+ * What monitors and load balancers ask for, whose address may be that of viewers: never refused for asking too much. Over
+ * one connection too many it is answered and the connection closed, or asking for it would keep any number of them open.
+ */
 const HEALTH_PATHS = new Set(["/healthz", "/readyz", "/health"]);
 const RETRY_AFTER_SECONDS = 1;
 const OWN_STATUS = cacheStatusOf({ detail: "own" });
@@ -90,7 +93,12 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     // Bun knows a request's peer until it is answered to its end.
     const visit = { request, isOpen: () => server.requestIP(original) !== null };
     const { path, query } = splitUrl(request.url);
-    const refusal = HEALTH_PATHS.has(path) ? undefined : guard?.refusal(original, server);
+    if (HEALTH_PATHS.has(path)) {
+      const isTooMany = guard?.isConnectionTooMany(original, server) === true;
+      const answer = answerOwn(app, request, peerAddress());
+      return isTooMany ? answer.then(closing) : answer;
+    }
+    const refusal = guard?.refusal(original, server);
     if (refusal !== undefined) return refuse(refusal, counters);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
@@ -129,7 +137,12 @@ function refuse(cause: RefusalCause, counters: Counters): Response {
     counters,
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   });
-  if (cause === "connections") answer.headers.set("connection", "close");
+  return cause === "connections" ? closing(answer) : answer;
+}
+
+/** The same answer; over HTTP/1.1 the connection ends with it. */
+function closing(answer: Response): Response {
+  answer.headers.set("connection", "close");
   return answer;
 }
 

@@ -39,15 +39,27 @@ describe("ConnectionLimit", () => {
     expect([asks("2"), asks("4")]).toEqual([true, false]);
   });
 
-  test("reads the system's table only for who is over the limit, and once a second at most", () => {
+  test("reads the system's table only for who is over the limit, and ten times a second at most", () => {
     const { clock, asks, looks } = rig(3);
     for (const name of ["1", "2", "3"]) asks(name);
     expect(looks()).toBe(0);
     for (let count = 0; count < 100; count++) asks("4");
     expect(looks()).toBe(1);
-    clock.advance(1_000);
+    clock.advance(100);
     asks("4");
     expect(looks()).toBe(2);
+  });
+
+  test("lets one in who closes a connection after each request, a tenth of a second after it met the limit", () => {
+    const { clock, open, asks } = rig(2);
+    const asksOnce = (name: string): boolean => {
+      const isAdmitted = asks(name);
+      open.delete(name);
+      return isAdmitted;
+    };
+    expect(["1", "2", "3", "4", "5", "6"].map(asksOnce)).toEqual([true, true, true, true, false, false]);
+    clock.advance(100);
+    expect(["7", "8", "9"].map(asksOnce)).toEqual([true, true, false]);
   });
 
   test("takes no connection for closed while the system does not tell", () => {

@@ -5,8 +5,11 @@
  */
 import type { Clock } from "#common/clock.ts";
 
-/** Reading the system's table takes some milliseconds a thousand connections: it is done this often at most, … */
-const LOOK_MS_MIN = 1_000;
+/**
+ * Reading the system's table takes some milliseconds a thousand connections: it is done this often at most, … Connections
+ * that close between two looks count until the second: players that open one for each request meet the limit by them.
+ */
+const LOOK_MS_MIN = 100;
 /** … and pauses for so many times what it took, so that it never takes more than a fiftieth of a core. */
 const LOOK_PAUSES = 50;
 /** Connections remembered at once, all prefixes together. Past it, new ones are not counted. */
@@ -72,7 +75,6 @@ export class ConnectionLimit {
     if (nowMs < this.#nextLookMs) return;
     const { clock, openPeers } = this.#options;
     const open = openPeers();
-    this.#nextLookMs = nowMs + Math.max(LOOK_MS_MIN, LOOK_PAUSES * (clock.monotonicMs() - nowMs));
     for (const [prefix, peers] of this.#peers) {
       for (const [name, heardMs] of peers) {
         const isTcp = heardMs === Number.POSITIVE_INFINITY;
@@ -84,5 +86,6 @@ export class ConnectionLimit {
       }
       if (peers.size === 0) this.#peers.delete(prefix);
     }
+    this.#nextLookMs = nowMs + Math.max(LOOK_MS_MIN, LOOK_PAUSES * (clock.monotonicMs() - nowMs));
   }
 }

@@ -101,6 +101,32 @@ describe("slow readers", () => {
   });
 });
 
+test("of slow readers those go first who share with nobody, and no more than room is needed for", async () => {
+  const { origin, edge } = await start({ cacheMib: 64 });
+  const size = 12 * MEBIBYTE;
+  let cacheControl = CACHEABLE["cache-control"];
+  origin.onRequest = (request) =>
+    request
+      .begin(200, { ...CACHEABLE, "cache-control": cacheControl, "content-length": String(size) })
+      .send(new Uint8Array(size))
+      .end();
+  const sharing = stall(edge.url + MEDIA);
+  await until(() => edge.fills.counters.ends.done === 1);
+  cacheControl = "no-store";
+  for (let msn = 1; msn <= 4; msn++) {
+    stall(`${edge.url}/live/canvas/720p/aabbccdd-${msn}.m4s`);
+    await until(() => edge.fills.counters.ends.given_up === msn);
+  }
+  expect([edge.store.reservedBytes > 4 * size, edge.fills.counters.laggards]).toEqual([true, 0]);
+  const next = new Download(`${edge.url}/live/canvas/720p/aabbccdd-5.m4s`);
+  await until(() => next.outcome === "whole");
+  expect(edge.fills.counters.laggards).toBe(1);
+  let received = 0;
+  sharing.on("data", (bytes: Buffer) => (received += bytes.length));
+  sharing.resume();
+  await until(() => received > size);
+});
+
 describe("objects too large to be kept", () => {
   test("stream through: each reader has its own, drawn at its own speed, and memory stays small", async () => {
     const { origin, edge } = await start({ cacheMib: 16 });

@@ -107,11 +107,18 @@ export class Fills implements ByteBudget {
     return fill;
   }
 
-  /** Takes room; readers of what is long finished, or has waited for them, go before anything is refused, then slow ones. */
+  /**
+   * Takes room; readers of what is long finished, or has waited for them, go before anything is refused: as many as have to,
+   * and first those who share theirs with nobody, of whom one client can be many. Then those who are slow.
+   */
   reserve(bytes: number): boolean {
     const { store } = this.#options;
     if (store.reserve(bytes)) return true;
-    for (const fill of this.#alive) if (fill.isHeldUp) fill.body?.dropReaders();
+    const heldUp = [...this.#alive].filter((fill) => fill.isHeldUp);
+    for (const fill of heldUp.toSorted((a, b) => Number(a.isShared) - Number(b.isShared))) {
+      fill.body?.dropReaders();
+      if (store.reserve(bytes)) return true;
+    }
     return this.#passed.reserve(bytes);
   }
 

@@ -160,6 +160,13 @@ describe("readConfig()", () => {
     expect(refusal(args)).toBe(message);
   });
 
+  test.each(["http:8080", "http:a", "http:/a", "http://a?", "http://a#", "http://a,b"])(
+    "refuses the URL %s, which a parser of URLs would take or shorten",
+    (url) => {
+      expect(refusal(["--upstream", url])).toStartWith(`Bad value for --upstream: "${url}`);
+    },
+  );
+
   test("names the environment variable that is unknown or wrong", () => {
     expect(refusal([], { SPILLWAY_EGDE_PORT: "1" })).toBe("Unknown environment variable: SPILLWAY_EGDE_PORT");
     expect(refusal([], { SPILLWAY_EDGE_PORT: "x" })).toBe(

@@ -213,11 +213,8 @@ export function httpUrlWithQuery(options: Common & { readonly default: string })
     valueName: "<url>",
     show: showUrl,
     read(value) {
-      const url = URL.parse(value);
-      const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-      if (url === null || !isHttp || url.username !== "" || url.password !== "" || url.hash !== "") {
-        throw new ValueError(allowed);
-      }
+      const url = parseHttpUrl(value);
+      if (url === undefined || value.includes("#")) throw new ValueError(allowed);
       return url.href;
     },
   });
@@ -297,18 +294,16 @@ function showUrl(value: string): string {
 }
 
 function readHttpUrl(value: string): string {
-  const url = URL.parse(value);
-  const isPlain =
-    url !== null &&
-    (url.protocol === "http:" || url.protocol === "https:") &&
-    url.username === "" &&
-    url.password === "" &&
-    url.search === "" &&
-    url.hash === "" &&
-    // Commas separate URLs in the environment.
-    !value.includes(",");
-  if (!isPlain) throw new ValueError(HTTP_URL_ALLOWED);
+  const url = parseHttpUrl(value);
+  // An empty query or fragment is none to the parser and stays in its text. Commas separate URLs in the environment.
+  if (url === undefined || /[?#,]/.test(value)) throw new ValueError(HTTP_URL_ALLOWED);
   return url.href.replace(/\/+$/, "");
+}
+
+/** `undefined` for what is none, or has a user. To the parser alone `http:8080` would be the host 0.0.31.144. */
+function parseHttpUrl(value: string): URL | undefined {
+  const url = /^https?:\/\//i.test(value) ? URL.parse(value) : null;
+  return url === null || url.username !== "" || url.password !== "" ? undefined : url;
 }
 
 /** `edge-port` as it is called in code: `edgePort`. */

@@ -94,6 +94,9 @@ test("main() waits for its origin and says so, then holds a lease, and closes wh
   for (const name of ["requests_total", "upstream_requests_total", "viewers", "sent_bytes_total"]) {
     expect(metrics).toContain(`spillway_edge_${name}`);
   }
+  // Everybody may read them.
+  expect(metrics).toContain('spillway_edge_upstream_up{upstream="1"} 1\n');
+  expect(metrics).not.toContain("127.0.0.1");
 
   await edge.close();
   await expect(fetch(`${edge.url}/healthz`)).rejects.toThrow();

@@ -18,6 +18,7 @@ import type { RelayCounters } from "./relay.ts";
 import type { SegmentHosts } from "./segment-hosts.ts";
 import type { Store } from "./store.ts";
 import type { Streams } from "./streams.ts";
+import type { UpstreamPeer } from "./upstream-peer.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -93,21 +94,23 @@ export function createEdgeMetrics(sources: MetricSources): Registry {
   return registry;
 }
 
-/** Labelled by host and port as the operator gave them. */
+/** Labelled by their place among the operator's, from 1: the page is open to all, and addresses behind an edge are nobody's business. */
 function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
+  const byPlace = <Value>(read: (peer: UpstreamPeer) => Value): [string, Value][] =>
+    peers.map((peer, index) => [String(index + 1), read(peer)]);
   observedGauge({
     registry,
     name: "spillway_edge_upstream_up",
     help: "1 while an upstream is asked, 0 while it is passed over because it does not answer or cannot serve.",
     label: "upstream",
-    read: () => Object.fromEntries(peers.map(({ label, state }) => [label, state === "up" ? 1 : 0])),
+    read: () => Object.fromEntries(byPlace(({ state }) => (state === "up" ? 1 : 0))),
   });
   observedHistogram({
     registry,
     name: "spillway_edge_upstream_first_byte_seconds",
     help: "From a request to the first byte of its answer. Requests for a playlist's next version are left out.",
     label: "upstream",
-    read: () => new Map(peers.map(({ label, firstBytes }) => [label, firstBytes])),
+    read: () => new Map(byPlace(({ firstBytes }) => firstBytes)),
   });
 }
 

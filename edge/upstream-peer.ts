@@ -37,7 +37,7 @@ export type PeerState = "up" | "unready" | "down";
 
 export interface PeerOptions {
   readonly url: string;
-  /** Its name in metrics: host and port. */
+  /** Its name in the log: host and port. */
   readonly label: string;
   readonly weight: number | undefined;
   readonly clock: Clock;

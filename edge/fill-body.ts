@@ -7,7 +7,7 @@ import { wholeOf } from "#common/join-bytes.ts";
 import type { ByteBudget } from "./store.ts";
 import { noRoom } from "./upstream.ts";
 
-/** Share of the memory that one object may take. */
+/** Share of the memory that one object may take which others may want too. */
 const OBJECT_SHARE_MAX = 0.25;
 /** How far the upstream may be ahead of the fastest reader of a window, and the slowest behind it. */
 const WINDOW_BYTES = 512 * 1024;
@@ -23,6 +23,14 @@ export interface Cursor {
   /** Number of the block that holds it, counted from the body's begin, and where in it. */
   block: number;
   offset: number;
+}
+
+/** What is known of a body before it comes. */
+export interface BodyOptions {
+  /** Of the whole in bytes, where it is known: room for it is taken at once. */
+  readonly length?: number | undefined;
+  /** True for what one client alone gets: no more of it is held than a window takes. */
+  readonly isForOne?: boolean;
 }
 
 /** Who reads along. */
@@ -41,6 +49,7 @@ export class FillBody {
   error: Error | undefined;
   isComplete = false;
   readonly #budget: ByteBudget;
+  readonly #keptBytesMax: number;
   #blocks: Uint8Array[] = [];
   /** Position and number of the first block kept. */
   #start = 0;
@@ -50,13 +59,11 @@ export class FillBody {
   #isWindow = false;
   #onRoom: (() => void) | undefined;
 
-  /**
-   * Throws {@link UpstreamError} where there is no room at all.
-   *
-   * @param length of the whole in bytes, where it is known: room for it is taken at once
-   */
-  constructor(budget: ByteBudget, length = 0) {
+  /** Throws {@link UpstreamError} where there is no room at all. */
+  constructor(budget: ByteBudget, { length = 0, isForOne = false }: BodyOptions = {}) {
     this.#budget = budget;
+    const shareMax = budget.bytesMax * OBJECT_SHARE_MAX;
+    this.#keptBytesMax = isForOne ? Math.min(WINDOW_ROOM_BYTES, shareMax) : shareMax;
     if (!this.#keep(length, 0)) this.#becomeWindow();
   }
 
@@ -179,7 +186,7 @@ export class FillBody {
     const neededBytes = bytes + blocks * BLOCK_OVERHEAD_BYTES;
     const missingBytes = neededBytes - this.#reservedBytes;
     if (missingBytes <= 0) return true;
-    if (bytes > this.#budget.bytesMax * OBJECT_SHARE_MAX || !this.#budget.reserve(missingBytes)) return false;
+    if (bytes > this.#keptBytesMax || !this.#budget.reserve(missingBytes)) return false;
     this.#reservedBytes = neededBytes;
     return true;
   }

@@ -319,7 +319,8 @@ export class Fill {
     const hasBody = wanted.method !== "HEAD" && head.status !== 304;
     const verdict = wanted.judge(head);
     this.#answer?.body.release();
-    const body = new FillBody(budget, hasBody ? lengthOf(head) : 0);
+    const isForOne = !verdict.isShared && !verdict.isStored;
+    const body = new FillBody(budget, { length: hasBody ? lengthOf(head) : 0, isForOne });
     this.#answer = { head, verdict, body };
     if (!this.isShared) this.#close();
     clock.after(STREAM_AFTER_MS, () => this.#becomeReady(body));

@@ -107,15 +107,12 @@ export class Fills implements ByteBudget {
     return fill;
   }
 
-  /**
-   * Takes room; readers of what is long finished, or has waited for them, go before anything is refused: as many as have to,
-   * and first those who share theirs with nobody, of whom one client can be many. Then those who are slow.
-   */
+  /** Takes room. Readers of what is long finished, or has waited for them, go before anything is refused, as many as have to; then slow ones. */
   reserve(bytes: number): boolean {
     const { store } = this.#options;
     if (store.reserve(bytes)) return true;
-    const heldUp = [...this.#alive].filter((fill) => fill.isHeldUp);
-    for (const fill of heldUp.toSorted((a, b) => Number(a.isShared) - Number(b.isShared))) {
+    for (const fill of this.#alive) {
+      if (!fill.isHeldUp) continue;
       fill.body?.dropReaders();
       if (store.reserve(bytes)) return true;
     }

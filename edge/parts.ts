@@ -153,8 +153,8 @@ function createMediaSource({
       const fill = fills.refresh(wantedOf({ path, kind: "media", holdMsMax }));
       return fill?.finished.then(
         () => fill.head.status !== 200 || store.getAny(path) !== undefined,
-        // Told to viewers who ask for it.
-        () => true,
+        // A failure is told to clients who ask for it. One that is given up is too large to be fetched for nobody.
+        () => !fill.isGivenUp,
       );
     },
     wasAnswered: (path) => (store.getAny(path)?.ready.size ?? 0) > 0,

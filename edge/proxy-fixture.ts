@@ -1,5 +1,5 @@
 /** For the tests of the caching proxy: an origin whose answers a test scripts, and an edge that passes on every path. */
-import { FakeOrigin, startTestEdge, type TestEdge } from "./fake-origin.ts";
+import { FakeOrigin, startTestEdge, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
 
 /** To be called, and emptied, after each test. */
 export const closers: (() => unknown)[] = [];
@@ -7,13 +7,16 @@ export const closers: (() => unknown)[] = [];
 type Answer = (request: Request, path: string) => Response | Promise<Response>;
 
 /** Starts both. */
-export function start(answer: Answer): {
+export function start(
+  answer: Answer,
+  limits: TestEdgeLimits = {},
+): {
   readonly origin: FakeOrigin;
   readonly edge: TestEdge;
   readonly url: string;
 } {
   const origin = new FakeOrigin(answer);
-  const edge = startTestEdge(origin.url, { proxyAll: true });
+  const edge = startTestEdge(origin.url, { proxyAll: true, ...limits });
   closers.push(
     () => edge.close(),
     () => origin.close(),

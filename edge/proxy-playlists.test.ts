@@ -1,6 +1,7 @@
 /** Foreign live playlists behind the caching proxy: which get a tail, and what comes with them. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync } from "node:zlib";
+import { MEBIBYTE } from "#common/units.ts";
 import { FakeLivePlaylist, until } from "./fake-origin.ts";
 import { closers, start } from "./proxy-fixture.ts";
 import { plainAnswer, resolveMedia } from "./proxy-playlists.ts";
@@ -47,6 +48,19 @@ describe("a foreign live playlist", () => {
     ]);
     expect([before, origin.count(part)]).toEqual([1, 1]);
   });
+
+  test.each([true, false])(
+    "has media that are not fetched to their end where they may not be kept (proxy: %p)",
+    async (proxyAll) => {
+      const { edge } = start(
+        () => new Response(new Uint8Array(3 * MEBIBYTE), { headers: { "cache-control": "private" } }),
+        { proxyAll },
+      );
+      const { source } = edge.playlists.prefetches;
+      expect(await source.fetch("/live/canvas/720p/aabbccdd-1.m4s", 1_000)).toBe(false);
+      expect(edge.upstream.receivedBytes).toBeLessThan(3 * MEBIBYTE);
+    },
+  );
 
   test("has few tails however many parameters are made up, and is right with all of them", async () => {
     const playlist = new FakeLivePlaylist();

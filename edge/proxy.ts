@@ -138,8 +138,8 @@ export class ProxyCache {
     const fill = this.#options.fills.refresh({ ...wanted, holdMsMax });
     return fill?.finished.then(
       () => fill.head.status !== 200 || this.#look(asked).stored !== undefined,
-      // Told to clients who ask for it.
-      () => true,
+      // A failure is told to clients who ask for it. One that is given up is too large to be fetched for nobody.
+      () => !fill.isGivenUp,
     );
   }
 

@@ -29,6 +29,18 @@ test.each([
   ['"b"', false],
 ])("50: matchesEtag(%p) is %p", (header, expected) => expect(matchesEtag(header, '"a"')).toBe(expected));
 
+test.each([
+  ['"a,b"', '"a,b"', true],
+  ['"x", W/"a,b"', '"a,b"', true],
+  ['"a", "b"', '"a,b"', false],
+  ['"a,b"', '"b"', false],
+  ['"a"', 'W/"a"', true],
+  ['W/"a"', 'W/"a"', true],
+  ['W/"b"', 'W/"a"', false],
+])("matchesEtag(%p) of %p is %p", (header, etag, expected) =>
+  expect(matchesEtag(header, etag)).toBe(expected),
+);
+
 test("matchesEtag() of an answer without a tag is false", () => {
   expect(matchesEtag("*", "")).toBe(false);
   expect(matchesEtag("", "")).toBe(false);
@@ -49,7 +61,9 @@ test.each([
   ["bytes=0-1,3-4", undefined],
   ["items=0-1", undefined],
   ["bytes=1e3-", undefined],
-  ["bytes=99999999999999999999-", undefined],
+  ["bytes=99999999999999999999-", "unsatisfiable"],
+  ["bytes=2-18446744073709551615", { start: 2, end: 10 }],
+  ["bytes=-18446744073709551615", { start: 0, end: 10 }],
 ] as const)("52: readRange(%p) of 10 bytes", (header, expected) =>
   expect(readRange(header, 10)).toEqual(expected as ReturnType<typeof readRange>),
 );

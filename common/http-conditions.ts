@@ -26,6 +26,9 @@ function isNoRefusal(parameter: string): boolean {
   return quality === undefined || Number(quality) > 0;
 }
 
+/** Tags in their quotes, which may hold commas; `*`; and what is none. */
+const TAG_PATTERN = /"[^"]*"|[^\s,"]+/g;
+
 /**
  * True if one of the tags in `If-None-Match` is `etag`; weak ones compare by their text.
  *
@@ -33,7 +36,8 @@ function isNoRefusal(parameter: string): boolean {
  */
 export function matchesEtag(header: string | null, etag: string): boolean {
   if (header === null || etag === "") return false;
-  return header.split(",").some((tag) => ["*", etag].includes(tag.trim().replace(/^W\//, "")));
+  const text = etag.replace(/^W\//, "");
+  return (header.match(TAG_PATTERN) ?? []).some((tag) => tag === "*" || tag === text);
 }
 
 /** Bytes from `start` up to and without `end`. */
@@ -47,7 +51,7 @@ export interface ByteRange {
  * malformed, is ignored, as 14.2 allows.
  */
 export function readRange(header: string | null, length: number): ByteRange | "unsatisfiable" | undefined {
-  const match = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(header ?? "");
+  const match = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "");
   if (match === null) return undefined;
   const [, first = "", last = ""] = match;
   if (first === "" && last === "") return undefined;

@@ -47,15 +47,11 @@ export function select(
 /** `If-None-Match` first; `If-Modified-Since` only without it. */
 function isNotModified(request: Headers, head: ResponseHead): boolean {
   const tags = request.get("if-none-match");
-  if (tags !== null) return tags.trim() === "*" || matchesEtag(tags, opaqueTag(head.headers.get("etag")));
+  if (tags !== null) return tags.trim() === "*" || matchesEtag(tags, head.headers.get("etag") ?? "");
   const sinceMs = readHttpDate(request.get("if-modified-since"), head.receivedWallMs);
   if (sinceMs === undefined) return false;
   const modifiedMs = readHttpDate(head.headers.get("last-modified"), head.receivedWallMs) ?? dateMsOf(head);
   return modifiedMs <= sinceMs;
-}
-
-function opaqueTag(etag: string | null): string {
-  return etag?.replace(/^W\//, "") ?? "";
 }
 
 /** `If-Range` has to name this very representation, by a strong tag or a date that is strong. */

@@ -43,12 +43,15 @@ export function judge(request: AskedWith, head: ResponseHead): Verdict {
   if (head.headers.has("set-cookie") && !isForAll(head)) return ALONE;
   // Without a lifetime of its own, what may be about one client is taken to be.
   if (request.headers.has("cookie") && !lifetime.isExplicit) return ALONE;
-  const ageMs = ageMsAt(head, { nowMs: head.receivedMs, isHeld: request.isHeld });
   const { freshMs, staleWhileRevalidateMs, isExplicit } = lifetime;
-  const isUsable = ageMs < freshMs + staleWhileRevalidateMs;
-  const isStored = isUsable || (head.status === 200 && hasValidator(head.headers));
+  const isUsable = (isHeld: boolean): boolean =>
+    ageMsAt(head, { nowMs: head.receivedMs, isHeld }) < freshMs + staleWhileRevalidateMs;
+  const isStored = isUsable(request.isHeld) || (head.status === 200 && hasValidator(head.headers));
+  // Those who have waited all the while get nothing newer by asking again: an upstream that takes longer to answer than
+  // its answers live must not be asked once for each of them.
+  const isNews = isUsable(true);
   // Where nothing is said, those who ask at the same moment want the same: a file server's playlist has no lifetime.
-  return { isShared: isUsable || (isStored && !isExplicit), isStored };
+  return { isShared: isNews || (isStored && !isExplicit), isStored };
 }
 
 function isStorable({ method, headers: asked }: AskedWith, { status, headers }: ResponseHead): boolean {

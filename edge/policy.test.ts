@@ -77,6 +77,15 @@ describe("judge()", () => {
     expect(verdictOf([...cc("max-age=0"), ["ETag", '"a"']])).toEqual({ isShared: false, isStored: true });
   });
 
+  test("what took longer to come than it lives is for all who waited, and not kept", () => {
+    const verdictAfter = (answer: Fields) =>
+      judge({ method: "GET", headers: new Headers(), isHeld: false }, headOf(answer, { delayMs: 1_500 }));
+    expect(verdictAfter(cc("max-age=1"))).toEqual({ isShared: true, isStored: false });
+    expect(verdictAfter([...cc("max-age=1"), ["Age", "1"]])).toEqual({ isShared: false, isStored: false });
+    expect(verdictAfter(cc("max-age=0"))).toEqual({ isShared: false, isStored: false });
+    expect(verdictAfter(cc("max-age=2"))).toEqual({ isShared: true, isStored: true });
+  });
+
   test("what has a validator and no lifetime is for all who ask at the same moment", () => {
     expect(verdictOf([["ETag", '"a"']])).toEqual({ isShared: true, isStored: true });
     expect(verdictOf([])).toEqual({ isShared: false, isStored: false });

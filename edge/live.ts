@@ -128,9 +128,9 @@ export class LiveCache {
   ): Response {
     if (!(error instanceof UpstreamError)) throw error;
     if (visit.request.signal.aborted) return unheard();
-    if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
     const stale = this.#usableStale(old);
     if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale" });
+    if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
     this.#options.log.debug(`No answer for a viewer: ${describeError(error)}`);
     return answerStatus({
       status: error.status,

@@ -167,7 +167,7 @@ function makeHeaders(
   if (result !== "miss" && result !== "error") headers.set("age", String(ageSeconds));
   const ttlSeconds = Math.floor(msToSeconds(lifetimeOf(head).freshMs)) - ageSeconds;
   const leftSeconds = result === "stale" ? Math.min(-1, ttlSeconds) : ttlSeconds;
-  const own = status.isHit === true ? { ...status, ttlSeconds: leftSeconds } : status;
+  const own = status.isHit === true || result === "stale" ? { ...status, ttlSeconds: leftSeconds } : status;
   headers.set("cache-status", cacheStatusOf(own, head.headers.get("cache-status")));
   if (head.status === 200 && !headers.has("accept-ranges")) headers.set("accept-ranges", "bytes");
   return headers;

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { startTestEdge, until } from "./fake-origin.ts";
 import { isForwardable } from "./proxy-headers.ts";
-import { answerOf, closers, FRESH, gate, get, start } from "./proxy-fixture.ts";
+import { answerOf, closers, FRESH, gate, get, join, start } from "./proxy-fixture.ts";
 
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
@@ -267,7 +267,7 @@ describe("what is stored and old", () => {
     expect(statuses).toEqual([200, 502, 502, 502, 502]);
     expect(edge.counters.requests).toMatchObject({ stale: 1, error: 4 });
     const stale = await get(url + paths[0]);
-    expect(stale.headers.get("cache-status")).toMatch(/^spillway; hit; ttl=-\d+; detail=stale$/);
+    expect(stale.headers.get("cache-status")).toMatch(/^spillway; fwd=stale; ttl=-\d+; detail=stale$/);
   });
 
   test("stands in for a 503 only where it says so (stale-if-error)", async () => {
@@ -278,8 +278,31 @@ describe("what is stored and old", () => {
     const paths = ["/max-age=0", "/max-age=0,stale-if-error=60"];
     for (const path of paths) await get(url + path);
     isDown = true;
-    expect(await Promise.all(paths.map(async (path) => (await get(url + path)).status))).toEqual([503, 200]);
+    const answers = await Promise.all(paths.map((path) => get(url + path)));
+    expect(answers.map(({ status }) => status)).toEqual([503, 200]);
+    expect(answers[1]?.headers.get("cache-status")).toMatch(
+      /^spillway; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale$/,
+    );
   });
+});
+
+test("what is stale stands in where too many requests are under way to ask", async () => {
+  const { passed, open } = gate();
+  const { edge, url } = start(async (_request, path) => {
+    if (path.startsWith("/held")) await passed;
+    return answerOf("old", { "cache-control": "max-age=0", etag: '"a"' });
+  });
+  await get(`${url}/a`);
+  const held: Promise<Response>[] = [];
+  const { counters } = edge;
+  while (counters.refused.busy === 0) {
+    held.push(join(edge, `/held${held.length}`));
+    await Bun.sleep(0);
+  }
+  const statuses = await Promise.all(["/a", "/b"].map(async (path) => (await get(url + path)).status));
+  expect([statuses, counters.requests.stale]).toEqual([[200, 503], 1]);
+  open();
+  await Promise.all(held);
 });
 
 describe("ranges and HEAD", () => {

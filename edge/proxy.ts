@@ -36,6 +36,9 @@ import { UpstreamError } from "./upstream.ts";
 const TURNS_MAX = 3;
 const RETRY_AFTER_SECONDS = 1;
 const HIT: CacheStatus = { isHit: true };
+/** Given out old: unasked, or since the upstream failed, which is no hit (RFC 9211 2.1). */
+const STALE_HIT: CacheStatus = { isHit: true, detail: "stale" };
+const STALE_FORWARDED: CacheStatus = { forward: "stale", detail: "stale" };
 
 /** Who follows live playlists. */
 export interface ProxyTails {
@@ -158,7 +161,7 @@ export class ProxyCache {
     if (decision.kind !== "stale-while-revalidate") return undefined;
     const { conditions } = decision;
     this.#options.fills.refresh(this.#wanted(asked, { stored, conditions }));
-    return this.#sendStale(asked, stored);
+    return this.#sendStale(asked, stored, STALE_HIT);
   }
 
   /** Asks the upstream, together with others where that is right. */
@@ -218,7 +221,7 @@ export class ProxyCache {
     if (isCollapsed && headers.has("authorization") && !isForAll) return undefined;
     const forwardStatus = fill.head.status;
     if (isFailure(fill.head) && stored !== undefined && this.#mayBeStale(asked, stored, "error")) {
-      return this.#sendStale(asked, stored, forwardStatus);
+      return this.#sendStale(asked, stored, { ...STALE_FORWARDED, forwardStatus });
     }
     const { renewed, isStored } = judged;
     const missed = this.#judge.variants.isVarying(asked.url) ? "vary-miss" : "uri-miss";
@@ -267,10 +270,10 @@ export class ProxyCache {
   ): Response {
     if (!(error instanceof UpstreamError)) throw error;
     if (asked.request.signal.aborted) return unheard();
-    if (error instanceof FillRefusedError) return this.#refuse("busy", error.status, error.message);
     if (stored !== undefined && this.#mayBeStale(asked, stored, "disconnected")) {
-      return this.#sendStale(asked, stored);
+      return this.#sendStale(asked, stored, STALE_FORWARDED);
     }
+    if (error instanceof FillRefusedError) return this.#refuse("busy", error.status, error.message);
     this.#options.log.debug(`No answer for a client: ${describeError(error)}`);
     const { counters } = this.#options;
     return answerStatus({ status: error.status, result: "error", counters, reason: error.message });
@@ -280,8 +283,7 @@ export class ProxyCache {
     return mayServeStale(asked.policy, stored.head, { nowMs: this.#nowMs(), failure });
   }
 
-  #sendStale(asked: Asked, stored: Stored, forwardStatus?: number): Response {
-    const status = { isHit: true, detail: "stale", ...(forwardStatus !== undefined && { forwardStatus }) };
+  #sendStale(asked: Asked, stored: Stored, status: CacheStatus): Response {
     return this.#sendStored(asked, { stored, result: "stale", status });
   }
 

@@ -305,6 +305,20 @@ test("what is stale stands in where too many requests are under way to ask", asy
   await Promise.all(held);
 });
 
+test("an upstream has 20 s to begin an answer, however short playlists are held", async () => {
+  const { edge, url } = start(() => answerOf("slow", FRESH));
+  const { upstream } = edge;
+  const waits: number[] = [];
+  const request = upstream.request.bind(upstream);
+  upstream.request = (path, options) => {
+    waits.push(options.holdMsMax);
+    return request(path, options);
+  };
+  await get(`${url}/a`);
+  await get(`${url}/b`, { authorization: "me" });
+  expect(waits).toEqual([20_000, 20_000]);
+});
+
 describe("ranges and HEAD", () => {
   test("E9: bytes=0- and HEAD share the entry of GET; ranges are cut from it", async () => {
     const { origin, url } = start(() => answerOf("0123456789", FRESH));

@@ -35,6 +35,8 @@ import { UpstreamError } from "./upstream.ts";
 /** How often a request may find that what it joined was not for it, before it is asked for alone. */
 const TURNS_MAX = 3;
 const RETRY_AFTER_SECONDS = 1;
+/** How long any upstream may take until its answer begins: pages and interfaces are slower than playlists. */
+const FIRST_BYTE_MS_MAX = 20_000;
 const HIT: CacheStatus = { isHit: true };
 /** Given out old: unasked, or since the upstream failed, which is no hit (RFC 9211 2.1). */
 const STALE_HIT: CacheStatus = { isHit: true, detail: "stale" };
@@ -200,10 +202,11 @@ export class ProxyCache {
   #wanted(asked: Asked, { stored, conditions }: Stale): Wanted {
     const { nodeId } = this.#options;
     const forwarded = forwardedHeaders(asked.request.headers, { nodeId, isAlone: false });
+    const holdMsMax = this.#options.tails.holdMsMax(asked.url);
     return {
       key: this.#judge.keyOf(asked),
       path: asked.url,
-      holdMsMax: this.#options.tails.holdMsMax(asked.url),
+      holdMsMax: Math.max(holdMsMax, FIRST_BYTE_MS_MAX),
       headers: { ...forwarded, ...conditions },
       retriesAlone: false,
       remembers: "unshared",

@@ -299,6 +299,12 @@ export const POLICY_CASES: readonly PolicyCase[] = [
     is: "miss",
   },
   {
+    title: "E18: stale-while-revalidate of a playlist",
+    answer: [...cc("max-age=1, stale-while-revalidate=9"), PLAYLIST],
+    after: 2,
+    is: "miss",
+  },
+  {
     title: "stale-while-revalidate forbidden",
     answer: [...cc("max-age=1, stale-while-revalidate=9, must-revalidate"), ["ETag", '"a"']],
     after: 2,

@@ -98,10 +98,15 @@ function readLifetime(head: ResponseHead): Lifetime {
   return {
     freshMs,
     isExplicit,
-    staleWhileRevalidateMs: secondsToMs(secondsOf(directives, "stale-while-revalidate") ?? 0),
+    staleWhileRevalidateMs: revalidateMsOf(head.headers, directives),
     staleIfErrorMs,
     staleIfDisconnectedMs: Math.max(staleIfErrorMs, unasked),
   };
+}
+
+/** The leave of `stale-while-revalidate`. None for a playlist: a player that joins would begin where the stream was long ago. */
+function revalidateMsOf(headers: Headers, directives: Directives): number {
+  return isPlaylist(headers) ? 0 : secondsToMs(secondsOf(directives, "stale-while-revalidate") ?? 0);
 }
 
 /** How long past its time an answer may be given out, on no more leave than that the upstream cannot be reached. */

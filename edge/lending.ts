@@ -83,15 +83,19 @@ export class Lending {
     if (loan.holders > 0 || !this.#loans.has(loan)) return;
     this.#goneBytes += loan.bytes;
     if (!loan.isLent) this.#end(loan);
-    else if (this.#goneBytes > this.#bytesMax) this.dropReaders();
+    else this.makeRoom(() => this.#goneBytes <= this.#bytesMax);
   }
 
-  /** Lets those readers go who alone keep what is stored no longer. */
-  dropReaders(): void {
-    for (const [reader, loan] of this.#readers) {
-      if (loan.holders === 0 && !loan.isWhole) reader.drop();
-    }
+  /** Finds out what is lent no longer; then lets readers go who alone keep what is stored no longer, as many as have to. */
+  makeRoom(isEnough: () => boolean): void {
+    if (isEnough()) return;
     this.#sweep();
+    for (const [reader, loan] of this.#readers) {
+      if (isEnough()) return;
+      if (loan.holders > 0 || loan.isWhole) continue;
+      reader.drop();
+      if (this.#loans.has(loan) && !loan.isLent) this.#end(loan);
+    }
   }
 
   /** Finds out what is lent no longer, unless that was done a moment ago. */

@@ -54,7 +54,7 @@ export class PassedFills {
   /** Takes room of the store, for which the slowest are ended, as many as need be. False where they cannot make so much. */
   reserve(bytes: number): boolean {
     const { store } = this.#options;
-    if (bytes > store.bytesMax - store.reservedBytes + this.#excessBytes()) return false;
+    if (bytes > store.roomBytes + this.#excessBytes()) return false;
     while (!store.reserve(bytes)) if (!this.#endSlowest()) return false;
     return true;
   }

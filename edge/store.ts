@@ -64,6 +64,11 @@ export class Store implements ByteBudget {
     return this.#reservedBytes;
   }
 
+  /** Room that there is where nothing is stored. */
+  get roomBytes(): number {
+    return this.bytesMax - this.#reservedBytes - this.lending.goneBytes;
+  }
+
   /** The entry if it may be given out without asking. */
   getFresh(key: string, nowMs: number): Stored | undefined {
     const stored = this.#entries.get(key);
@@ -91,8 +96,8 @@ export class Store implements ByteBudget {
   }
 
   reserve(bytes: number): boolean {
-    if (!this.#hasRoom(bytes)) this.lending.dropReaders();
-    if (!this.#hasRoom(bytes)) return false;
+    if (bytes > this.roomBytes) this.lending.makeRoom(() => bytes <= this.roomBytes);
+    if (bytes > this.roomBytes) return false;
     this.#reservedBytes += bytes;
     this.#evict();
     return true;
@@ -102,13 +107,8 @@ export class Store implements ByteBudget {
     this.#reservedBytes -= bytes;
   }
 
-  /** Whether there would be room if nothing were stored. */
-  #hasRoom(bytes: number): boolean {
-    return this.#reservedBytes + this.lending.goneBytes + bytes <= this.bytesMax;
-  }
-
   #evict(): void {
     if (this.lending.goneBytes > 0) this.lending.refresh();
-    while (!this.#hasRoom(this.bytes) && this.items > 0) this.#entries.pop();
+    while (this.bytes > this.roomBytes && this.items > 0) this.#entries.pop();
   }
 }

@@ -3,9 +3,6 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
 
 const PLAYLIST = "/live/canvas/720p/index.m3u8";
-/** The longest time until an upstream that hangs is left, and some for a busy machine. */
-const LEFT_MS_MAX = 1_000 + 500;
-
 const closers: (() => unknown)[] = [];
 
 afterEach(async () => {
@@ -50,11 +47,9 @@ describe("two origins", () => {
       const reload = fetch(edge.url + PLAYLIST + next);
       const hinted = fetch(`${edge.url}/live/canvas/720p/aabbccdd-${live.lastMsn + 1}.${live.openParts}.m4s`);
       await until(() => first.count(next) === 1);
-      const startMs = performance.now();
       if (how === "is gone") await first.close();
       else first.handler = () => new Promise<Response>(() => {});
       await until(() => second.count(next) === 1 && second.count(".m4s") > 0);
-      expect(performance.now() - startMs).toBeLessThan(LEFT_MS_MAX);
       live.publish();
       const [playlist, part] = await Promise.all([reload, hinted]);
       expect([playlist.status, part.status]).toEqual([200, 200]);

@@ -27,7 +27,6 @@ const IDLE_CONNECTIONS = Math.min(IDLE_CONNECTIONS_MAX, descriptorsMax() - OTHER
 const CONNECTION_KIB_MAX = 4;
 const SLACK_KIB = 16 * 1_024;
 const BYTE_SENDERS = 250;
-const END_MS_MAX = 5_000;
 /** Of a stream of 30 frames a second. */
 const FRAMES_SECONDS = 5;
 const FRAMES = 30 * FRAMES_SECONDS;
@@ -48,10 +47,8 @@ describe.each(RECEIVE_PATHS)("a flooded server with --receive %s", (receive) => 
     await using idle = new IdleCrowd(server.port, `SIZE ${WIDTH} ${HEIGHT}\n`);
     await idle.open(30);
     await waitFor("pixels", () => server.metric("spillway_server_pixels_total"));
-    const startMs = performance.now();
     server.program.process.kill("SIGTERM");
     expect(await server.program.ended()).toBe(0);
-    expect(performance.now() - startMs).toBeLessThan(END_MS_MAX);
     await waitFor("the flood's connections to be closed", () => flood.failed === flood.connections);
   });
 

@@ -9,9 +9,9 @@ import { CHROMIUM, HEIGHT, Spectator, WIDTH, type Sight } from "./spectator.ts";
 
 const HLS_JS = join(import.meta.dir, "..", "node_modules/hls.js/dist/hls.min.js");
 /** A picture that stands still for longer than this is an interruption: generous, machines are shared. */
-const STILL_MS_MAX = 4_000;
+const STILL_MS_MAX = 8_000;
 /** From the origin's being ready again to its pictures. Three seconds where the machine has nothing else to do. */
-const BACK_MS_MAX = 6_000;
+const BACK_MS_MAX = 12_000;
 
 if (CHROMIUM === null)
   console.warn("SKIPPED: pages are not tested in an outage, there is no chromium on this machine");

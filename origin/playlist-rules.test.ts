@@ -130,6 +130,31 @@ describe("media and playlists", () => {
     expect(origin.stream.listRestarts).toBe(0);
   });
 
+  test.each([
+    [25, 7],
+    [7, 25],
+  ])(
+    "19, 20: parts of a run at %d fps are listed no more once one at %d fps has others",
+    async (fps, other) => {
+      const origin = open();
+      const present = testsrcRun({ fps, startFrame: 1000 * SEGMENT_SECONDS * fps });
+      const next = testsrcRun({
+        id: "11111111",
+        ordinal: 8,
+        fps: other,
+        startFrame: 1005 * SEGMENT_SECONDS * other,
+        startTimeMs: present.startTimeMs + 10_000,
+      });
+      origin.play(present, 0, 10 * fps);
+      for (let index = 0; index < 5 * other; index++) {
+        origin.play(next, index, index + 1);
+        const text = await origin.text("64p/index.m3u8");
+        expect({ text, findings: checkMediaText(readHlsDocument(text)) }).toEqual({ text, findings: [] });
+      }
+      expect(origin.stream.listRestarts).toBe(0);
+    },
+  );
+
   test("17: playlists of one multivariant have the same target, control and dates", async () => {
     const origin = open();
     origin.play(run, 0, 1000);

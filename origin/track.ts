@@ -7,7 +7,7 @@ import type { Clock } from "#common/clock.ts";
 import type { Directives } from "#common/delivery-directives.ts";
 import { HeldPlaylist, type PlaylistVersion } from "#common/held-playlist.ts";
 import type { HeldBudget, HeldOutcome, HoldOptions } from "#common/held-requests.ts";
-import { writeMediaPlaylist, type PartsOptions } from "#common/formats/playlist.ts";
+import { type ListedSegment, type PartsOptions, writeMediaPlaylist } from "#common/formats/playlist.ts";
 import type { Run } from "#common/formats/frame.ts";
 import { partsAheadMax, type PlaylistReach, wantedPosition } from "#common/playlist-reach.ts";
 import { secondsToMs, unitsToMs } from "#common/units.ts";
@@ -73,6 +73,8 @@ export class Track {
   readonly #playlist: HeldPlaylist<Version, "ended">;
   #isEnded = false;
   #grid: TrackGrid | undefined;
+  /** Ordinal of the first run whose parts are as long as those of the present one. */
+  #partsFrom = 0;
   #restartsSeen = 0;
 
   constructor(options: TrackOptions) {
@@ -107,6 +109,8 @@ export class Track {
 
   /** Frames from now on belong to this grid. */
   setGrid(grid: TrackGrid): void {
+    if (this.#grid !== undefined && partMsOf(grid) !== partMsOf(this.#grid))
+      this.#partsFrom = grid.run.ordinal;
     this.#grid = grid;
   }
 
@@ -214,12 +218,20 @@ export class Track {
     const parts = this.#renderParts(grid, reports);
     const playlist = {
       targetDurationSeconds: this.targetDurationSeconds,
-      segments: this.window.listed(),
+      segments: this.#listed(),
       canSkip: this.#options.canSkip,
       isEnded: this.#isEnded,
       ...(parts && { parts }),
     };
     return writeMediaPlaylist(playlist, form);
+  }
+
+  /** `PART-TARGET` speaks for every part of a playlist (4.4.4.9): those of a run with other parts are listed no more. */
+  #listed(): ListedSegment[] {
+    const listed = this.window.listed();
+    const isOther = ({ ordinal, isComplete }: ListedSegment): boolean =>
+      isComplete && ordinal < this.#partsFrom;
+    return listed.map((segment) => (isOther(segment) ? withoutParts(segment) : segment));
   }
 
   #renderParts(grid: TrackGrid, reports: PartsOptions["reports"] | undefined): PartsOptions | undefined {
@@ -238,5 +250,14 @@ export class Track {
 }
 
 function partsReach({ run, partUnits, partsPerSegment }: TrackGrid): NonNullable<PlaylistReach["parts"]> {
-  return { perSegment: partsPerSegment, aheadMax: partsAheadMax(unitsToMs(partUnits, run.timescale)) };
+  return { perSegment: partsPerSegment, aheadMax: partsAheadMax(partMsOf({ run, partUnits })) };
+}
+
+/** Of the longest part. */
+function partMsOf({ run, partUnits }: Pick<TrackGrid, "run" | "partUnits">): number {
+  return unitsToMs(partUnits, run.timescale);
+}
+
+function withoutParts(segment: ListedSegment): ListedSegment {
+  return { ...segment, parts: [] };
 }

@@ -85,9 +85,15 @@ async function checkMethods(probe: HlsProbe, url: string): Promise<void> {
 export async function checkDirectives(probe: HlsProbe, url: string): Promise<void> {
   const ask = (query: string): Promise<Answer> => probe.ask(`${url}?${query}`);
   const document = readHlsDocument(textOf(await probe.ask(url)));
-  const { targetSeconds, partTargetSeconds, control, firstMsn } = readMedia(document);
-  if (control.get("CAN-BLOCK-RELOAD") !== "YES") return;
+  const { targetSeconds, partTargetSeconds, control, firstMsn, isEnded } = readMedia(document);
   const last = lastWhole(document, firstMsn);
+  if (isEnded) {
+    // Nothing will follow, so directives ask for nothing (6.2.5).
+    const { status } = await ask(`_HLS_msn=${last + 6}`);
+    probe.expect(18, status === 200, `_HLS_msn=${last + 6} of a stream that has ended is ${status}`);
+    return;
+  }
+  if (control.get("CAN-BLOCK-RELOAD") !== "YES") return;
   for (const query of [
     `_HLS_msn=${last}`,
     "_HLS_msn=0",

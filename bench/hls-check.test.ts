@@ -15,14 +15,14 @@ a-7.ts
 `;
 
 /** Serves the same playlist to every question, as nothing in particular, and sends media elsewhere. */
-function openBadServer(): Bun.Server<undefined> {
+function openBadServer(text = MEDIA): Bun.Server<undefined> {
   return Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch(request) {
       const { pathname } = new URL(request.url);
       if (pathname.endsWith("/a-7.ts")) return Response.redirect("/elsewhere.ts");
-      if (pathname.endsWith(".m3u8")) return new Response(MEDIA, { headers: { "set-cookie": "a=b" } });
+      if (pathname.endsWith(".m3u8")) return new Response(text, { headers: { "set-cookie": "a=b" } });
       return new Response("", { status: 200 });
     },
   });
@@ -57,4 +57,27 @@ test("checkHls() does not flood a server whose playlist stays the same", async (
   const watched = await checkHls({ ...options, seconds: 0.5 });
   expect(watched.versions).toBe(0);
   expect(watched.requests - unwatched.requests).toBeWithin(1, 6);
+});
+
+/** Numbers of the rules that a server breaks which serves `text` as its only media playlist. */
+async function itemsBrokenBy(text: string): Promise<Set<number>> {
+  await using server = openBadServer(text);
+  const url = `http://127.0.0.1:${server.port}/x.m3u8`;
+  const { signal } = new AbortController();
+  const { findings } = await checkHls({ url, seconds: 0, clock: systemClock, signal, isInsecure: false });
+  return new Set(findings.map(({ item }) => item));
+}
+
+test("27: checkHls() of one media playlist does not miss the other playlists that it reports", async () => {
+  const parts = MEDIA.replace("#EXT-X-MEDIA-SEQ", "#EXT-X-PART-INF:PART-TARGET=0.20000\n$&");
+  const report = `${parts}#EXT-X-RENDITION-REPORT:URI="y.m3u8",LAST-MSN=7,LAST-PART=4\n`;
+  const items = await itemsBrokenBy(report);
+  expect(items).toContain(50);
+  expect(items).not.toContain(27);
+});
+
+test("18: checkHls() holds no directive against a stream that has ended", async () => {
+  const items = await itemsBrokenBy(`${MEDIA}#EXT-X-ENDLIST\n`);
+  expect(items).toContain(50);
+  expect([18, 29, 32, 33].filter((item) => items.has(item))).toEqual([]);
 });

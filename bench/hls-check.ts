@@ -47,13 +47,14 @@ export interface SegmentGap {
 /** Checks everything below `url`. Rejects where it cannot be reached at all. */
 export async function checkHls(options: HlsCheckOptions): Promise<HlsCheckResult> {
   const probe = new HlsProbe(options);
-  const urls = await readVariants(probe, options.url);
+  const variants = await readVariants(probe, options.url);
+  const urls = variants ?? [options.url];
   for (const url of urls) {
     await checkPlaylistHeaders(probe, url);
     await checkDirectives(probe, url);
     await checkMedia(probe, url);
   }
-  await checkInStep(probe, urls);
+  if (variants !== undefined) await checkInStep(probe, variants);
   const untilMs = probe.nowMs() + secondsToMs(options.seconds);
   const watches = await Promise.all(urls.map((url) => watch(probe, url, untilMs)));
   return {
@@ -68,12 +69,12 @@ export async function checkHls(options: HlsCheckOptions): Promise<HlsCheckResult
   };
 }
 
-/** The media playlists below a multivariant one. */
-async function readVariants(probe: HlsProbe, url: string): Promise<readonly string[]> {
+/** The media playlists below a multivariant one; `undefined` where `url` is a media playlist itself. */
+async function readVariants(probe: HlsProbe, url: string): Promise<readonly string[] | undefined> {
   const answer = await probe.ask(url);
   probe.expect(46, answer.status === 200, `${url} is ${answer.status}`);
   const document = readHlsDocument(textOf(answer));
-  if (tagOf(document.header, "TARGETDURATION") !== undefined) return [url];
+  if (tagOf(document.header, "TARGETDURATION") !== undefined) return undefined;
   probe.add(checkMultivariantText(document), url);
   const type = answer.headers.get("content-type");
   probe.expect(2, type === "application/vnd.apple.mpegurl", `${url} is ${type}`);

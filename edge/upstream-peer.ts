@@ -54,6 +54,13 @@ export interface PeerRequest {
   readonly headersTimeout: number;
   readonly bodyTimeout: number;
   readonly signal?: AbortSignal | undefined;
+  /** Of an answer without end, which is broken off when this upstream goes down and has fallen silent. */
+  readonly pulse?: Pulse | undefined;
+}
+
+/** When something was last heard, on the monotonic clock; kept up to date by who reads. */
+export interface Pulse {
+  heardMs: number;
 }
 
 /** A request was taken back because its upstream went down; it goes to the next. */
@@ -76,6 +83,8 @@ export class UpstreamPeer {
   #toldState: PeerState = "up";
   /** Requests whose answer has not begun. */
   readonly #waiting = new Set<AbortController>();
+  /** Answers without end that have begun. */
+  readonly #endless = new Map<AbortController, Pulse>();
   #isProbed = false;
   /** Why it is not well. */
   #reason = "";
@@ -106,14 +115,17 @@ export class UpstreamPeer {
   }
 
   /** Sends a request and resolves with the head of its answer. */
-  async request({ path, signal, ...request }: PeerRequest): Promise<Dispatcher.ResponseData> {
+  async request({ path, signal, pulse, ...request }: PeerRequest): Promise<Dispatcher.ResponseData> {
     const { clock } = this.#options;
     const startMs = clock.monotonicMs();
     const abort = new AbortController();
     const pass = (): void => abort.abort(signal?.reason);
     signal?.addEventListener("abort", pass, { once: true });
     if (signal?.aborted === true) pass();
-    const forget = (): void => signal?.removeEventListener("abort", pass);
+    const forget = (): void => {
+      signal?.removeEventListener("abort", pass);
+      this.#endless.delete(abort);
+    };
     this.#waiting.add(abort);
     try {
       const response = await this.#pool.request({
@@ -122,6 +134,7 @@ export class UpstreamPeer {
         signal: abort.signal,
       });
       response.body.once("close", forget);
+      if (pulse !== undefined) this.#endless.set(abort, pulse);
       // Where nothing is probed, an answer is the proof.
       if (!this.#isProbed) this.#become("up");
       if (!path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
@@ -136,11 +149,19 @@ export class UpstreamPeer {
 
   /** It did not answer: from now on others are asked, and what waits here goes to them. */
   markDown(reason: unknown): void {
-    if (this.#state === "down" || this.#isClosed) return;
-    this.#become("down");
-    this.#reason = describeError(reason);
-    if (!this.#options.hasOthersUp()) return;
-    for (const abort of this.#waiting) abort.abort(new PeerDownError(`${this.label} is down`));
+    if (this.#isClosed) return;
+    const { clock, hasOthersUp } = this.#options;
+    const wasDown = this.#state === "down";
+    if (!wasDown) {
+      this.#become("down");
+      this.#reason = describeError(reason);
+    }
+    if (!hasOthersUp()) return;
+    const error = new PeerDownError(`${this.label} is down`);
+    if (!wasDown) for (const abort of this.#waiting) abort.abort(error);
+    // Probes may be lost where a stream is not; one that stops later is seen by a later probe.
+    const silentSinceMs = clock.monotonicMs() - PROBE_ANSWER_MS_MAX;
+    for (const [abort, { heardMs }] of this.#endless) if (heardMs <= silentSinceMs) abort.abort(error);
   }
 
   /** Probes until {@link close}. For one of several. */

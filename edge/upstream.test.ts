@@ -81,6 +81,46 @@ describe("several upstreams", () => {
     expect([await ask(upstream), first.count("/x")]).toEqual(["second", 2]);
   });
 
+  test("one that answers nothing any more loses its endless answers that are silent, and no other", async () => {
+    const second = startOrigin("second");
+    const first = await PacedOrigin.listen();
+    closers.push(() => first.close());
+    let isHanging = false;
+    first.onRequest = (request) => {
+      if (!request.path.endsWith("/readyz")) request.begin(200, {}).send(new Uint8Array(1));
+      else if (!isHanging) request.begin(200, {}).end();
+    };
+    const clock = new FakeClock();
+    const upstream = startUpstream([first.url, second.url], clock);
+    await until(() => first.requests.length === 1 && second.count("/readyz") === 1);
+    const { signal } = new AbortController();
+    const read = async (path: string, onChunk: () => void): Promise<void> => {
+      const { chunks } = await upstream.open(path, { signal, silenceMsMax: 60_000 });
+      for await (const _ of chunks) onChunk();
+    };
+    let [silent, live] = [0, 0];
+    const ended = read("/silent", () => silent++).catch(() => "broken off");
+    const goesOn = read("/live", () => live++).catch(() => "broken off");
+    await until(() => silent === 1 && live === 1);
+    isHanging = true;
+    const stream = first.requests.find(({ path }) => path === "/live");
+    const startMs = clock.monotonicMs();
+    while (states(upstream)[0] !== "down") {
+      const heard = live;
+      stream?.send(new Uint8Array(1));
+      await until(() => live > heard);
+      clock.advance(10);
+      await Bun.sleep(2);
+    }
+    expect(clock.monotonicMs() - startMs).toBeLessThanOrEqual(1_000);
+    expect(await ended).toBe("broken off");
+    const heard = live;
+    stream?.send(new Uint8Array(1));
+    await until(() => live > heard);
+    await advanceUntil(clock, () => clock.monotonicMs() - startMs > 3_000);
+    expect(await goesOn).toBe("broken off");
+  });
+
   test("one that says it is not ready is passed over, and asked if no other is there", async () => {
     const [first, second] = [startOrigin("first"), startOrigin("second")];
     first.handler = (_request, path) => new Response("first", { status: path === "/readyz" ? 503 : 200 });

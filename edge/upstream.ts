@@ -13,7 +13,7 @@ import { pause } from "#common/pause.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
-import { OWN_HEADERS, UpstreamPeer } from "./upstream-peer.ts";
+import { OWN_HEADERS, UpstreamPeer, type Pulse } from "./upstream-peer.ts";
 
 /** Silence inside a body after which the upstream counts as failed. */
 const BODY_SILENCE_MS_MAX = 10_000;
@@ -79,6 +79,7 @@ export interface RequestOptions extends FetchOptions {
 
 interface SendOptions extends RequestOptions {
   readonly bodyTimeout: number;
+  readonly pulse?: Pulse;
 }
 
 export interface UpstreamOptions {
@@ -176,8 +177,9 @@ export class Upstream {
     }
   }
 
-  async *#readChunks(body: Dispatcher.ResponseData["body"]): AsyncGenerator<Uint8Array> {
+  async *#readChunks(body: Dispatcher.ResponseData["body"], pulse?: Pulse): AsyncGenerator<Uint8Array> {
     for await (const chunk of body) {
+      if (pulse !== undefined) pulse.heardMs = this.#clock.monotonicMs();
       // undici hands out Buffers, its stream type says any.
       const bytes = chunk as Uint8Array;
       this.receivedBytes += bytes.length;
@@ -195,19 +197,21 @@ export class Upstream {
     }
   }
 
-  /** Opens `path` as a stream that ends when the upstream or `signal` ends it. */
+  /** Opens `path` as a stream that ends when the upstream or `signal` ends it, or is silent and its upstream down. */
   async open(
     path: string,
     options: { readonly signal: AbortSignal; readonly silenceMsMax: number },
   ): Promise<UpstreamStream> {
+    const pulse = { heardMs: this.#clock.monotonicMs() };
     const { statusCode, body } = await this.#send(path, {
       holdMsMax: options.silenceMsMax,
       bodyTimeout: options.silenceMsMax,
       signal: options.signal,
+      pulse,
     });
     // An error's text is of no use to anyone; reading it off keeps the connection.
     if (statusCode !== 200) await body.dump();
-    return { status: statusCode, chunks: this.#readChunks(body) };
+    return { status: statusCode, chunks: this.#readChunks(body, pulse) };
   }
 
   /** Resolves once some upstream accepts connections, or after `waitMs`. One poll serves all who wait. */
@@ -253,6 +257,7 @@ export class Upstream {
           headersTimeout: options.holdMsMax,
           bodyTimeout: options.bodyTimeout,
           signal,
+          pulse: options.pulse,
         });
         if (response.statusCode >= 500) peer.probeSoon();
         return response;

@@ -108,6 +108,8 @@ export class HttpSource implements Source {
   readonly #running: Promise<void>;
   /** When the present connection brought its latest frame, or began. */
   #lastFrameMs = 0;
+  /** What the log has last said of the present outage. */
+  #lostFor: string | undefined;
   /** True once the present connection has brought a run. */
   #hasRun = false;
 
@@ -252,6 +254,7 @@ export class HttpSource implements Source {
 
   #goLive(run: Run): void {
     this.#hasRun = true;
+    this.#lostFor = undefined;
     const { id, ordinal, fps } = run;
     const fields = { url: this.shownUrl, run: id, ordinal, fps: run.offGrid?.frameRate ?? fps };
     this.#log.say("info", "Source open", fields);
@@ -269,9 +272,10 @@ export class HttpSource implements Source {
   }
 
   #lose(failure: string): void {
-    // One line for an outage, not one for each attempt.
-    const isNews = failure !== this.#status.failure;
+    // One line for an outage, not one for each attempt, whatever the attempts came to meanwhile.
+    const isNews = failure !== this.#lostFor;
     if (isNews) this.#log.say("warn", `Source lost: ${failure}`, { url: this.shownUrl });
+    this.#lostFor = failure;
     this.#status.state = "lost";
     this.#status.failure = failure;
   }

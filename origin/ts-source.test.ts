@@ -233,6 +233,8 @@ describe("an MPEG-TS source", () => {
       state: "lost",
       failure: "what it sends is neither a feed nor MPEG-TS",
     });
+    await until(() => page.counts.requests > 3);
+    expect(page.lines.length).toBe(1);
     const args = ["-v", "error", "-f", "lavfi", "-i", "sine", "-t", "2", "-c:a", "aac", "-f", "mpegts", "-"];
     const sound = new Uint8Array(Bun.spawnSync(["ffmpeg", ...args]).stdout);
     const clock = new FakeClock();

@@ -33,7 +33,7 @@ export const originOptions = {
   source: httpUrlWithQuery({
     table: "origin",
     description:
-      "Where the video comes from: the feed of a canvas server, or any MPEG-TS with H.264. Its query, which may hold a token, is never shown.",
+      "Where the video comes from: the feed of a canvas server, or any MPEG-TS with H.264 whose key frames are no further apart than `--target-duration`. Its query, which may hold a token, is never shown.",
     default: "http://127.0.0.1:9001/feed.mp4",
   }),
   stream: text({

@@ -4,6 +4,7 @@ import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import { PROOF_REFUSED, ProofChecker } from "#common/cluster-auth.ts";
 import { encodeFeedFrame, encodeFeedHeader } from "#common/formats/feed.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import type { EncodedFrame } from "#common/formats/frame.ts";
 import { joinBytes } from "#common/join-bytes.ts";
 import { HeldBudget } from "#common/held-requests.ts";
 import { silentLog } from "#common/log.ts";
@@ -109,6 +110,34 @@ describe("openSource() of a feed", () => {
     expect(heard).toEqual(["run 7", "0", "1", "run 7", "0", "1", "2", "3"]);
     expect(source.status).toMatchObject({ state: "live", failure: undefined, reconnects: 4, unreadable: 1 });
     expect(requests).toHaveLength(5);
+  });
+
+  test("no key frame for a minute: stays connected, says why, and goes on at the first", async () => {
+    const clock = new FakeClock();
+    const { promise: rest, resolve } = Promise.withResolvers<Uint8Array>();
+    const frames = (from: number, to: number): Uint8Array<ArrayBuffer> =>
+      joinBytes(Array.from({ length: to - from }, (_, at) => encodeFeedFrame(run, frameOf(from + at))));
+    const frameOf = (index: number): EncodedFrame => {
+      const isKey = index % run.fps === 0 && (index < 30 || index >= 61 * 30);
+      return { ...testsrcFrame(run, index), isKey };
+    };
+    const body = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(joinBytes([encodeFeedHeader(run), frames(0, 61 * 30)]));
+        controller.enqueue(await rest);
+      },
+    });
+    const { source, heard, requests } = read([() => new Response(body)], { clock });
+    await until(() => source.status.state === "waiting");
+    expect(source.status.failure).toBe("a second begins without a key frame");
+    const before = ["run 7", ...Array.from({ length: 30 }, (_, index) => String(index))];
+    expect(heard).toEqual(before);
+    clock.advance(SOURCE_SILENCE_MS_MAX - 1);
+    resolve(frames(61 * 30, 61 * 30 + 2));
+    await until(() => heard.length === before.length + 3);
+    expect(heard.slice(before.length)).toEqual(["run 7", "1830", "1831"]);
+    expect(source.status).toMatchObject({ state: "live", failure: undefined, unreadable: 0 });
+    expect(requests.length).toBe(1);
   });
 
   test("proves the secret with a fresh proof for each connection", async () => {

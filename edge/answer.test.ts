@@ -96,16 +96,19 @@ test("E12: what is missing is remembered for a quarter of a second, since it may
 
 test("E24: every answer says how the cache came by it, behind what caches before this one said", async () => {
   const before = { "cache-status": "other; hit" };
-  const { get, clock } = start((_request, path) =>
-    path === MEDIA
+  const own = MEDIA.replace("100", "102");
+  const { get, clock } = start((_request, path) => {
+    if (path === own) return new Response("own", { headers: { "cache-control": "private" } });
+    return path === MEDIA
       ? new Response("0123456789", { headers: { ...FRESH, ...before } })
-      : new Response("none\n", { status: 404 }),
-  );
+      : new Response("none\n", { status: 404 });
+  });
   const statusOf = async (path: string, headers: Record<string, string> = {}, method = "GET") => {
     const response = await get(path, headers, method);
     return `${response.status} ${response.headers.get("cache-status")}`;
   };
   expect(await statusOf(MEDIA)).toBe("200 other; hit, spillway; fwd=miss; stored");
+  expect(await statusOf(own)).toBe("200 spillway; fwd=miss");
   clock.advance(9_500);
   const hit = "other; hit, spillway; hit; ttl=50";
   expect(await statusOf(MEDIA)).toBe(`200 ${hit}`);

@@ -225,7 +225,7 @@ function cacheStatus(
     case "collapsed":
       return cacheStatusOf({ forward: "miss", isCollapsed: true }, before);
     default:
-      return cacheStatusOf({ forward: "miss", isStored: true }, before);
+      return cacheStatusOf({ forward: "miss", isStored: freshMs > 0 }, before);
   }
 }
 

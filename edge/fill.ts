@@ -12,7 +12,7 @@ import { FillReader, type FillReaderOptions } from "./fill-reader.ts";
 import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import type { Stored, WholeAnswer } from "./stored.ts";
-import { retryOnce, serverError } from "./upstream-retry.ts";
+import { retryOnce, serverError, type Attempt } from "./upstream-retry.ts";
 import { nobodyWaits, type RequestOptions, type Upstream } from "./upstream.ts";
 
 /** Longest wait for an answer to begin, where nothing is known of how long it may be held. */
@@ -274,7 +274,7 @@ export class Fill {
     const { upstream, clock, counters, wanted } = this.#options;
     const othersWait = (): boolean => this.#interested > 1 || wanted.retriesAlone !== false;
     try {
-      await retryOnce((isFinal) => this.#attempt(isFinal), {
+      await retryOnce((attempt) => this.#attempt(attempt), {
         upstream,
         clock,
         mayRetry: () => !this.#isReady && !this.#isOver && othersWait(),
@@ -285,10 +285,11 @@ export class Fill {
     }
   }
 
-  async #attempt(isFinal: () => boolean): Promise<void> {
+  async #attempt({ isFinal, failed }: Attempt): Promise<void> {
     const { upstream, wanted } = this.#options;
     const { path, holdMsMax = HOLD_MS_MAX } = wanted;
-    const response = await upstream.request(path, { ...wanted, holdMsMax, signal: this.#abort.signal });
+    const options = { ...wanted, holdMsMax, failed, signal: this.#abort.signal };
+    const response = await upstream.request(path, options);
     try {
       if (this.#isOver) throw nobodyWaits();
       const { head } = response;

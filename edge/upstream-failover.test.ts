@@ -58,4 +58,25 @@ describe("two origins", () => {
       expect(edge.upstream.peers.map(({ state }) => state)).toEqual(["down", "up"]);
     },
   );
+
+  test("what the first answers with 503, though it is well, is asked of the second", async () => {
+    const { edge, first, second } = await start();
+    first.handler = (request) =>
+      request.url.endsWith("/readyz") ? new Response("ready\n") : new Response("no\n", { status: 503 });
+    const media = "/live/canvas/720p/aabbccdd-100.m4s";
+    const answers = await Promise.all([fetch(edge.url + PLAYLIST), fetch(edge.url + media)]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect([first.count(media), second.count(media)]).toEqual([1, 1]);
+    expect(edge.upstream.peers.map(({ state }) => state)).toEqual(["up", "up"]);
+  });
+
+  test("what both answer with 503 is asked of each once", async () => {
+    const { edge, first, second } = await start();
+    for (const origin of [first, second]) {
+      origin.handler = (request) =>
+        request.url.endsWith("/readyz") ? new Response("ready\n") : new Response("no\n", { status: 503 });
+    }
+    expect((await fetch(edge.url + PLAYLIST)).status).toBe(503);
+    expect([first.count(PLAYLIST), second.count(PLAYLIST)]).toEqual([1, 1]);
+  });
 });

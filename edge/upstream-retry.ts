@@ -1,6 +1,7 @@
 /** The one second try that a failed request gets, and when. Fills and playlists share the rule. */
 import type { Clock } from "#common/clock.ts";
 import { pause } from "#common/pause.ts";
+import type { UpstreamPeer } from "./upstream-peer.ts";
 import { UpstreamError, type Upstream, type UpstreamAnswer } from "./upstream.ts";
 
 /** How long an upstream that cannot be reached is waited for, before the second and last try. */
@@ -19,19 +20,28 @@ export interface RetryOptions {
   readonly onRetry?: () => void;
 }
 
+/** One of the two tries. */
+export interface Attempt {
+  /** True where a 5xx is the answer, since nothing follows it. */
+  readonly isFinal: () => boolean;
+  /** Upstreams that have answered with a 5xx, to be handed to every request: others are asked before them. */
+  readonly failed: Set<UpstreamPeer>;
+}
+
 /**
  * Runs `attempt`, and once more where it failed quickly: not reached, broken off, or a 5xx.
  *
- * @param attempt throws {@link UpstreamError}; with a 5xx only where `isFinal` is false, else that is the answer
+ * @param attempt throws {@link UpstreamError}; with a 5xx only where it is not the final one, else that is the answer
  */
 export async function retryOnce<Result>(
-  attempt: (isFinal: () => boolean) => Promise<Result>,
+  attempt: (attempt: Attempt) => Promise<Result>,
   { upstream, clock, mayRetry = () => true, onRetry }: RetryOptions,
 ): Promise<Result> {
   const startMs = clock.monotonicMs();
   const isHeld = (): boolean => clock.monotonicMs() - startMs >= RETRY_HELD_MS_MAX;
+  const failed = new Set<UpstreamPeer>();
   try {
-    return await attempt(() => isHeld() || !mayRetry());
+    return await attempt({ isFinal: () => isHeld() || !mayRetry(), failed });
   } catch (error) {
     if (!(error instanceof UpstreamError) || upstream.isClosed || !mayRetry()) throw error;
     if (error.isReached && isHeld()) throw error;
@@ -39,7 +49,7 @@ export async function retryOnce<Result>(
     else await upstream.untilReachable(UNREACHABLE_MS_MAX);
   }
   onRetry?.();
-  return attempt(() => true);
+  return attempt({ isFinal: () => true, failed });
 }
 
 /** Fetches a text whole, by the same rule. */
@@ -50,8 +60,8 @@ export function fetchWithRetry(options: {
   readonly holdMsMax: number;
 }): Promise<UpstreamAnswer> {
   const { upstream, path } = options;
-  return retryOnce(async (isFinal) => {
-    const answer = await upstream.fetch(path, options);
+  return retryOnce(async ({ isFinal, failed }) => {
+    const answer = await upstream.fetch(path, { holdMsMax: options.holdMsMax, failed });
     if (answer.status >= 500 && !isFinal()) throw serverError(path, answer.status);
     return answer;
   }, options);

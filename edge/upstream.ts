@@ -67,6 +67,8 @@ export interface FetchOptions {
   readonly holdMsMax: number;
   /** Host name that the viewer used, for the few answers that depend on it. Default: the upstream's own. */
   readonly host?: string | undefined;
+  /** Those that have answered this with a 5xx before: asked after all others, and told here of the next. */
+  readonly failed?: Set<UpstreamPeer> | undefined;
 }
 
 export interface RequestOptions extends FetchOptions {
@@ -244,10 +246,10 @@ export class Upstream {
 
   /** Asks one upstream after the other until an answer begins: nothing that has begun is asked for again. */
   async #send(path: string, options: SendOptions): Promise<Dispatcher.ResponseData> {
-    const { method = "GET", host, signal } = options;
+    const { method = "GET", host, failed, signal } = options;
     const headers = { ...OWN_HEADERS, ...options.headers, ...(host !== undefined && { host }) };
     let failure: unknown;
-    for (const peer of this.#candidates(path)) {
+    for (const peer of this.#candidates(path, failed)) {
       this.requests++;
       try {
         const response = await peer.request({
@@ -259,7 +261,10 @@ export class Upstream {
           signal,
           pulse: options.pulse,
         });
-        if (response.statusCode >= 500) peer.probeSoon();
+        if (response.statusCode >= 500) {
+          failed?.add(peer);
+          peer.probeSoon();
+        }
         return response;
       } catch (error) {
         failure = error;
@@ -282,9 +287,10 @@ export class Upstream {
     });
   }
 
-  /** Those that are well; where there are none, those that answer at least; else all. */
-  #candidates(path: string): readonly UpstreamPeer[] {
-    const ordered = orderFor(path, this.peers);
+  /** Those that are well; where there are none, those that answer at least; else all. Each time the failed ones last. */
+  #candidates(path: string, failed: ReadonlySet<UpstreamPeer> = new Set()): readonly UpstreamPeer[] {
+    const isLast = (peer: UpstreamPeer): number => Number(failed.has(peer));
+    const ordered = orderFor(path, this.peers).toSorted((a, b) => isLast(a) - isLast(b));
     const well = ordered.filter(({ state }) => state === "up");
     if (well.length > 0) return well;
     const alive = ordered.filter(({ state }) => state !== "down");

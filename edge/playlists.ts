@@ -141,7 +141,7 @@ export class Playlists {
     if (answer.status !== 200) return false;
     if (this.#tails.has(key)) return true;
     if (this.#variantsOf(key) >= VARIANTS_MAX) return false;
-    const tail = this.#create(key);
+    const tail = this.#create(key, () => this.#forget(key, tail));
     if (!tail.begin(answer)) return false;
     this.#tails.set(key, tail);
     return true;
@@ -165,7 +165,12 @@ export class Playlists {
       : undefined;
   }
 
-  #create(key: string): PlaylistTail {
+  /** Leaves to whoever offered a playlist what is in its place now. */
+  #forget(key: string, tail: PlaylistTail): void {
+    if (this.#tails.peek(key) === tail) this.#tails.delete(key);
+  }
+
+  #create(key: string, onOther?: () => void): PlaylistTail {
     const { fetch, clock, budget, rewrite } = this.#options;
     const prefetch = new TailPrefetch(this.prefetches, key);
     return new PlaylistTail({
@@ -175,6 +180,7 @@ export class Playlists {
       budget,
       room: new TailRoom(this.#memory),
       onVersion: (facts) => prefetch.follow(facts),
+      onOther,
       rewrite: rewrite && ((text) => rewrite(text, key)),
     });
   }

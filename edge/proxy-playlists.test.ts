@@ -62,6 +62,40 @@ describe("a foreign live playlist", () => {
     },
   );
 
+  test.each([302, 401, 200])(
+    "is passed on as anything else once there is something else in its place (%d)",
+    async (status) => {
+      const playlist = new FakeLivePlaylist();
+      const { origin, edge, url } = start(async (request) => {
+        const answer = await playlist.answer(request);
+        answer.headers.set("cache-control", "no-cache");
+        return answer;
+      });
+      await (await fetch(url + PATH)).text();
+      expect(edge.playlists.has(PATH)).toBe(true);
+      origin.handler = () => new Response("other", { status, headers: { location: "/login", "x-own": "1" } });
+      playlist.publish();
+      await until(() => !edge.playlists.has(PATH));
+      const answer = await fetch(url + PATH, { redirect: "manual" });
+      expect([answer.status, answer.headers.get("x-own"), await answer.text()]).toEqual([
+        status,
+        "1",
+        "other",
+      ]);
+    },
+  );
+
+  test("keeps its tail while it is not there: the upstream is not asked once for each player", async () => {
+    const playlist = new FakeLivePlaylist();
+    const { origin, edge, url } = start((request) => playlist.answer(request));
+    await (await fetch(url + PATH)).text();
+    origin.handler = () => new Response("none", { status: 404 });
+    const held = fetch(`${url}${PATH}?_HLS_msn=${playlist.lastMsn + 1}&_HLS_part=${playlist.openParts + 1}`);
+    playlist.publish();
+    expect((await held).status).toBe(404);
+    expect(edge.playlists.has(PATH)).toBe(true);
+  });
+
   test("has few tails however many parameters are made up, and is right with all of them", async () => {
     const playlist = new FakeLivePlaylist();
     const { edge, url } = start((request) => playlist.answer(request));

@@ -17,7 +17,7 @@ import { FAILURE_MS, readStored } from "./stored.ts";
 import { answerWith, ASKED_PLAIN, failed, type TailAnswer } from "./tail-answer.ts";
 import type { TailRoom } from "./tail-memory.ts";
 import { isNewRun } from "./tail-restart.ts";
-import { type UpstreamAnswer, UpstreamError } from "./upstream.ts";
+import { UnexpectedStatusError, type UpstreamAnswer, UpstreamError } from "./upstream.ts";
 
 /** How long a loop goes on after the last request of a viewer: in target durations, and at least. */
 export const IDLE_TARGETS = 3;
@@ -53,8 +53,8 @@ interface Step {
 }
 
 type Fetched =
-  | { readonly version: TailVersion; readonly failure?: undefined }
-  | { readonly version?: undefined; readonly failure: TailAnswer };
+  | { readonly version: TailVersion; readonly failure?: undefined; readonly isOther?: undefined }
+  | { readonly version?: undefined; readonly failure: TailAnswer; readonly isOther?: boolean };
 
 /** Fetches a playlist whole; may ask twice. Rejects with {@link UpstreamError}. */
 export type FetchPlaylist = (key: string, holdMsMax: number) => Promise<UpstreamAnswer>;
@@ -71,7 +71,12 @@ export interface TailLoopOptions {
   /** Told of each version, while somebody watches, once the request for the next one is on its way. */
   readonly onVersion: (facts: PlaylistFacts) => void;
   readonly rewrite?: Rewrite | undefined;
+  /** Told that the upstream has something else now in the playlist's place: a page, a redirect, a refusal. */
+  readonly onOther?: (() => void) | undefined;
 }
+
+/** Statuses that say that there is no playlist, which may come back: an origin that begins anew. */
+const ABSENT_STATUSES = new Set([404, 410]);
 
 /** How long an upstream may hold a request for what is next in a playlist, and some. */
 export function holdMsMaxOf(facts: PlaylistFacts | undefined): number {
@@ -264,8 +269,9 @@ export class TailLoop {
   /** Fetches one version and adopts it. A failure is remembered and returned as what its askers get. */
   async #fetch(directives: string): Promise<TailAnswer | undefined> {
     const askedMs = this.#nowMs();
-    const { version, failure = failed(503) } = await this.#fetchVersion(directives);
+    const { version, failure = failed(503), isOther } = await this.#fetchVersion(directives);
     if (version !== undefined && this.adopt(version, askedMs)) return undefined;
+    if (directives === "" && isOther === true) this.#options.onOther?.();
     // A position that an upstream refuses says nothing about the playlist.
     if (directives === "" || failure.status >= 500) {
       const untilMs = this.#nowMs() + FAILURE_MS;
@@ -279,12 +285,16 @@ export class TailLoop {
     try {
       const answer = await fetch(withDirectives(key, directives), this.#timeoutMs(directives));
       if (answer.status >= 500) return { failure: failed(503) };
-      if (answer.status !== 200) return { failure: { ...failed(answer.status), stored: readStored(answer) } };
+      if (answer.status !== 200) {
+        const isOther = !ABSENT_STATUSES.has(answer.status);
+        return { failure: { ...failed(answer.status), stored: readStored(answer) }, isOther };
+      }
       const version = readVersion(answer, rewrite);
-      return version === undefined ? { failure: failed(502) } : { version };
+      return version === undefined ? { failure: failed(502), isOther: true } : { version };
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      return { failure: failed(error.status === 504 ? 504 : 503) };
+      const isOther = error instanceof UnexpectedStatusError;
+      return { failure: failed(error.status === 504 ? 504 : 503), isOther };
     }
   }
 

@@ -298,10 +298,13 @@ export class Upstream {
   }
 }
 
+/** An answer that nobody here can make anything of. */
+export class UnexpectedStatusError extends UpstreamError {}
+
 /** For an answer that nobody here can make anything of. */
-export function unexpectedStatus(path: string, status: number): UpstreamError {
+export function unexpectedStatus(path: string, status: number): UnexpectedStatusError {
   const message = `Upstream answered ${path} with unexpected status ${status}`;
-  return new UpstreamError(message, { status: 502, isReached: true });
+  return new UnexpectedStatusError(message, { status: 502, isReached: true });
 }
 
 /** For a request that was given up because nobody was left to wait for it. */

@@ -13,6 +13,8 @@ const PROBE_MS_WAITING = 250;
 const PROBE_ANSWER_MS_MAX = 2_000;
 /** Probes that must fail one after the other before an edge that served calls itself unable. */
 const FAILURES_MAX = 2;
+/** An edge that finds no upstream at its start says so after this long: all of a cluster may be starting. */
+const UNTOLD_MS_MAX = 5_000;
 const REASON_CHARACTERS_MAX = 200;
 
 /** What everybody may read: an edge is open to all, and addresses behind it are nobody's business. */
@@ -27,18 +29,21 @@ interface Finding {
 
 /** The upstream's state, as last probed. */
 export class UpstreamProbe {
-  readonly #upstream: Upstream;
+  readonly #upstream: Pick<Upstream, "request" | "urls">;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #onChange: () => void;
   #reason: string | undefined;
   #failures = FAILURES_MAX;
+  readonly #startedMs: number;
+  /** As the log has it. */
+  #isToldReady: boolean | undefined;
   #cancelTimer: (() => void) | undefined;
   #isClosed = false;
 
   /** Begins to probe at once. */
   constructor(options: {
-    readonly upstream: Upstream;
+    readonly upstream: Pick<Upstream, "request" | "urls">;
     readonly clock: Clock;
     readonly log: Log;
     /** Called when the edge becomes able or unable to serve. */
@@ -49,6 +54,7 @@ export class UpstreamProbe {
     this.#log = options.log;
     this.#onChange = options.onChange;
     this.#reason = WAITING;
+    this.#startedMs = options.clock.monotonicMs();
     void this.#probe();
   }
 
@@ -77,11 +83,19 @@ export class UpstreamProbe {
   #become(found: Finding | undefined): void {
     const isChange = (found === undefined) !== (this.#reason === undefined);
     this.#reason = found?.reason;
-    if (!isChange) return;
+    this.#tell(found);
+    if (isChange) this.#onChange();
+  }
+
+  #tell(found: Finding | undefined): void {
+    const isReady = found === undefined;
+    if (isReady === this.#isToldReady) return;
+    const isStarting = this.#clock.monotonicMs() - this.#startedMs < UNTOLD_MS_MAX;
+    if (!isReady && this.#isToldReady === undefined && isStarting) return;
+    this.#isToldReady = isReady;
     const upstream = this.#upstream.urls.join(" ");
-    if (found === undefined) this.#log.info("Upstream is ready", { upstream });
+    if (isReady) this.#log.info("Upstream is ready", { upstream });
     else this.#log.warn(`Not ready: ${found.reason}: ${found.details}`, { upstream });
-    this.#onChange();
   }
 
   /** Why not, in words for everybody, and for the log. `undefined` where it is ready. */

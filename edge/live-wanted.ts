@@ -10,10 +10,13 @@ import { STATUS_MAX, unexpectedStatus } from "./upstream.ts";
 /** Multivariant playlists and API answers are shared this long at least: an upstream writes them per request. */
 const SHARED_FRESH_MS_MIN = 1_000;
 
+/** No upstream holds these on purpose: past it an old one, or a failure, before players give up (hls.js: 10 s). */
+const UNHELD_MS_MAX = 5_000;
+
 export interface LiveThing {
   readonly path: string;
   readonly kind: "media" | "multivariant" | "api";
-  /** Longest time until the answer begins, in milliseconds: a part may be held. */
+  /** Longest time until the answer begins, in milliseconds: a part may be held. Default for media: that of fills. */
   readonly holdMsMax?: number;
   /** Host name that the viewer used, where the answer depends on it: passed on, and part of the key. */
   readonly host?: string | undefined;
@@ -21,7 +24,8 @@ export interface LiveThing {
 
 /** The request for a thing of the contract. The key is its path, which is what the hot path looks up. */
 export function wantedOf(thing: LiveThing): Wanted {
-  const { path, host, holdMsMax } = thing;
+  const { path, host, kind } = thing;
+  const holdMsMax = thing.holdMsMax ?? (kind === "media" ? undefined : UNHELD_MS_MAX);
   const key = host === undefined ? path : `${path} ${host}`;
   return { key, path, host, holdMsMax, judge: (head) => judge(head, thing) };
 }

@@ -39,6 +39,8 @@ export interface Wanted {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Longest time until the answer begins, in milliseconds. Default: 20 s. */
   readonly holdMsMax?: number | undefined;
+  /** As in {@link RequestOptions}. */
+  readonly isHeld?: boolean | undefined;
   /**
    * Whether a 5xx, or no answer, is asked for once more where nobody else waits. Default: true. With false a lone
    * asker hears what the upstream said, and nothing is asked twice for it.

@@ -18,16 +18,18 @@ export interface LiveThing {
   readonly kind: "media" | "multivariant" | "api";
   /** Longest time until the answer begins, in milliseconds: a part may be held. Default for media: that of fills. */
   readonly holdMsMax?: number;
+  /** As in {@link Wanted}. */
+  readonly isHeld?: boolean;
   /** Host name that the viewer used, where the answer depends on it: passed on, and part of the key. */
   readonly host?: string | undefined;
 }
 
 /** The request for a thing of the contract. The key is its path, which is what the hot path looks up. */
 export function wantedOf(thing: LiveThing): Wanted {
-  const { path, host, kind } = thing;
+  const { path, host, kind, isHeld } = thing;
   const holdMsMax = thing.holdMsMax ?? (kind === "media" ? undefined : UNHELD_MS_MAX);
   const key = host === undefined ? path : `${path} ${host}`;
-  return { key, path, host, holdMsMax, judge: (head) => judge(head, thing) };
+  return { key, path, host, holdMsMax, isHeld, judge: (head) => judge(head, thing) };
 }
 
 function judge(head: ResponseHead, { kind, path }: LiveThing): Verdict {

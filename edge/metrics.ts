@@ -108,7 +108,7 @@ function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
   observedHistogram({
     registry,
     name: "spillway_edge_upstream_first_byte_seconds",
-    help: "From a request to the first byte of its answer. Requests for a playlist's next version are left out.",
+    help: "From a request to the first byte of its answer. Requests for a playlist's next version or part, which are held, are left out.",
     label: "upstream",
     read: () => new Map(byPlace(({ firstBytes }) => firstBytes)),
   });

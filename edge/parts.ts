@@ -148,9 +148,9 @@ function createMediaSource({
       // What other edges are asked for need not be here before somebody asks.
       return readTarget(path)?.kind === "media" && segmentHosts.isOurs(path) ? path : undefined;
     },
-    fetch(path, holdMsMax) {
+    fetch(path, waiting) {
       if (store.getFresh(path, clock.monotonicMs()) !== undefined) return undefined;
-      const fill = fills.refresh(wantedOf({ path, kind: "media", holdMsMax }));
+      const fill = fills.refresh(wantedOf({ path, kind: "media", ...waiting }));
       return fill?.finished.then(
         () => fill.head.status !== 200 || store.getAny(path) !== undefined,
         // A failure is told to clients who ask for it. One that is given up is too large to be fetched for nobody.

@@ -20,6 +20,14 @@ const UNJUDGED_MAX = 4_096;
 /** Things that came and may not be kept, one after the other, after which no more of the playlist are fetched ahead. */
 const UNKEPT_MAX = 4;
 
+/** What is known of the wait for a thing. */
+export interface Waiting {
+  /** Longest time until the answer begins, in milliseconds. */
+  readonly holdMsMax: number;
+  /** True for what is still to come: the upstream holds the request until then. */
+  readonly isHeld: boolean;
+}
+
 /** Where media come from. */
 export interface MediaSource {
   /** The key of what a playlist names by `uri`; `undefined` for what must not be fetched ahead. */
@@ -28,7 +36,7 @@ export interface MediaSource {
    * Begins to fetch a thing unless it is there or on its way: then `undefined`. Resolves when it is over, however: false
    * where it came but may not be kept. Never rejects.
    */
-  readonly fetch: (key: string, holdMsMax: number) => Promise<boolean> | undefined;
+  readonly fetch: (key: string, waiting: Waiting) => Promise<boolean> | undefined;
   /** True if a thing in memory was given to a viewer. */
   readonly wasAnswered: (key: string) => boolean;
 }
@@ -47,8 +55,8 @@ export class Prefetches {
   }
 
   /** Fetches a thing, unless it is there or on its way. */
-  fetch(key: string, holdMsMax: number): Promise<boolean> | undefined {
-    const fetching = this.source.fetch(key, holdMsMax);
+  fetch(key: string, waiting: Waiting): Promise<boolean> | undefined {
+    const fetching = this.source.fetch(key, waiting);
     if (fetching === undefined) return undefined;
     this.#unjudged.delete(key);
     this.#unjudged.set(key, { dueMs: this.#clock.monotonicMs() + JUDGED_MS, isUsed: false });
@@ -106,7 +114,9 @@ export class TailPrefetch {
     this.#progress = progress;
     if (this.#unkept >= UNKEPT_MAX) return;
     const holdMsMax = holdMsMaxOf(facts);
-    for (const key of this.#keysOf(wanted.now)) void this.#fetch(key, holdMsMax);
+    const { hintedPart } = facts.media;
+    const [hinted] = this.#keysOf(hintedPart === undefined ? [] : [hintedPart]);
+    for (const key of this.#keysOf(wanted.now)) void this.#fetch(key, { holdMsMax, isHeld: key === hinted });
     this.#queue.push(...this.#keysOf(wanted.later));
     const dropped = this.#queue.splice(0, Math.max(0, this.#queue.length - QUEUE_MAX));
     this.#prefetches.drop(dropped.length);
@@ -114,8 +124,8 @@ export class TailPrefetch {
   }
 
   /** Never rejects, since no {@link MediaSource} does. */
-  async #fetch(key: string, holdMsMax: number): Promise<void> {
-    const isKept = await this.#prefetches.fetch(key, holdMsMax);
+  async #fetch(key: string, waiting: Waiting): Promise<void> {
+    const isKept = await this.#prefetches.fetch(key, waiting);
     if (isKept !== undefined) this.#unkept = isKept ? 0 : this.#unkept + 1;
   }
 
@@ -123,7 +133,7 @@ export class TailPrefetch {
   async #fetchQueue(holdMsMax: number): Promise<void> {
     this.#isFetching = true;
     for (let key = this.#queue.shift(); key !== undefined; key = this.#queue.shift()) {
-      await this.#fetch(key, holdMsMax);
+      await this.#fetch(key, { holdMsMax, isHeld: false });
     }
     this.#isFetching = false;
   }

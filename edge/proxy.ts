@@ -23,7 +23,7 @@ import {
   type UpstreamFailure,
 } from "./policy.ts";
 import type { Visit } from "./live.ts";
-import type { MediaSource } from "./prefetches.ts";
+import type { MediaSource, Waiting } from "./prefetches.ts";
 import { answerAlone, answerFill, answerStored } from "./proxy-answer.ts";
 import { endToEndRequest, forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
 import { isFailure, ProxyJudge, type Asked, type OfferPlaylist } from "./proxy-judge.ts";
@@ -126,13 +126,13 @@ export class ProxyCache {
   get media(): MediaSource {
     return {
       resolve: resolveMedia,
-      fetch: (url, holdMsMax) => this.#prefetch(url, holdMsMax),
+      fetch: (url, waiting) => this.#prefetch(url, waiting),
       wasAnswered: (url) => (this.#options.store.getAny(url)?.ready.size ?? 0) > 0,
     };
   }
 
   /** Resolves with false where the answer may not be kept, so that fetching such things ahead is of no use. */
-  #prefetch(url: string, holdMsMax: number): Promise<boolean> | undefined {
+  #prefetch(url: string, waiting: Waiting): Promise<boolean> | undefined {
     const asked = askedOf(
       { request: new Request(`http://prefetch.invalid${url}`), isOpen: () => false },
       url,
@@ -140,7 +140,7 @@ export class ProxyCache {
     const { stored, decision } = this.#look(asked);
     if (decision.kind !== "miss" || !isForwardable(url)) return undefined;
     const wanted = this.#wanted(asked, { stored, conditions: {} });
-    const fill = this.#options.fills.refresh({ ...wanted, holdMsMax });
+    const fill = this.#options.fills.refresh({ ...wanted, ...waiting });
     return fill?.finished.then(
       () => fill.head.status !== 200 || this.#look(asked).stored !== undefined,
       // A failure is told to clients who ask for it. One that is given up is too large to be fetched for nobody.

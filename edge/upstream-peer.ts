@@ -56,6 +56,8 @@ export interface PeerRequest {
   readonly signal?: AbortSignal | undefined;
   /** Of an answer without end, which is broken off when this upstream goes down and has fallen silent. */
   readonly pulse?: Pulse | undefined;
+  /** True for what is still to come. Requests for playlist positions need not say so. */
+  readonly isHeld?: boolean | undefined;
 }
 
 /** When something was last heard, on the monotonic clock; kept up to date by who reads. */
@@ -73,7 +75,7 @@ export class UpstreamPeer {
   readonly url: string;
   readonly label: string;
   readonly weight: number | undefined;
-  /** From a request to the header of its answer. Requests for playlist positions to come are left out. */
+  /** From a request to the header of its answer. Requests for playlist positions and parts to come are left out. */
   readonly firstBytes = new DurationHistogram(FIRST_BYTE_BOUNDS_MS);
   readonly #options: PeerOptions;
   readonly #basePath: string;
@@ -115,7 +117,13 @@ export class UpstreamPeer {
   }
 
   /** Sends a request and resolves with the head of its answer. */
-  async request({ path, signal, pulse, ...request }: PeerRequest): Promise<Dispatcher.ResponseData> {
+  async request({
+    path,
+    signal,
+    pulse,
+    isHeld = false,
+    ...request
+  }: PeerRequest): Promise<Dispatcher.ResponseData> {
     const { clock } = this.#options;
     const startMs = clock.monotonicMs();
     const abort = new AbortController();
@@ -137,7 +145,7 @@ export class UpstreamPeer {
       if (pulse !== undefined) this.#endless.set(abort, pulse);
       // Where nothing is probed, an answer is the proof.
       if (!this.#isProbed) this.#become("up");
-      if (!path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
+      if (!isHeld && !path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
       return response;
     } catch (error) {
       forget();

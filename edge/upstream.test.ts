@@ -204,8 +204,11 @@ describe("several upstreams", () => {
     const host = `127.0.0.1:${origin.port}`;
     expect(upstream.peers.map(({ label }) => label)).toEqual([host, `${host}#2`, "[::1]:9"]);
     await ask(upstream);
+    // What an upstream holds says nothing of its speed.
     await upstream.fetch("/x?_HLS_msn=1", { holdMsMax: 1_000 });
-    expect(origin.count("/base/x")).toBe(2);
+    const { discard } = await upstream.request("/x", { holdMsMax: 1_000, isHeld: true });
+    discard();
+    expect(origin.count("/base/x")).toBe(3);
     expect(upstream.peers[0]?.firstBytes.counts.reduce((sum, count) => sum + count)).toBe(1);
   });
 });

@@ -77,6 +77,8 @@ export interface RequestOptions extends FetchOptions {
   /** Sent beside our own, in lower case; `accept-encoding` replaces ours, which asks for plain bytes. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** True for what is still to come: how long its answer takes says nothing of the upstream. Default: false. */
+  readonly isHeld?: boolean | undefined;
 }
 
 interface SendOptions extends RequestOptions {
@@ -246,7 +248,7 @@ export class Upstream {
 
   /** Asks one upstream after the other until an answer begins: nothing that has begun is asked for again. */
   async #send(path: string, options: SendOptions): Promise<Dispatcher.ResponseData> {
-    const { method = "GET", host, failed, signal } = options;
+    const { method = "GET", host, failed, signal, isHeld } = options;
     const headers = { ...OWN_HEADERS, ...options.headers, ...(host !== undefined && { host }) };
     let failure: unknown;
     for (const peer of this.#candidates(path, failed)) {
@@ -260,6 +262,7 @@ export class Upstream {
           bodyTimeout: options.bodyTimeout,
           signal,
           pulse: options.pulse,
+          isHeld,
         });
         if (response.statusCode >= 500) {
           failed?.add(peer);

@@ -8,6 +8,8 @@ import { checkHls } from "../bench/hls-check.ts";
 import { freePorts } from "../bench/free-ports.ts";
 import { flags, getText, isOk, metric, Program, Spillway, TemporaryFolder, waitFor } from "./harness.ts";
 
+/** Of a server as it is started here. */
+const FPS = 30;
 const SWITCHES = "spillway_origin_source_switches_total";
 
 async function originMetric(spillway: Spillway, series: string): Promise<number> {
@@ -26,6 +28,15 @@ async function bothSwitches(spillway: Spillway): Promise<void> {
 
 async function segmentCount(url: string): Promise<number> {
   return ((await getText(url)).match(/#EXTINF/g) ?? []).length;
+}
+
+/** Resolves when somebody reads `stream.ts`, and a playlist has gone on by a segment since. */
+async function untilReading(viewers: () => Promise<number>, playlist: string): Promise<void> {
+  await waitFor("a viewer", async () => (await viewers()) >= 1);
+  const newest = async (): Promise<string | undefined> =>
+    (await getText(playlist)).match(/^[0-9a-f]{8}-.*$/gm)?.at(-1);
+  const before = await newest();
+  await waitFor("another segment", async () => (await newest()) !== before);
 }
 
 /** Reads `seconds` of a stream; ffmpeg stops at the first error of any kind. Resolves with what it said. */
@@ -53,7 +64,9 @@ test.concurrent.skipIf(Bun.which("ffmpeg") === null)(
     const readings = ["index.m3u8", "ts.m3u8", "stream.ts"].map((file) =>
       readStrictly(`${base}/${file}`, 14),
     );
-    await Bun.sleep(2_000);
+    const viewers = async (): Promise<number> =>
+      metric(await getText(`${spillway.edge()}/metrics`), 'spillway_edge_viewers{kind="ts"}');
+    await untilReading(viewers, `${base}/index.m3u8`);
     await spillway.killChild("server");
     await bothSwitches(spillway);
     for (const { findings, segmentGapMs, segmentGapMsMax } of await Promise.all(checks)) {
@@ -87,7 +100,11 @@ test.concurrent(
       await waitFor("the slate to be noticed", async () =>
         (await getText(`${spillway.origin}/readyz`)).startsWith("ready, slate: "),
       );
-      await Bun.sleep(3_000);
+      const renditions = (await getText(multivariant)).match(/#EXT-X-STREAM-INF/g)?.length ?? 1;
+      await waitFor("three seconds of the slate", async () => {
+        const frames = await originMetric(spillway, "spillway_origin_slate_frames_total");
+        return frames >= 3 * FPS * renditions;
+      });
     } finally {
       process.kill(server, "SIGCONT");
     }
@@ -171,7 +188,9 @@ test.concurrent.skipIf(Bun.which("ffmpeg") === null)(
     const readings = ["index.m3u8", "ts.m3u8", "stream.ts"].map((file) =>
       readStrictly(`${base}/${file}`, 12),
     );
-    await Bun.sleep(1_500);
+    const viewers = async (): Promise<number> =>
+      metric(await getText(`${origin}/metrics`), "spillway_origin_ts_viewers");
+    await untilReading(viewers, `${base}/index.m3u8`);
     await spillway.killChild("server");
     await waitFor("source and slate", async () => {
       const page = await getText(`${origin}/metrics`);

@@ -57,7 +57,9 @@ describe("a foreign live playlist", () => {
         { proxyAll },
       );
       const { source } = edge.playlists.prefetches;
-      expect(await source.fetch("/live/canvas/720p/aabbccdd-1.m4s", 1_000)).toBe(false);
+      expect(
+        await source.fetch("/live/canvas/720p/aabbccdd-1.m4s", { holdMsMax: 1_000, isHeld: false }),
+      ).toBe(false);
       expect(edge.upstream.receivedBytes).toBeLessThan(3 * MEBIBYTE);
     },
   );

@@ -6,7 +6,8 @@
 import type { Clock } from "#common/clock.ts";
 import { type CanvasFigures, type EncodedFrame, framesPerSegment, type Run } from "#common/formats/frame.ts";
 import { framesToMs, MILLISECONDS_PER_SECOND } from "#common/units.ts";
-import { LOST_MS, SILENT_MS, SlateTimer, type SlateTotals } from "./slate-timer.ts";
+import { LOST_MS, SILENT_MS, SlateTimer } from "./slate-timer.ts";
+import type { SlateTotals } from "./slate-totals.ts";
 import { type LastFrame, RunSlate } from "./slate-writer.ts";
 import type { SourceHandlers } from "./source.ts";
 

@@ -7,7 +7,8 @@ import type { CanvasFigures, EncodedFrame, Run } from "#common/formats/frame.ts"
 import { framesPerSegment } from "#common/formats/frame.ts";
 import { unitsToMs } from "#common/units.ts";
 import { SlateRun, SlateWriter } from "./slate-writer.ts";
-import { LOST_MS, SILENT_MS, SlateTimer, type SlateTotals } from "./slate-timer.ts";
+import { LOST_MS, SILENT_MS, SlateTimer } from "./slate-timer.ts";
+import type { SlateTotals } from "./slate-totals.ts";
 import type { SourceHandlers } from "./source.ts";
 import type { RunNumbers } from "./ts-runs.ts";
 

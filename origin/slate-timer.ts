@@ -1,6 +1,5 @@
 /** When the slate is looked after: often enough for its frames, and not before what came meanwhile was read. */
 import type { Clock } from "#common/clock.ts";
-import type { SourceLog } from "./source-log.ts";
 
 /** Without a frame for this long the slate begins: where the source is gone, and where it says nothing. */
 export const LOST_MS = 300;
@@ -9,30 +8,6 @@ export const SILENT_MS = 1_000;
 const CHECK_MS = 50;
 /** A check that comes this much later found the process standing still: what has come meanwhile is read first. */
 const CHECK_LATE_MS = 250;
-
-/** What is counted of the slate, for metrics, and said of it. */
-export class SlateTotals {
-  /** Times that the stream went over to each. */
-  readonly switches = { slate: 0, source: 0 };
-  /** Frames of the slate in all renditions. */
-  frames = 0;
-  readonly #log: SourceLog;
-
-  constructor(log: SourceLog) {
-    this.#log = log;
-  }
-
-  /** @param where of the stream it begins */
-  goToSlate(where: Readonly<Record<string, string | number>>): void {
-    this.switches.slate++;
-    this.#log.say("warn", "The source brings nothing: the slate is shown", where);
-  }
-
-  goToSource(): void {
-    this.switches.source++;
-    this.#log.say("info", "The source is shown again");
-  }
-}
 
 /** Calls `check` until it is closed; that returns when the next frame is due, by the monotonic clock, if it knows. */
 export class SlateTimer {

@@ -5,7 +5,7 @@
 import type { Log } from "#common/log.ts";
 import { Continuity, type ContinuityOptions } from "./continuity.ts";
 import { SlateRuns, type SlateRunsOptions } from "./slate-runs.ts";
-import { SlateTotals } from "./slate-timer.ts";
+import { SlateTotals } from "./slate-totals.ts";
 import type { SourceHandlers } from "./source.ts";
 import { SourceLog } from "./source-log.ts";
 

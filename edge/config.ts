@@ -142,7 +142,7 @@ export const edgeOptions = {
   "viewer-connections-per-prefix": integer({
     table: "edge",
     description:
-      "Connections at once from one viewer's address (IPv4) or /64 (IPv6), each from its first request on, each worker by itself. A request on a further one is answered 503, and over HTTP/1.1 the connection closed. Not for those of `--trusted-proxies`. 0: no limit.",
+      "Connections at once from one viewer's address (IPv4) or /64 (IPv6), each from its first request on. A request on a further one is answered 503, and over HTTP/1.1 the connection closed. Several workers hear of each other each second. Not for those of `--trusted-proxies`. 0: no limit.",
     default: 0,
     min: 0,
     max: 100_000,
@@ -150,7 +150,7 @@ export const edgeOptions = {
   "viewer-requests-per-prefix": integer({
     table: "edge",
     description:
-      "Requests a second from one viewer's address (IPv4) or /64 (IPv6), each worker by itself; those of two seconds may come at once, further ones are answered 503. A viewer of low-latency HLS sends about 10, a hall behind one address as many for each. 0: no limit.",
+      "Requests a second from one viewer's address (IPv4) or /64 (IPv6), those of two seconds at once; further ones are answered 503. Several workers hear of each other each second. A viewer of low-latency HLS sends about 10, a hall behind one address as many for each. 0: no limit.",
     default: 0,
     min: 0,
     max: 1_000_000,

@@ -4,7 +4,7 @@ import { FakeClock } from "#common/clock.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { openPeers, peerName, readPeers } from "./tcp-connections.ts";
 
-function rig(connectionsMax: number) {
+function rig(connectionsMax: number, processes = 1) {
   const clock = new FakeClock();
   const open = new Set<string>();
   let looks = 0;
@@ -13,7 +13,7 @@ function rig(connectionsMax: number) {
     looks++;
     return system.tells ? open : undefined;
   };
-  const limit = new ConnectionLimit({ clock, connectionsMax, openPeers });
+  const limit = new ConnectionLimit({ clock, connectionsMax, processes, openPeers });
   const asks = (name: string, prefix = "p", isHttp3 = false): boolean => {
     open.add(name);
     return limit.admits({ prefix, name, isHttp3 });
@@ -60,6 +60,18 @@ describe("ConnectionLimit", () => {
     expect(["1", "2", "3", "4", "5", "6"].map(asksOnce)).toEqual([true, true, true, true, false, false]);
     clock.advance(100);
     expect(["7", "8", "9"].map(asksOnce)).toEqual([true, true, false]);
+  });
+
+  test("of several processes counts what the others have, and tells them what it has itself, without closed ones", () => {
+    const { clock, open, asks, limit } = rig(4, 2);
+    expect([asks("1"), [...limit.heavy], asks("2"), [...limit.heavy]]).toEqual([true, [], true, [["p", 2]]]);
+    limit.elsewhere = new Map([["p", 2]]);
+    expect([asks("3"), asks("1"), asks("1 of q", "q")]).toEqual([false, true, true]);
+    limit.elsewhere = new Map([["p", 1]]);
+    expect([asks("3"), asks("4")]).toEqual([true, false]);
+    for (const name of ["1", "2"]) open.delete(name);
+    clock.advance(1_000);
+    expect([[...limit.heavy], limit.count]).toEqual([[], 2]);
   });
 
   test("takes no connection for closed while the system does not tell", () => {

@@ -1,7 +1,8 @@
 /**
  * How many connections one prefix of addresses may have. A connection is noticed with its first request and forgotten
  * once the system does not list it any more; one that sends nothing is closed by Bun after 12 s. What is one too
- * many is answered 503, and closed over HTTP/1.1: Bun has no way to close one of HTTP/2 or HTTP/3.
+ * many is answered 503, and closed over HTTP/1.1: Bun has no way to close one of HTTP/2 or HTTP/3. Processes on one port
+ * tell each other what they have.
  */
 import type { Clock } from "#common/clock.ts";
 
@@ -21,6 +22,8 @@ export interface ConnectionLimitOptions {
   readonly clock: Clock;
   /** For each prefix. */
   readonly connectionsMax: number;
+  /** How many processes share the limit, told of each other by {@link ConnectionLimit.heavy}. Default: this one alone. */
+  readonly processes?: number;
   /** Peers that the system has connections of now, by name; `undefined` while it does not say. */
   readonly openPeers: () => ReadonlySet<string> | undefined;
 }
@@ -36,6 +39,8 @@ export interface PeerConnection {
 
 /** Connections of each prefix. */
 export class ConnectionLimit {
+  /** Connections that the other processes together have, by prefix. */
+  elsewhere: ReadonlyMap<string, number> = new Map();
   readonly #options: ConnectionLimitOptions;
   /** When each was last heard of, on the monotonic clock; of those over TCP: for ever, as long as they are listed. */
   readonly #peers = new Map<string, Map<string, number>>();
@@ -61,14 +66,30 @@ export class ConnectionLimit {
       if (isHttp3) known.set(name, heardMs);
       return true;
     }
-    if ((known?.size ?? 0) >= connectionsMax || this.#count >= CONNECTIONS_MAX) this.#forgetClosed(nowMs);
+    const ownMax = connectionsMax - (this.elsewhere.get(prefix) ?? 0);
+    if ((known?.size ?? 0) >= ownMax || this.#count >= CONNECTIONS_MAX) this.#forgetClosed(nowMs);
     const peers = this.#peers.get(prefix) ?? new Map<string, number>();
-    if (peers.size >= connectionsMax) return false;
+    if (peers.size >= ownMax) return false;
     if (this.#count >= CONNECTIONS_MAX) return true;
     peers.set(name, heardMs);
     this.#peers.set(prefix, peers);
     this.#count++;
     return true;
+  }
+
+  /**
+   * Connections of the prefixes that have a process's share of the limit or more. What is left out is less than that in each
+   * process: all together have less than twice the limit, and the limit itself where the kernel spreads them evenly.
+   */
+  get heavy(): ReadonlyMap<string, number> {
+    if (this.#readHeavy().size > 0) this.#forgetClosed(this.#options.clock.monotonicMs());
+    return this.#readHeavy();
+  }
+
+  #readHeavy(): ReadonlyMap<string, number> {
+    const { connectionsMax, processes = 1 } = this.#options;
+    const counts = this.#peers.entries().map(([prefix, { size }]) => [prefix, size] as const);
+    return new Map(counts.filter(([, size]) => size * processes >= connectionsMax));
   }
 
   #forgetClosed(nowMs: number): void {

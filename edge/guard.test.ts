@@ -29,6 +29,7 @@ function start(
     viewerRequestsPerPrefix: 0,
     trustedProxies: trusted,
     forwardedHeader: "x-forwarded-for",
+    edgeWorkers: 1,
     ...limits,
   };
   const guard: TestEdgeLimits["guard"] = (port) => createGuard(config, { clock, port });

@@ -1,6 +1,7 @@
 /**
  * The limits of one viewer, before anything is looked up for it: connections and requests of its prefix of addresses.
- * Without such a limit there is no guard, and a request costs nothing here.
+ * Without such a limit there is no guard, and a request costs nothing here. The workers of an edge share the limits: each
+ * hears what prefixes use at the others.
  */
 import type { Clock } from "#common/clock.ts";
 import { OptionError } from "#common/errors.ts";
@@ -15,8 +16,22 @@ import { ViewerAddresses, viewerPrefix } from "./viewer-address.ts";
 /** Which of the edge's options bound viewers. */
 export type GuardConfig = Pick<
   EdgeConfig,
-  "viewerConnectionsPerPrefix" | "viewerRequestsPerPrefix" | "trustedProxies" | "forwardedHeader"
+  | "viewerConnectionsPerPrefix"
+  | "viewerRequestsPerPrefix"
+  | "trustedProxies"
+  | "forwardedHeader"
+  | "edgeWorkers"
 >;
+
+/** What prefixes use of their limits: those that use much, by prefix. */
+export interface PrefixUse {
+  /** A second. */
+  readonly requests: ReadonlyMap<string, number>;
+  readonly connections: ReadonlyMap<string, number>;
+}
+
+/** Where nothing is limited. */
+export const NO_USE: PrefixUse = { requests: new Map(), connections: new Map() };
 
 export interface GuardOptions {
   readonly addresses: ViewerAddresses;
@@ -30,6 +45,22 @@ export class Guard {
 
   constructor(options: GuardOptions) {
     this.#options = options;
+  }
+
+  /** At this process. */
+  get use(): PrefixUse {
+    const { rates, connections } = this.#options;
+    return {
+      requests: rates?.heavy ?? NO_USE.requests,
+      connections: connections?.heavy ?? NO_USE.connections,
+    };
+  }
+
+  /** Takes over what is used at the other processes. */
+  hear({ requests, connections }: PrefixUse): void {
+    const { rates, connections: limit } = this.#options;
+    if (rates !== undefined) rates.elsewhere = requests;
+    if (limit !== undefined) limit.elsewhere = connections;
   }
 
   /** Why a request is refused, if it is. */
@@ -54,7 +85,9 @@ export class Guard {
 }
 
 /** The proxies that are trusted, as configured. */
-export function createViewerAddresses(config: GuardConfig): ViewerAddresses {
+export function createViewerAddresses(
+  config: Pick<GuardConfig, "trustedProxies" | "forwardedHeader">,
+): ViewerAddresses {
   return new ViewerAddresses({ trusted: config.trustedProxies, header: config.forwardedHeader });
 }
 
@@ -69,6 +102,7 @@ export function createGuard(
   { clock, port }: { readonly clock: Clock; readonly port: () => number },
 ): Guard | undefined {
   const { viewerConnectionsPerPrefix: connectionsMax, viewerRequestsPerPrefix: requestsPerSecond } = config;
+  const { edgeWorkers: processes } = config;
   if (connectionsMax === 0 && requestsPerSecond === 0) return undefined;
   if (connectionsMax > 0 && openPeers(0) === undefined) {
     throw new OptionError(
@@ -77,10 +111,10 @@ export function createGuard(
   }
   return new Guard({
     addresses: createViewerAddresses(config),
-    rates: requestsPerSecond > 0 ? new RequestRates({ clock, requestsPerSecond }) : undefined,
+    rates: requestsPerSecond > 0 ? new RequestRates({ clock, requestsPerSecond, processes }) : undefined,
     connections:
       connectionsMax > 0
-        ? new ConnectionLimit({ clock, connectionsMax, openPeers: () => openPeers(port()) })
+        ? new ConnectionLimit({ clock, connectionsMax, processes, openPeers: () => openPeers(port()) })
         : undefined,
   });
 }

@@ -32,7 +32,7 @@ async function runAlone(context: RoleContext<EdgeConfig>): Promise<void> {
   const { leases, readiness } = originSide;
   const registry = createEdgeMetrics({ ...parts, leases, readiness });
   declareTlsMetrics(registry, { node: "edge", tls });
-  const address = await openViewerSide({
+  const { address } = await openViewerSide({
     context,
     parts,
     clock,

@@ -9,7 +9,7 @@ import { buildPage, pageSecurityHeaders } from "../public/bundle.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EgressRate } from "./counters.ts";
 import { drainAtEnd } from "./drain.ts";
-import { createGuard, createViewerAddresses } from "./guard.ts";
+import { createGuard, createViewerAddresses, type Guard } from "./guard.ts";
 import { createEdgeFetch } from "./http.ts";
 import type { EdgeAddress } from "./origin-side.ts";
 import type { EdgeParts } from "./parts.ts";
@@ -26,8 +26,15 @@ export interface ViewerSideOptions {
   readonly reusePort: boolean;
 }
 
+/** What listens. */
+export interface ViewerSide {
+  readonly address: EdgeAddress;
+  /** `undefined` where no viewer is limited. */
+  readonly guard: Guard | undefined;
+}
+
 /** Builds the page and listens. */
-export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAddress> {
+export async function openViewerSide(options: ViewerSideOptions): Promise<ViewerSide> {
   const { context, parts, clock, registry, readiness, egress, reusePort } = options;
   const { config, lifecycle, log, tls } = context;
   const { counters, streams, viewers } = parts;
@@ -37,6 +44,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
     counters.requests.error++;
     log.error(`A request failed by our own mistake: ${describeError(error)}`);
   };
+  const guard = createGuard(config, { clock, port: () => server.port });
   const server: HttpServer = new HttpServer({
     option: "edge-port",
     port: config.edgePort,
@@ -57,7 +65,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
       adminToken,
       log,
       addresses: createViewerAddresses(config),
-      guard: createGuard(config, { clock, port: () => server.port }),
+      guard,
       onError,
     }),
     error(error) {
@@ -73,5 +81,5 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<EdgeAd
   lifecycle.onClose("edge timer", stopSampling);
   drainAtEnd({ drainSeconds: config.drainSeconds, lifecycle, streams, viewers, clock, log });
   const { port, scheme } = server;
-  return { port, scheme };
+  return { address: { port, scheme }, guard };
 }

@@ -5,6 +5,7 @@ import { FakeClock } from "#common/clock.ts";
 import { observedCounter } from "#common/metrics.ts";
 import type { Listening, RoleCopy } from "#common/role.ts";
 import { Admission } from "./admission.ts";
+import { NO_USE, type PrefixUse } from "./guard.ts";
 import { CountedViewers } from "./viewers.ts";
 import { WorkerHub } from "./worker-hub.ts";
 import { isEdgeTotals, isHubQuestion, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
@@ -71,7 +72,7 @@ class FakeWorker {
       busyMs: new Float64Array(),
     };
     const metrics = await registry.getMetricsAsJSON();
-    const figures = { ts: 0, events: 0, egressBitsPerSecond: 0, streams: new Map() };
+    const figures = { ts: 0, events: 0, egressBitsPerSecond: 0, streams: new Map(), use: NO_USE };
     const report = { askId: 0, ...figures, sessions, metrics };
     this.#copy.onMessage({ type: "report", ...report, ...changes });
   }
@@ -138,12 +139,32 @@ test("WorkerHub adds up what workers report, says it to who reports, and forgets
     viewers: { llhls: 0, hls: 1, ts: 7, events: 6 },
     egressBitsPerSecond: 1_200,
     streamsElsewhere: new Map(),
+    useElsewhere: NO_USE,
     streamsOff: [],
     sessionKeys: undefined,
     heavyPrefixes: new Map(),
   });
   worker(workers, 0).die();
   expect([viewers.ts, viewers.events, hub.bitsPerSecond, hub.running]).toEqual([4, 1, 200, 1]);
+});
+
+test("WorkerHub tells each worker what prefixes use of their limits at the others", async () => {
+  const { workers } = await startHub(3);
+  const use = (requests: Record<string, number>, connections: Record<string, number> = {}): PrefixUse => ({
+    requests: new Map(Object.entries(requests)),
+    connections: new Map(Object.entries(connections)),
+  });
+  await worker(workers, 0).report({ use: use({ p: 50 }) });
+  await worker(workers, 1).report({ use: use({ p: 20, q: 9 }, { p: 2 }) });
+  await worker(workers, 2).report({ use: use({}, { p: 3 }) });
+  await worker(workers, 0).report({ use: use({ p: 30 }) });
+  await worker(workers, 1).report({ use: use({ p: 20, q: 9 }, { p: 2 }) });
+  const heard = [0, 1, 2].map((index) => worker(workers, index).totals?.useElsewhere);
+  expect(heard).toEqual([
+    use({ p: 20, q: 9 }, { p: 5 }),
+    use({ p: 30 }, { p: 3 }),
+    use({ p: 70, q: 9 }, { p: 2 }),
+  ]);
 });
 
 test("WorkerHub: viewers of a stream are told to the other workers, and what one switches off is off in all", async () => {

@@ -156,7 +156,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
 
   #countConnections(): void {
     const { viewers, admission } = this.#options;
-    admission.elsewhere = this.#streamsOf(this.#workers);
+    admission.elsewhere = sumsOf(this.#workers, ({ streams }) => streams);
     viewers.ts = this.#sum((report) => report.ts);
     viewers.events = this.#sum((report) => report.events);
   }
@@ -165,23 +165,20 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     return this.#workers.reduce((sum, { report }) => sum + (report === undefined ? 0 : figure(report)), 0);
   }
 
-  #streamsOf(workers: readonly Worker[]): ReadonlyMap<string, number> {
-    const sums = new Map<string, number>();
-    for (const { report } of workers) {
-      for (const [stream, count] of report?.streams ?? []) sums.set(stream, (sums.get(stream) ?? 0) + count);
-    }
-    return sums;
-  }
-
   /** As `receiver` is to be told. */
   #totals(receiver: Worker): EdgeTotals {
     const { viewers, admission, readiness } = this.#options;
+    const others = this.#workers.filter((worker) => worker !== receiver);
     return {
       type: "totals",
       reason: readiness() ?? "",
       viewers: viewers.byKind,
       egressBitsPerSecond: this.bitsPerSecond,
-      streamsElsewhere: this.#streamsOf(this.#workers.filter((worker) => worker !== receiver)),
+      streamsElsewhere: sumsOf(others, ({ streams }) => streams),
+      useElsewhere: {
+        requests: sumsOf(others, ({ use }) => use.requests),
+        connections: sumsOf(others, ({ use }) => use.connections),
+      },
       streamsOff: admission.off,
       sessionKeys: viewers.sessionKeys,
       heavyPrefixes: viewers.heavyPrefixes,
@@ -201,4 +198,17 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     this.#questions.delete(askId);
     cancel();
   }
+}
+
+/** What several workers have reported by name, added up. */
+function sumsOf(
+  workers: readonly Worker[],
+  figures: (report: WorkerReport) => ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  for (const { report } of workers) {
+    if (report === undefined) continue;
+    for (const [name, figure] of figures(report)) sums.set(name, (sums.get(name) ?? 0) + figure);
+  }
+  return sums;
 }

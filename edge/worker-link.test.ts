@@ -7,6 +7,7 @@ import { FakeClock } from "#common/clock.ts";
 import { Admission } from "./admission.ts";
 import { Counters, EgressRate } from "./counters.ts";
 import { until } from "./fake-origin.ts";
+import { NO_USE, type PrefixUse } from "./guard.ts";
 import { metricsOfHub, WorkerLink } from "./worker-link.ts";
 import { isWorkerReport, REPORT_MS, type EdgeTotals, type WorkerReport } from "./worker-messages.ts";
 import { WorkerViewers } from "./worker-viewers.ts";
@@ -40,6 +41,7 @@ const TOTALS: EdgeTotals = {
   viewers: { llhls: 0, hls: 0, ts: 0, events: 0 },
   egressBitsPerSecond: 0,
   streamsElsewhere: new Map(),
+  useElsewhere: { requests: new Map([["q", 7]]), connections: new Map([["q", 3]]) },
   streamsOff: [],
   sessionKeys: undefined,
   heavyPrefixes: new Map(),
@@ -91,4 +93,18 @@ test("metricsOfHub() takes no answer of a hub that fails for series", async () =
   const page = metricsOfHub(path);
   expect(await page.metrics()).toBe("a_series 1\n");
   await expect(page.metrics()).rejects.toThrow("The hub answered 500");
+});
+
+test("WorkerLink tells what prefixes use of their limits here, and hears what they use elsewhere", async () => {
+  const { clock, link, reports, say } = beginLink();
+  await until(() => reports.length === 1);
+  const use = { requests: new Map([["p", 6]]), connections: new Map() };
+  const heard: PrefixUse[] = [];
+  link.guard = { use, hear: (elsewhere) => void heard.push(elsewhere) };
+  clock.advance(REPORT_MS);
+  await until(() => reports.length === 2);
+  expect(reports.map((report) => report.use)).toEqual([NO_USE, use]);
+  say(TOTALS);
+  expect(heard).toEqual([TOTALS.useElsewhere]);
+  link.close();
 });

@@ -8,6 +8,7 @@ import type { MetricsPage } from "#common/node-http.ts";
 import type { CopyOf } from "#common/role.ts";
 import type { Admission, StreamState } from "./admission.ts";
 import type { EgressRate } from "./counters.ts";
+import { NO_USE, type Guard } from "./guard.ts";
 import {
   isEdgeTotals,
   isHubQuestion,
@@ -32,6 +33,8 @@ export interface WorkerLinkOptions {
 
 /** Keeps a worker and its hub informed until {@link WorkerLink.close}. */
 export class WorkerLink {
+  /** Of this worker; told of the others. `undefined` where no viewer is limited, and before there are any. */
+  guard: Pick<Guard, "use" | "hear"> | undefined;
   readonly #options: WorkerLinkOptions;
   #totals: EdgeTotals | undefined;
   #stopReporting: () => void = () => {};
@@ -75,6 +78,7 @@ export class WorkerLink {
     this.#totals = totals;
     viewers.adopt(totals);
     admission.elsewhere = streamsElsewhere;
+    this.guard?.hear(totals.useElsewhere);
     this.#isAdopting = true;
     for (const stream of streamsOff) admission.set(stream, "off");
     for (const stream of admission.off) if (!streamsOff.includes(stream)) admission.set(stream, "on");
@@ -99,6 +103,7 @@ export class WorkerLink {
       egressBitsPerSecond: egress.bitsPerSecond,
       sessions: viewers.takeNotes(),
       streams: admission.counts,
+      use: this.guard?.use ?? NO_USE,
       metrics,
     };
     channel.send(report);

@@ -98,7 +98,7 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
   const link = new WorkerLink({ channel: copyOf, viewers, admission, egress, registry, clock });
   link.begin();
   lifecycle.onClose("talk with the hub", () => link.close());
-  const { port } = await openViewerSide({
+  const { address, guard } = await openViewerSide({
     context,
     parts,
     clock,
@@ -107,6 +107,8 @@ export async function runWorker(context: RoleContext<EdgeConfig>, copyOf: CopyOf
     egress: link,
     reusePort: true,
   });
+  link.guard = guard;
+  const { port } = address;
   log.info("Listening", { bind: config.edgeBind, port });
   onListening({ "edge-port": port });
 }

@@ -4,6 +4,7 @@
  */
 import type { Registry } from "prom-client";
 import type { StreamState } from "./admission.ts";
+import type { PrefixUse } from "./guard.ts";
 import type { ViewerKind } from "./viewers.ts";
 
 /** How often a worker reports, milliseconds. */
@@ -39,6 +40,8 @@ export interface WorkerReport {
   readonly sessions: SessionNotes;
   /** Viewers of `stream.ts` by stream. */
   readonly streams: ReadonlyMap<string, number>;
+  /** What viewers' prefixes use of their limits. */
+  readonly use: PrefixUse;
   readonly metrics: readonly MetricSeries[];
 }
 
@@ -64,6 +67,8 @@ export interface EdgeTotals {
   readonly egressBitsPerSecond: number;
   /** Viewers of `stream.ts` at the other workers, by stream. */
   readonly streamsElsewhere: ReadonlyMap<string, number>;
+  /** What viewers' prefixes use of their limits at the other workers. */
+  readonly useElsewhere: PrefixUse;
   /** Streams that are switched off. */
   readonly streamsOff: readonly string[];
   /** Sessions that are viewers already; only while the edge, or its part for some prefix, is full: nobody else is let in. */

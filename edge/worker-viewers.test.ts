@@ -1,6 +1,7 @@
 /** Viewers whose connections are spread over two workers, counted once by the hub that adds up what both note. */
 import { expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
+import { NO_USE } from "./guard.ts";
 import { CountedViewers, VIEWER_WINDOW_MS } from "./viewers.ts";
 import type { SessionNotes } from "./worker-messages.ts";
 import { WorkerViewers } from "./worker-viewers.ts";
@@ -33,6 +34,7 @@ class Edge {
         viewers: this.hub.byKind,
         egressBitsPerSecond: 0,
         streamsElsewhere: new Map(),
+        useElsewhere: NO_USE,
         streamsOff: [],
         sessionKeys: this.hub.sessionKeys,
         heavyPrefixes: this.hub.heavyPrefixes,

@@ -4,7 +4,7 @@ import { FakeClock } from "#common/clock.ts";
 import { testsrcFrame, testsrcRun } from "#common/formats/fixtures/testsrc.ts";
 import { createLog, type Log } from "#common/log.ts";
 import { open } from "./origin-fixture.ts";
-import { SlateTotals } from "./slate-timer.ts";
+import { SlateTotals } from "./slate-totals.ts";
 import { SourceLog } from "./source-log.ts";
 
 /** A log whose lines can be looked at, as JSON. */

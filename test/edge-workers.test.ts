@@ -22,6 +22,7 @@ import {
   nodeName,
   Program,
   Spillway,
+  statusOf,
   TemporaryFolder,
   waitFor,
 } from "./harness.ts";
@@ -104,6 +105,20 @@ class Endless {
     }
     this.isOver = true;
   }
+}
+
+/** A connection of HTTP/1.1 that has had an answer, and stays open where that is no refusal. */
+async function openConnection(
+  port: number,
+): Promise<{ readonly socket: Bun.Socket; readonly status: number }> {
+  const head = Promise.withResolvers<string>();
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: { data: (_socket, bytes) => head.resolve(bytes.toString()) },
+  });
+  socket.write(`HEAD ${PLAYLIST} HTTP/1.1\r\nHost: edge\r\n\r\n`);
+  return { socket, status: statusOf(await head.promise) };
 }
 
 function many<T>(count: number, make: (index: number) => Promise<T>): Promise<T[]> {
@@ -321,6 +336,24 @@ test("workers do not share the port with an edge that has it already", async () 
   expect(second.errors).toContain(`Cannot bind port ${edge.port} on :: (--edge-port): address in use`);
   expect(await isOk(`${edge.url}/readyz`)).toBe(true);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "connections of one address count at all workers together: not even all of them take more than the limit",
+  async () => {
+    const limit = 2 * WORKERS;
+    await using edge = await Edge.open(["--viewer-connections-per-prefix", String(limit)]);
+    const port = Number(new URL(edge.url).port);
+    // Fewer than would fill every worker, if each counted by itself.
+    const first = await many(2 * limit, () => openConnection(port));
+    expect(first.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(limit);
+    // Each asks the workers for their figures, and tells them those of the others; from another address, as far as limits go.
+    for (let times = 0; times < 3; times++) await getText(`http://[::1]:${port}/metrics`);
+    const second = await many(2 * limit, () => openConnection(port));
+    expect(second.map(({ status }) => status)).toEqual(second.map(() => 503));
+    for (const { socket } of [...first, ...second]) socket.end();
+    await waitFor("places for others", async () => (await ask(edge.url + PLAYLIST)).ok);
+  },
+);
 
 test("too few open files are told of once, not by each worker", async () => {
   await using origin = new FakeLiveOrigin();

@@ -2,7 +2,7 @@
  * What the edge wants from upstream for the URL contract, and the contract's own rules of what may be kept: media as
  * long as they say, multivariant playlists and API answers for a second at least, failures for a moment.
  */
-import type { Verdict, Wanted } from "./fill.ts";
+import type { Verdict, Wanted } from "./wanted.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { readHead, storedOf } from "./stored.ts";
 import { STATUS_MAX, unexpectedStatus } from "./upstream.ts";

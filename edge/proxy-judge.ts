@@ -4,7 +4,6 @@
  */
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
 import { COPIED_BYTES_MAX } from "#common/late-body.ts";
-import type { Verdict } from "./fill.ts";
 import type { IsOpen } from "./loan.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { readCacheControl } from "./policy-directives.ts";
@@ -18,6 +17,7 @@ import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
 import { STATUS_MAX, unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
+import type { Verdict } from "./wanted.ts";
 
 /** Failures that a stored answer may stand in for (RFC 5861 4). */
 const FAILURE_STATUSES = new Set([500, 502, 503, 504]);

@@ -22,7 +22,7 @@ export async function runCheck({ config, clock, signal }: BenchContext<CheckConf
   add("bursts", "Versions with several new parts", result.bursts);
   const late =
     result.segmentGapMs > result.segmentGapMsMax
-      ? [{ item: 11, text: `${result.segmentGapMs} ms between two segments, here` }]
+      ? [{ item: 11, text: `${Math.round(result.segmentGapMs)} ms between two segments, here` }]
       : [];
   const broken = [...result.findings, ...late];
   add("broken", "Rules broken", broken.length);

@@ -1,6 +1,6 @@
 /** Checks what a media playlist lists: that all of it is there, how it is answered, and that times and parts agree with the text. */
 // draft-pantos-hls-rfc8216bis-22 3.1, 6.2.1, 6.2.6; ISO/IEC 14496-12 8.8.12 (tfdt)
-import { findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { FeedFormatError, findBoxContent } from "#common/formats/mp4-boxes.ts";
 import { type HlsDocument, readHlsDocument, type SegmentBlock, tagOf } from "./hls-document.ts";
 import { type Answer, type HlsProbe, maxAgeOf, textOf } from "./hls-probe.ts";
 import { partsOf, secondsOf } from "./hls-rules.ts";
@@ -55,7 +55,8 @@ async function checkMap(
   if (tagOf(block.tags, "DISCONTINUITY") !== undefined) times.endSeconds = undefined;
   if (uri === undefined) return;
   const init = await checkFile(probe, new URL(uri, url).href);
-  const header = findBoxContent(init.bytes, ["moov", "trak", "mdia", "mdhd"]);
+  if (init.status !== 200) return;
+  const header = boxIn(init, ["moov", "trak", "mdia", "mdhd"]);
   if (header === undefined) {
     probe.expect(41, false, `${uri} has no mdhd`);
     return;
@@ -106,9 +107,11 @@ function checkTimes(
     times,
   }: { readonly block: SegmentBlock; readonly segment: Answer; readonly times: Times },
 ): void {
+  const { endSeconds } = times;
+  times.endSeconds = undefined;
   // MPEG-TS has no initialization segment.
-  if (times.timescale === undefined) return;
-  const tfdt = findBoxContent(segment.bytes, ["moof", "traf", "tfdt"]);
+  if (times.timescale === undefined || segment.status !== 200) return;
+  const tfdt = boxIn(segment, ["moof", "traf", "tfdt"]);
   if (tfdt === undefined) {
     probe.expect(42, false, `${block.uri} has no tfdt`);
     return;
@@ -116,9 +119,19 @@ function checkTimes(
   const view = new DataView(tfdt.buffer, tfdt.byteOffset, tfdt.length);
   const units = view.getUint8(0) === 1 ? Number(view.getBigUint64(4)) : view.getUint32(4);
   const startSeconds = units / times.timescale;
-  const drift = Math.abs(startSeconds - (times.endSeconds ?? startSeconds));
+  const drift = Math.abs(startSeconds - (endSeconds ?? startSeconds));
   probe.expect(6, drift < FRAME_SECONDS, `${block.uri} begins ${drift} s from the end of the one before`);
   times.endSeconds = startSeconds + (secondsOf(block) ?? 0);
+}
+
+/** Content of a box of a file; `undefined` where it has none, or is no MP4 at all. */
+function boxIn({ bytes }: Answer, path: readonly string[]): Uint8Array | undefined {
+  try {
+    return findBoxContent(bytes, path);
+  } catch (error) {
+    if (error instanceof FeedFormatError) return undefined;
+    throw error;
+  }
 }
 
 /** A segment is its parts. */

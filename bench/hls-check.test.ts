@@ -1,9 +1,16 @@
 /** The check over HTTP finds what a bad server does. A good one is checked in `test/hls-check.test.ts`. */
 import { expect, test } from "bun:test";
 import { systemClock } from "#common/clock.ts";
+import { testsrcRun } from "#common/formats/fixtures/testsrc.ts";
+import { writeInitSegment } from "#common/formats/cmaf.ts";
 import { runBench } from "./main.ts";
 import { checkHls } from "./hls-check.ts";
 
+const run = testsrcRun();
+const [rendition] = run.renditions;
+if (rendition === undefined) throw new Error("the test picture has a rendition");
+const INIT = writeInitSegment(rendition, run);
+/** A playlist without parts, as it might be served forever. */
 const MEDIA = `#EXTM3U
 #EXT-X-VERSION:3
 #EXT-X-TARGETDURATION:1
@@ -14,15 +21,22 @@ const MEDIA = `#EXTM3U
 a-7.ts
 `;
 
-/** Serves the same playlist to every question, as nothing in particular, and sends media elsewhere. */
-function openBadServer(text = MEDIA): Bun.Server<undefined> {
+/**
+ * Serves the same playlist to every question, as nothing in particular, and sends media elsewhere. What a playlist may name
+ * besides: `none.m4s` and `none.mp4` are not there, `page.m4s` and `page.mp4` are no media.
+ */
+function openBadServer(text = MEDIA, onQuery: (query: string) => void = () => {}): Bun.Server<undefined> {
   return Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch(request) {
-      const { pathname } = new URL(request.url);
+      const { pathname, search } = new URL(request.url);
+      onQuery(search);
       if (pathname.endsWith("/a-7.ts")) return Response.redirect("/elsewhere.ts");
       if (pathname.endsWith(".m3u8")) return new Response(text, { headers: { "set-cookie": "a=b" } });
+      if (pathname.startsWith("/none.")) return new Response("There is no such file\n", { status: 404 });
+      if (pathname.startsWith("/page.")) return new Response("<html>Sorry</html>\n");
+      if (pathname === "/init.mp4") return new Response(INIT);
       return new Response("", { status: 200 });
     },
   });
@@ -49,6 +63,21 @@ test("checkHls() names what a bad server does wrong, each once", async () => {
   await expect(dead).rejects.toThrow("Cannot check http://127.0.0.1:1/x.m3u8 (--url)");
 });
 
+test("checkHls() keeps what it found of a server that dies while it is followed", async () => {
+  // The first is that of a HEAD request.
+  let reloads = 0;
+  await using server = openBadServer(MEDIA, (query) => {
+    if (query === "?_HLS_msn=8" && ++reloads === 2) void server.stop(true);
+  });
+  const url = `http://127.0.0.1:${server.port}/x.m3u8`;
+  const { signal } = new AbortController();
+  const { findings } = await checkHls({ url, seconds: 0.3, clock: systemClock, signal, isInsecure: false });
+  const items = findings.map(({ item }) => item);
+  expect(items).toContain(50);
+  const lost = findings.filter(({ text }) => text.includes("could not be reached for a while"));
+  expect(lost.map(({ item }) => item)).toEqual([46]);
+});
+
 test("checkHls() does not flood a server whose playlist stays the same", async () => {
   await using server = openBadServer();
   const url = `http://127.0.0.1:${server.port}/x.m3u8`;
@@ -57,6 +86,16 @@ test("checkHls() does not flood a server whose playlist stays the same", async (
   const watched = await checkHls({ ...options, seconds: 0.5 });
   expect(watched.versions).toBe(0);
   expect(watched.requests - unwatched.requests).toBeWithin(1, 6);
+});
+
+test.each([
+  ["init.mp4", "none.m4s", 46],
+  ["init.mp4", "page.m4s", 42],
+  ["none.mp4", "none.m4s", 46],
+  ["page.mp4", "none.m4s", 41],
+])("%p and %p are a finding of checkHls(), not its end", async (map, segment, item) => {
+  const text = MEDIA.replace("#EXT-X-PROGRAM", `#EXT-X-MAP:URI="${map}"\n$&`).replace("a-7.ts", segment);
+  expect(await itemsBrokenBy(text)).toContain(item);
 });
 
 /** Numbers of the rules that a server breaks which serves `text` as its only media playlist. */

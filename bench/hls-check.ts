@@ -7,7 +7,7 @@ import { secondsToMs } from "#common/units.ts";
 import { checkDirectives, checkPlaylistHeaders, nextDirectives } from "./hls-check-answers.ts";
 import { checkMedia } from "./hls-check-media.ts";
 import { type Finding, type HlsDocument, readHlsDocument, tagOf } from "./hls-document.ts";
-import { HlsProbe, type ProbeOptions, textOf } from "./hls-probe.ts";
+import { type Answer, HlsProbe, type ProbeOptions, textOf } from "./hls-probe.ts";
 import { checkMediaText, checkMultivariantText, readMedia } from "./hls-rules.ts";
 import { checkUpdate, partsAdded } from "./hls-updates.ts";
 
@@ -143,7 +143,11 @@ async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Wat
   };
   let segmentMs: number | undefined;
   while (probe.nowMs() < untilMs && !probe.isStopped) {
-    const answer = await probe.ask(`${url}?${nextDirectives(document)}`);
+    const answer = await askStill(probe, `${url}?${nextDirectives(document)}`);
+    if (answer === undefined) {
+      await Bun.sleep(PAUSE_MS);
+      continue;
+    }
     probe.expect(29, answer.status === 200, `${answer.url} is ${answer.status}`);
     if (answer.status !== 200) {
       await Bun.sleep(PAUSE_MS);
@@ -167,6 +171,16 @@ async function watch(probe: HlsProbe, url: string, untilMs: number): Promise<Wat
     document = next;
   }
   return seen;
+}
+
+/** Asks a server that has answered before: that it cannot be reached now is one more thing that is wrong. */
+async function askStill(probe: HlsProbe, url: string): Promise<Answer | undefined> {
+  try {
+    return await probe.ask(url);
+  } catch {
+    probe.expect(46, probe.isStopped, `${new URL(url).host} could not be reached for a while`);
+    return undefined;
+  }
 }
 
 function noteGap(seen: Watch, gap: SegmentGap): void {

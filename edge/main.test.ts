@@ -15,6 +15,7 @@ function startOrigin(
   port: number,
   messages: LeaseMessage[],
   media: () => Promise<Response> = () => Promise.resolve(new Response("media")),
+  answersTo: (message: LeaseMessage) => readonly LeaseMessage[] = () => [],
 ): Bun.Server<undefined> {
   return Bun.serve({
     port,
@@ -30,8 +31,10 @@ function startOrigin(
     websocket: {
       message(socket, text) {
         const message = decodeLeaseMessage(String(text));
-        if (message !== undefined) messages.push(message);
-        if (message?.type === "hello") socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+        if (message === undefined) return;
+        messages.push(message);
+        if (message.type === "hello") socket.send(encodeLeaseMessage({ type: "welcome", version: 1 }));
+        for (const answer of answersTo(message)) socket.send(encodeLeaseMessage(answer));
       },
     },
   });
@@ -179,6 +182,25 @@ test("main() says that it is draining, finishes what is under way and takes noth
   await until(() => messages.some((message) => message.type === "load" && message.state === "draining"));
   gate.resolve();
   expect(await (await answer).text()).toBe("media");
+  await closed;
+  await origin.stop(true);
+});
+
+test("E35: main() hears of the hosts of segments until its last viewer has been answered", async () => {
+  const table = { type: "segment-hosts", origin: "o", version: 1, from: { cmaf: 0, ts: 0 } } as const;
+  const hosts = [1, 2].map((number) => ({ url: `https://edge${number}.example`, weight: 1 }));
+  const messages: LeaseMessage[] = [];
+  const origin = startOrigin(0, messages, undefined, (message) =>
+    message.type === "load"
+      ? [message.state === "draining" ? { ...table, version: 2, hosts } : { ...table, hosts: hosts.slice(1) }]
+      : [],
+  );
+  const edge = await startEdge(origin.port ?? 0, "--drain-seconds", "3");
+  const hasHeardOf = async (count: number): Promise<boolean> =>
+    (await (await fetch(`${edge.url}/metrics`)).text()).includes(`spillway_edge_rewrite_hosts ${count}\n`);
+  while (!(await hasHeardOf(1))) await Bun.sleep(20);
+  const closed = edge.close();
+  while (!(await hasHeardOf(2))) await Bun.sleep(20);
   await closed;
   await origin.stop(true);
 });

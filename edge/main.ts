@@ -1,6 +1,6 @@
 /**
- * Starts an edge: upstream, store, page, socket, lease, in this order. Closing runs backwards: the lease first, so
- * that nobody new is sent here, then the socket, then the upstream. With several workers the same things are
+ * Starts an edge: upstream, store, page, socket, lease, in this order. At its end the lease says so first, that nobody new is
+ * sent here; then the socket closes, the lease and the upstream. With several workers the same things are
  * spread over processes: see `worker-main.ts`.
  */
 import { systemClock } from "#common/clock.ts";

@@ -60,6 +60,7 @@ export class OriginSide {
     this.#probe = new UpstreamProbe({ upstream, clock, log, onChange });
     options.admission.onChange(() => this.leases.forEach((lease) => lease.report()));
     lifecycle.onClose("upstream probe", () => this.#probe.close());
+    lifecycle.onClose("leases", () => this.#endLeases());
   }
 
   /** Why the edge cannot serve, or `undefined`. */
@@ -90,7 +91,15 @@ export class OriginSide {
       const onLost = (): void => origins.lose(place);
       this.leases.push(new LeaseClient({ ...lease, onSegmentHosts, onLost }));
     }
-    lifecycle.onClose("leases", () => this.leases.forEach((lease) => lease.close()));
+    lifecycle.onClose("new viewers", () => {
+      // What a lease tells of segments holds for the playlists of the last viewers too: it says that the edge drains.
+      if (this.#options.segmentHosts.count > 0) this.leases.forEach((lease) => lease.report());
+      else this.#endLeases();
+    });
+  }
+
+  #endLeases(): void {
+    for (const lease of this.leases) lease.close();
   }
 
   #state(): EdgeState {

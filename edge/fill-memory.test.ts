@@ -265,11 +265,11 @@ describe("objects too large to be kept", () => {
       await until(() => origin.requests.length > index && (clock.advance(1), edge.fills.running > index));
     }
     expect(edge.store.reservedBytes).toBeGreaterThanOrEqual(14 * MEBIBYTE);
-    // Until all that the sockets take is sent.
-    let [sentBytes, times] = [-1, 0];
+    // Until the origin waits for all of them.
+    let [receivedBytes, times] = [0, 0];
     await until(() => {
-      times = edge.counters.sentBytes === sentBytes ? times + 1 : 0;
-      sentBytes = edge.counters.sentBytes;
+      times = edge.upstream.receivedBytes === receivedBytes ? times + 1 : 0;
+      ({ receivedBytes } = edge.upstream);
       return times > 100;
     });
     clock.advance(2_000);

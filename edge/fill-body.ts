@@ -18,8 +18,9 @@ const BLOCK_OVERHEAD_BYTES = 128;
 
 /** Where a reader stands. Only {@link FillBody.take} moves it. */
 export interface Cursor {
-  /** Bytes from the body's begin. */
+  /** Bytes from the body's begin, now and where it began. */
   position: number;
+  readonly start: number;
   /** Number of the block that holds it, counted from the body's begin, and where in it. */
   block: number;
   offset: number;
@@ -92,11 +93,11 @@ export class FillBody {
     return this.#onRoom !== undefined;
   }
 
-  /** Where the fastest reader stands; before the first, where the body begins. */
-  get front(): number {
-    let front = this.#start;
-    for (const { cursor } of this.readers) front = Math.max(front, cursor.position);
-    return front;
+  /** What the reader has taken who has taken most, in bytes. */
+  get takenBytes(): number {
+    let taken = 0;
+    for (const { cursor } of this.readers) taken = Math.max(taken, cursor.position - cursor.start);
+    return taken;
   }
 
   /** Lets go all readers: their memory or their place is needed. */
@@ -131,7 +132,7 @@ export class FillBody {
 
   /** A cursor at `position`; it must not lie beyond what the body will have. */
   cursorAt(position: number): Cursor {
-    return { position, block: 0, offset: position };
+    return { position, start: position, block: 0, offset: position };
   }
 
   /** The next bytes at a cursor, not more than `bytesMax`, and moves it on; "lost" where they are kept no longer. */
@@ -200,13 +201,20 @@ export class FillBody {
     this.#reservedBytes = WINDOW_ROOM_BYTES;
   }
 
+  /** Where the fastest reader stands; before the first, where the body begins. */
+  get #front(): number {
+    let front = this.#start;
+    for (const { cursor } of this.readers) front = Math.max(front, cursor.position);
+    return front;
+  }
+
   get #isAhead(): boolean {
-    return this.#size - this.front >= WINDOW_BYTES;
+    return this.#size - this.#front >= WINDOW_BYTES;
   }
 
   /** Lets blocks go that lie too far behind the fastest reader. */
   #slide(): void {
-    const keptFrom = this.front - WINDOW_BYTES;
+    const keptFrom = this.#front - WINDOW_BYTES;
     let dropped = 0;
     for (const block of this.#blocks) {
       if (this.#start + block.length > keptFrom) break;

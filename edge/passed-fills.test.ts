@@ -34,10 +34,10 @@ class Bench {
     });
   }
 
-  /** Asks for another thing of a kind; what the asker makes of it is the fill, with a reader that stays. */
-  async ask(kind: Kind): Promise<SlowReader> {
+  /** Asks for another thing of a kind, from a byte on; what the asker makes of it is the fill, with a reader that stays. */
+  async ask(kind: Kind, start = 0): Promise<SlowReader> {
     const wanted = wantedOf(`/${kind}/${++this.#asked}`, kind !== "endless");
-    const asker: Asker<SlowReader> = { answer: (fill) => new SlowReader(fill) };
+    const asker: Asker<SlowReader> = { answer: (fill) => new SlowReader(fill, start) };
     const [reader] = await Promise.all([this.fills.share(wanted, asker), this.#settle()]);
     return reader;
   }
@@ -90,10 +90,10 @@ class SlowReader implements BodyReader {
   isDropped = false;
   readonly #fill: Fill;
 
-  constructor(fill: Fill) {
+  constructor(fill: Fill, start: number) {
     if (fill.body === undefined) throw new Error("A fill without a body");
     this.#fill = fill;
-    this.cursor = fill.body.cursorAt(0);
+    this.cursor = fill.body.cursorAt(start);
     fill.retain();
     fill.body.readers.add(this);
   }
@@ -153,7 +153,18 @@ describe("places", () => {
 });
 
 describe("memory", () => {
-  test("beyond their half goes to whoever needs it, the slowest clients' first", async () => {
+  test("who asks for a later part is not taken for fast", async () => {
+    const bench = new Bench(16);
+    const late = await bench.ask("large", 4 * MEBIBYTE);
+    const others = await many(15, () => bench.ask("large"));
+    bench.clock.advance(1_000);
+    await late.take(1024);
+    for (const reader of others) await reader.take(2 * 1024);
+    expect(bench.fills.reserve(MEBIBYTE)).toBe(true);
+    expect([late, ...others].map(({ isDropped }) => isDropped)).toEqual([true, ...others.map(() => false)]);
+  });
+
+  test("beyond their quarter goes to whoever needs it, the slowest clients' first", async () => {
     const bench = new Bench(16);
     const readers = await many(16, () => bench.ask("large"));
     expect(bench.store.reservedBytes).toBe(bench.store.bytesMax);
@@ -169,11 +180,11 @@ describe("memory", () => {
     expect(bench.fills.reserve(3 * MEBIBYTE)).toBe(true);
     expect(dropped()).toEqual([0, 1, 2, 3]);
     // More than they can give: nobody goes in vain.
-    expect(bench.fills.reserve(6 * MEBIBYTE)).toBe(false);
+    expect(bench.fills.reserve(9 * MEBIBYTE)).toBe(false);
     expect(dropped()).toEqual([0, 1, 2, 3]);
-    expect(bench.fills.reserve(4 * MEBIBYTE)).toBe(true);
+    expect(bench.fills.reserve(8 * MEBIBYTE)).toBe(true);
     expect(bench.fills.reserve(MEBIBYTE)).toBe(false);
-    expect(dropped()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-    expect(bench.fills.passing).toBe(8);
+    expect(dropped()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    expect(bench.fills.passing).toBe(4);
   });
 });

@@ -9,8 +9,11 @@ import type { Store } from "./store.ts";
 
 /** How many have a place of their own. Those past it take the places of other fills. */
 const PLACES_MAX = 1_024;
-/** Share of the memory that they may keep; what they have beyond it goes to whoever needs room. */
-const MEMORY_SHARE = 0.5;
+/**
+ * Share of the memory that they may keep; what they have beyond it goes to whoever needs room. Together with what is lent
+ * as it is, to readers whom nobody can let go, it is less than all.
+ */
+const MEMORY_SHARE = 0.25;
 /** Nobody is slow who has just begun. */
 const AGE_MS_MIN = 1_000;
 
@@ -88,6 +91,6 @@ export class PassedFills {
   /** What its client has taken since the head came, in bytes a millisecond; `undefined` where nothing waits for it. */
   #paceOf({ body, head }: Fill): number | undefined {
     const ageMs = this.#options.clock.monotonicMs() - head.receivedMs;
-    return body?.isHeldBack === true && ageMs >= AGE_MS_MIN ? body.front / ageMs : undefined;
+    return body?.isHeldBack === true && ageMs >= AGE_MS_MIN ? body.takenBytes / ageMs : undefined;
   }
 }

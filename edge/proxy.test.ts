@@ -286,6 +286,15 @@ describe("what is stored and old", () => {
   });
 });
 
+test("where else the upstream listens is not where this edge does", async () => {
+  const { url } = start(() => answerOf("body", { ...FRESH, "alt-svc": 'h3=":443"', "x-other": "1" }));
+  for (const result of ["fwd=uri-miss", "hit"]) {
+    const { headers } = await get(`${url}/a`);
+    expect([headers.get("alt-svc"), headers.get("x-other")]).toEqual([null, "1"]);
+    expect(headers.get("cache-status")).toContain(result);
+  }
+});
+
 test("what is stale stands in where too many requests are under way to ask", async () => {
   const { passed, open } = gate();
   const { edge, url } = start(async (_request, path) => {

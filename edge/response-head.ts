@@ -2,7 +2,7 @@
  * The head of an upstream's answer, as everything that decides about it reads it: status, headers, and the clock
  * readings that ages are computed from. Made by `upstream.ts`.
  */
-// RFC 9110 7.6.1 (hop-by-hop fields), RFC 9111 4.2.3 (age)
+// RFC 9110 7.6.1 (hop-by-hop fields), RFC 7838 (Alt-Svc), RFC 9111 4.2.3 (age)
 
 /** What came before the body. */
 export interface ResponseHead {
@@ -17,8 +17,9 @@ export interface ResponseHead {
   readonly receivedWallMs: number;
 }
 
-/** Fields that are about one connection, and never stored or passed on. */
+/** Fields that are about one connection, or about where else its server listens, and never stored or passed on. */
 const HOP_BY_HOP = [
+  "alt-svc",
   "connection",
   "keep-alive",
   "proxy-authenticate",

@@ -1,6 +1,6 @@
 /** Checks what a media playlist lists: that all of it is there, how it is answered, and that times and parts agree with the text. */
 // draft-pantos-hls-rfc8216bis-22 3.1, 6.2.1, 6.2.6; ISO/IEC 14496-12 8.8.12 (tfdt)
-import { FeedFormatError, findBoxContent } from "#common/formats/mp4-boxes.ts";
+import { boxIn, holdsKeyFrame, isOneTrack, videoOf } from "./hls-check-video.ts";
 import { type HlsDocument, readHlsDocument, type SegmentBlock, tagOf } from "./hls-document.ts";
 import { type Answer, type HlsProbe, maxAgeOf, textOf } from "./hls-probe.ts";
 import { partsOf, secondsOf } from "./hls-rules.ts";
@@ -14,14 +14,14 @@ const FRAME_SECONDS = 0.05;
 /** All that `url` lists now. */
 export async function checkMedia(probe: HlsProbe, url: string): Promise<void> {
   const document = readHlsDocument(textOf(await probe.ask(url)));
-  const times: Times = { endSeconds: undefined, timescale: undefined };
+  const times: Times = { endSeconds: undefined, timescale: undefined, isVideo: false };
   for (const block of document.segments) {
     if (probe.isStopped) return;
     if (block.uri === undefined || tagOf(block.tags, "GAP") !== undefined) continue;
     await checkMap(probe, { url, block, times });
     const segment = await checkFile(probe, new URL(block.uri, url).href);
     checkTimes(probe, { block, segment, times });
-    await checkSegmentParts(probe, { url, block, segment });
+    await checkSegmentParts(probe, { url, block, segment, times });
   }
   const last = document.segments.findLast(({ uri }) => uri !== undefined)?.uri ?? "";
   const missing = new URL(
@@ -39,6 +39,8 @@ interface Times {
   endSeconds: number | undefined;
   /** Absent in MPEG-TS. */
   timescale: number | undefined;
+  /** True where H.264 is all there is, in MP4. */
+  isVideo: boolean;
 }
 
 interface Place {
@@ -61,6 +63,7 @@ async function checkMap(
     probe.expect(41, false, `${uri} has no mdhd`);
     return;
   }
+  times.isVideo = videoOf(init) !== undefined && isOneTrack(init);
   const view = new DataView(header.buffer, header.byteOffset, header.length);
   times.timescale = view.getUint32(view.getUint8(0) === 1 ? 20 : 12);
 }
@@ -124,24 +127,24 @@ function checkTimes(
   times.endSeconds = startSeconds + (secondsOf(block) ?? 0);
 }
 
-/** Content of a box of a file; `undefined` where it has none, or is no MP4 at all. */
-function boxIn({ bytes }: Answer, path: readonly string[]): Uint8Array | undefined {
-  try {
-    return findBoxContent(bytes, path);
-  } catch (error) {
-    if (error instanceof FeedFormatError) return undefined;
-    throw error;
-  }
-}
-
 /** A segment is its parts. */
 async function checkSegmentParts(
   probe: HlsProbe,
-  { url, block, segment }: Place & { readonly segment: Answer },
+  { url, block, segment, times }: Place & { readonly segment: Answer; readonly times: Times },
 ): Promise<void> {
   const parts: Uint8Array[] = [];
   for (const { attributes } of partsOf(block)) {
-    parts.push((await checkFile(probe, new URL(attributes.get("URI") ?? "", url).href)).bytes);
+    const uri = attributes.get("URI") ?? "";
+    const part = await checkFile(probe, new URL(uri, url).href);
+    parts.push(part.bytes);
+    const isIndependent = attributes.get("INDEPENDENT") === "YES";
+    const hasKey = times.isVideo && part.status === 200 ? holdsKeyFrame(part) : undefined;
+    const isRight = hasKey === undefined || hasKey === isIndependent;
+    probe.expect(
+      22,
+      isRight,
+      `${uri} has ${hasKey ? "a" : "no"} key frame and ${isIndependent ? "says" : "does not say"} so`,
+    );
   }
   if (parts.length === 0) return;
   const isSame = Buffer.concat(parts).equals(segment.bytes);

@@ -6,6 +6,7 @@
 import { secondsToMs } from "#common/units.ts";
 import { checkDirectives, checkPlaylistHeaders, nextDirectives } from "./hls-check-answers.ts";
 import { checkMedia } from "./hls-check-media.ts";
+import { checkVariant } from "./hls-check-video.ts";
 import { type Finding, type HlsDocument, readHlsDocument, tagOf } from "./hls-document.ts";
 import { type Answer, HlsProbe, type ProbeOptions, textOf } from "./hls-probe.ts";
 import { checkMediaText, checkMultivariantText, readMedia } from "./hls-rules.ts";
@@ -78,6 +79,7 @@ async function readVariants(probe: HlsProbe, url: string): Promise<readonly stri
   probe.add(checkMultivariantText(document), url);
   const type = answer.headers.get("content-type");
   probe.expect(2, type === "application/vnd.apple.mpegurl", `${url} is ${type}`);
+  for (const variant of document.segments) await checkVariant(probe, url, variant);
   return document.segments.flatMap(({ uri }) => (uri === undefined ? [] : [new URL(uri, url).href]));
 }
 

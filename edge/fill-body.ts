@@ -58,6 +58,8 @@ export class FillBody {
   #size = 0;
   #reservedBytes = 0;
   #isWindow = false;
+  /** Somebody keeps its bytes. */
+  #isTaken = false;
   #onRoom: (() => void) | undefined;
 
   /** Throws {@link UpstreamError} where there is no room at all. */
@@ -105,7 +107,10 @@ export class FillBody {
     for (const reader of this.readers) reader.drop();
   }
 
-  /** Takes over what the network brought. Where readers of a window are behind, resolves when more may come. */
+  /**
+   * Takes over what the network brought, with its buffer, in the order in which it lies there: nobody else may use it. Where
+   * readers of a window are behind, resolves when more may come.
+   */
   append(bytes: Uint8Array): Promise<void> | undefined {
     if (bytes.length === 0) return undefined;
     this.#blocks.push(bytes);
@@ -169,8 +174,9 @@ export class FillBody {
     return new Blob(this.#blocks as Uint8Array<ArrayBuffer>[]);
   }
 
-  /** All of it in one array. */
+  /** All of it in one array, which may be a block. */
   toBytes(): Uint8Array {
+    this.#isTaken = true;
     return wholeOf(this.#blocks);
   }
 
@@ -178,6 +184,7 @@ export class FillBody {
   release(): void {
     this.#budget.release(this.#reservedBytes);
     this.#reservedBytes = 0;
+    if (!this.#isTaken) freeBlocks(this.#blocks);
     this.#blocks = [];
     this.#wakeUpstream();
   }
@@ -222,7 +229,7 @@ export class FillBody {
       dropped++;
     }
     if (dropped === 0) return;
-    this.#blocks.splice(0, dropped);
+    freeBlocks(this.#blocks.splice(0, dropped));
     this.#firstBlock += dropped;
     const neededBytes = Math.max(WINDOW_ROOM_BYTES, this.#size - this.#start);
     this.#budget.release(Math.max(0, this.#reservedBytes - neededBytes));
@@ -236,5 +243,16 @@ export class FillBody {
   #wakeUpstream(): void {
     this.#onRoom?.();
     this.#onRoom = undefined;
+  }
+}
+
+/**
+ * Frees the memory of blocks that nobody reads any more, at once: the collector lets as much gather as is in use. One read of
+ * the network brings several blocks in one buffer, the last of which reaches to its end.
+ */
+function freeBlocks(blocks: readonly Uint8Array[]): void {
+  for (const { buffer, byteOffset, byteLength } of blocks) {
+    const isLast = byteOffset + byteLength === buffer.byteLength;
+    if (isLast && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
   }
 }

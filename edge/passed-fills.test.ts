@@ -77,7 +77,7 @@ class Bench {
 async function* chunksOf(kind: string | undefined): AsyncGenerator<Uint8Array> {
   if (kind === "endless") await new Promise(() => {});
   if (kind === "small") yield new Uint8Array(1);
-  if (kind === "large") for (;;) yield CHUNK;
+  if (kind === "large") for (;;) yield CHUNK.slice();
 }
 
 function wantedOf(path: string, isShared: boolean): Wanted {

@@ -105,6 +105,8 @@ export class UpstreamPeer {
     this.#pool = new Pool(isSocket ? "http://localhost" : origin, {
       ...(isSocket && { socketPath: decodeURI(pathname) }),
       connections: CONNECTIONS_MAX,
+      // With HTTP/1.1 and nothing asked ahead, a read of the network brings one answer's bytes: bodies own its buffer.
+      allowH2: false,
       pipelining: 1,
       connectTimeout: CONNECT_MS_MAX,
       keepAliveTimeout: KEEP_ALIVE_MS,

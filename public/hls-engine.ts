@@ -15,6 +15,8 @@ const BACK_BUFFER_SECONDS = 6;
 const BANDWIDTH_GUESS = 10_000_000;
 /** With 0.25 to 2 s in between these tries bridge a restart of origin or edge without losing the decoder. */
 const PLAYLIST_TRIES_MAX = 12;
+/** Of a playlist that is not there: of another rendition there may be one. */
+const MISSING_PLAYLIST_TRIES_MAX = 2;
 const MEDIA_TRIES_MAX = 6;
 
 export function isHlsEngineSupported(): boolean {
@@ -146,20 +148,23 @@ function loadPolicy(options: {
   };
 }
 
-function retryConfig(maxNumRetry: number, canRetry: (status: number) => boolean): RetryConfig {
+function retryConfig(maxNumRetry: number, canRetry: (status: number, tries: number) => boolean): RetryConfig {
   return {
     maxNumRetry,
     retryDelayMs: 250,
     maxRetryDelayMs: 2_000,
     // hls.js takes status 0 for a CORS error and gives up; here it is an edge that is just being restarted.
     shouldRetry: (_, tries, isTimeout, response) =>
-      tries < maxNumRetry && (isTimeout || canRetry(response?.code ?? 0)),
+      tries < maxNumRetry && (isTimeout || canRetry(response?.code ?? 0, tries)),
   };
 }
 
-/** A node without its source answers 503, one that has just started perhaps 404. */
-function canRetryPlaylist(): boolean {
-  return true;
+/**
+ * A node without its source answers 503, one that has just started perhaps 404; and so do all where the canvas has come
+ * back in sizes that this one is none of.
+ */
+function canRetryPlaylist(status: number, tries: number): boolean {
+  return status !== 404 || tries < MISSING_PLAYLIST_TRIES_MAX;
 }
 
 /** Media that is gone (404, 410) never comes back: only opening the source again at its live edge helps. */

@@ -1,13 +1,13 @@
 /** A node's port: what is refused before any route, HTTP/3 beside TCP, and another certificate while requests run. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock, systemClock } from "#common/clock.ts";
 import { StartError } from "#common/errors.ts";
 import { createSelfSigned, FakeTlsSource, type SelfSigned } from "#common/formats/fixtures/self-signed.ts";
-import { HttpServer, type HttpServerOptions } from "#common/listen.ts";
+import { HttpServer, RETIRE_MS, type HttpServerOptions } from "#common/listen.ts";
 import { silentLog } from "#common/log.ts";
 import { pause } from "#common/pause.ts";
 import type { RequestFault } from "#common/request-faults.ts";
@@ -65,6 +65,39 @@ function shown(server: HttpServer): Promise<string> {
   });
   socket.on("error", reject);
   return promise;
+}
+
+/** A client of HTTP/1.1 that has one connection. */
+class KeptConnection {
+  readonly closed: Promise<void>;
+  readonly #socket: TLSSocket;
+  #heard: (text: string) => void = () => {};
+
+  static async open(port: number): Promise<KeptConnection> {
+    const socket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    await new Promise<void>((resolve) => socket.once("secureConnect", resolve));
+    return new KeptConnection(socket);
+  }
+
+  private constructor(socket: TLSSocket) {
+    this.#socket = socket;
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    let text = "";
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (!text.endsWith("here\n")) return;
+      this.#heard(text.toLowerCase());
+      text = "";
+    });
+    socket.on("error", () => {});
+  }
+
+  /** The answer, in lower case; empty where the connection ends without one. */
+  ask(): Promise<string> {
+    const answer = new Promise<string>((resolve) => (this.#heard = resolve));
+    this.#socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    return Promise.race([answer, this.closed.then(() => "")]);
+  }
 }
 
 function contentOf({ cert }: SelfSigned): string {
@@ -146,10 +179,12 @@ describe("another certificate", () => {
     const [old, renewed] = [createSelfSigned("localhost"), createSelfSigned("localhost")];
     const tls = new FakeTlsSource(old);
     const hostname = "::";
+    const clock = new FakeClock();
     const gate = Promise.withResolvers<void>();
     let waiting = 0;
     const server = open({
       tls,
+      clock,
       hostname,
       http3: "on",
       async fetch({ url }) {
@@ -166,6 +201,7 @@ describe("another certificate", () => {
     expect([await shown(server), await isShownByHttp3(server, old)]).toEqual([contentOf(old), true]);
 
     tls.replace(renewed);
+    clock.advance(RETIRE_MS);
     expect([await shown(server), server.port]).toEqual([contentOf(renewed), port]);
     for (const protocol of ["http1.1", "http2"] as const) {
       expect((await ask(server, protocol)).status).toBe(200);
@@ -173,15 +209,17 @@ describe("another certificate", () => {
     gate.resolve();
     for (const answer of held) expect(await (await answer).text()).toBe("here\n");
     // HTTP/3 takes it up once nobody waits there.
-    while (!(await isShownByHttp3(server, renewed))) await Bun.sleep(5);
+    while (!(await isShownByHttp3(server, renewed))) clock.advance(5);
     expect(await isShownByHttp3(server, old)).toBe(false);
   });
 
   test("is taken up again and again while requests go on, and each that has come in is answered", async () => {
     const tls = new FakeTlsSource();
     const progress = { isOver: false, received: 0, answered: 0 };
+    const clock = new FakeClock();
     const server = open({
       tls,
+      clock,
       async fetch() {
         progress.received++;
         await pause(systemClock, 1);
@@ -203,16 +241,32 @@ describe("another certificate", () => {
       askOnAndOn("http1.1", keepalive),
       askOnAndOn("http2", keepalive),
     ]);
+    const untilMore = async (answers: number): Promise<void> => {
+      const wanted = progress.answered + answers;
+      while (progress.answered < wanted) await Bun.sleep(1);
+    };
     let renewed = tls.current;
     for (let count = 1; count <= 10; count++) {
-      const wanted = progress.answered + 20;
       tls.replace((renewed = createSelfSigned("localhost")));
-      while (progress.answered < wanted) await Bun.sleep(1);
+      await untilMore(20);
+      clock.advance(RETIRE_MS);
+      await untilMore(20);
     }
     progress.isOver = true;
     await Promise.all(clients);
     expect(progress.answered).toBe(progress.received);
     expect(await shown(server)).toBe(contentOf(renewed));
+  });
+
+  test("asks clients of HTTP/1.1 to leave with an answer, and cuts none of them off meanwhile", async () => {
+    const tls = new FakeTlsSource();
+    const clock = new FakeClock();
+    const server = open({ tls, clock });
+    const client = await KeptConnection.open(server.port);
+    expect(await client.ask()).not.toContain("connection: close");
+    tls.replace(createSelfSigned("localhost"));
+    expect(await client.ask()).toContain("connection: close");
+    await client.closed;
   });
 
   test("opens no port again that has been closed", async () => {

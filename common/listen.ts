@@ -20,6 +20,11 @@ const REQUEST_BODY_BYTES_MAX = 1024;
 /** Answers that are under way may take this long when a node ends. */
 const DRAIN_MS_MAX = 500;
 const DRAIN_POLL_MS = 10;
+/**
+ * How long a server whose certificate has been replaced goes on, milliseconds. It asks clients of HTTP/1.1 to leave with their
+ * next answer, since its end would cut off a request that has not been read yet: longer than players pause between requests.
+ */
+export const RETIRE_MS = 3_000;
 
 /** How a socket of both families shows an address of IPv4. */
 const IPV4_MAPPED = /^::ffff:(?=[\d.]+$)/;
@@ -65,8 +70,8 @@ export class HttpServer<Data = undefined> {
   readonly scheme: "http" | "https";
   readonly #options: HttpServerOptions<Data>;
   #server: Server<Data>;
-  /** Those with a certificate that has been replaced, until their last answer has ended. */
-  readonly #retired = new Set<Server<Data>>();
+  /** Those with a certificate that has been replaced, until their last answer has ended, and what has them stay no longer. */
+  readonly #retired = new Map<Server<Data>, () => void>();
   readonly #http3: Http3Side<Data> | undefined;
   #isClosed = false;
 
@@ -95,7 +100,7 @@ export class HttpServer<Data = undefined> {
   async close(endOpen: () => void): Promise<void> {
     const { clock } = this.#options;
     this.#isClosed = true;
-    const stopped = this.#server.stop();
+    const stopped = Promise.all([this.#server, ...this.#retired.keys()].map((server) => server.stop()));
     this.#http3?.drain();
     endOpen();
     const endMs = clock.monotonicMs() + DRAIN_MS_MAX;
@@ -109,13 +114,14 @@ export class HttpServer<Data = undefined> {
   /** Ends every connection at once. */
   async stop(): Promise<void> {
     this.#isClosed = true;
-    const servers = [this.#server, ...this.#retired];
+    for (const cancel of this.#retired.values()) cancel();
+    const servers = [this.#server, ...this.#retired.keys()];
     await Promise.all([...servers.map((server) => server.stop(true)), this.#http3?.stop()]);
   }
 
   get #pendingRequests(): number {
     let sum = this.#server.pendingRequests + (this.#http3?.pendingRequests ?? 0);
-    for (const { pendingRequests } of this.#retired) sum += pendingRequests;
+    for (const { pendingRequests } of this.#retired.keys()) sum += pendingRequests;
     return sum;
   }
 
@@ -130,8 +136,21 @@ export class HttpServer<Data = undefined> {
       http2: true,
       reusePort: true,
       tls: tls.current,
-      fetch: (request, server) => withAltSvc(fetch(request, server), this.#http3?.altSvc),
+      fetch: (request, server) => {
+        const answer = fetch(request, server);
+        if (!(answer instanceof Promise)) return answer && this.#signed(answer, server);
+        return answer.then((response) => this.#signed(response, server));
+      },
     });
+  }
+
+  /** Names HTTP/3, and asks who came by a certificate that has been replaced to leave: HTTP/2 hears that at the end. */
+  #signed(response: Response, server: Server<Data>): Response {
+    const altSvc = this.#http3?.altSvc;
+    if (altSvc !== undefined) response.headers.set("alt-svc", altSvc);
+    // Bun leaves it out of answers of HTTP/2, where it means nothing.
+    if (this.#retired.has(server)) response.headers.set("connection", "close");
+    return response;
   }
 
   /** `server.reload` keeps the old certificate, so another server opens the port before the old one leaves it. */
@@ -144,9 +163,11 @@ export class HttpServer<Data = undefined> {
       this.#options.log.warn(`The certificate stays as it was: ${describeError(error)}`);
       return;
     }
-    this.#retired.add(old);
-    // What it has begun it ends; connections that are idle it closes.
-    void old.stop().then(() => this.#retired.delete(old));
+    const cancel = this.#options.clock.after(RETIRE_MS, () => {
+      // What it has begun it ends; connections that are idle it closes.
+      void old.stop().then(() => this.#retired.delete(old));
+    });
+    this.#retired.set(old, cancel);
   }
 
   #handlers(): ServeHandlers<Data> {
@@ -189,17 +210,6 @@ interface ServeHandlers<Data> {
   readonly fetch: Fetch<Data>;
   readonly error: (error: unknown) => Response;
   readonly websocket: WebSocketHandler<Data>;
-}
-
-function withAltSvc(answer: Answer, altSvc: string | undefined): Answer {
-  if (altSvc === undefined || answer === undefined) return answer;
-  if (answer instanceof Promise) return answer.then((response) => named(response, altSvc));
-  return named(answer, altSvc);
-}
-
-function named(response: Response, altSvc: string): Response {
-  response.headers.set("alt-svc", altSvc);
-  return response;
 }
 
 /**

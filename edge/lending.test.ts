@@ -1,10 +1,13 @@
 /** Answers in memory that are being sent when their room is needed: the bound holds, and readers get what they were promised. */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
+import { FakeClock } from "#common/clock.ts";
 import { FakeTlsSource } from "#common/formats/fixtures/self-signed.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { FakeOrigin, startTestEdge, until, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
 import { Download, startStalled } from "./paced-origin.ts";
+import { Store } from "./store.ts";
+import { storedOf } from "./stored.ts";
 
 const BODY = new Uint8Array(4 * MEBIBYTE).map((_, index) => (index >> 8) % 251);
 const HEADERS = { "content-type": "video/mp4", "cache-control": "max-age=3600", etag: '"1"' };
@@ -120,4 +123,30 @@ test.each(PROTOCOLS)("a body sent to its end over %s is lent no longer", async (
     edge.store.lending.refresh();
     return edge.store.lending.wholeBytes === 0;
   });
+});
+
+test("requests that have ended are forgotten once a second, whoever asks or not", () => {
+  const clock = new FakeClock();
+  const { lending } = new Store({ bytesMax: 32 * MEBIBYTE, clock });
+  const head = { status: 200, headers: new Headers(), requestedMs: 0, receivedMs: 0, receivedWallMs: 0 };
+  const stored = storedOf({ head, body: new Blob([BODY]), bytes: () => BODY });
+  let looks = 0;
+  let isOpen = true;
+  const borrower = {
+    request: new Request("http://edge.invalid/"),
+    counters: { sentBytes: 0 },
+    isOpen: () => {
+      looks++;
+      return isOpen;
+    },
+  };
+  for (let index = 0; index < 100; index++) lending.bodyOf(stored, stored.body, borrower);
+  clock.advance(3_000);
+  // The latest is still open: the others are not looked at.
+  expect([looks, stored.loan.isLent]).toEqual([3, true]);
+  isOpen = false;
+  clock.advance(1_000);
+  expect([looks, lending.wholeBytes, lending.goneBytes]).toEqual([4 + 100, 0, 0]);
+  clock.advance(10_000);
+  expect(looks).toBe(104);
 });

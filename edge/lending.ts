@@ -13,7 +13,8 @@ import { StoredReader, type StoredReaderOptions } from "./stored-reader.ts";
 
 /** Share of the memory that may be lent as it is, to readers whom nobody can let go: beside half for playlists some is left for what is on its way. */
 const LENT_SHARE_MAX = 0.375;
-/** Looking through all loans costs some microseconds each. */
+/** How often requests that have ended are forgotten, which would otherwise gather with every answer; and how soon again at most. */
+const SWEEP_MS = 1_000;
 const SWEEP_PAUSE_MS = 20;
 
 /** Who is answered. */
@@ -40,6 +41,7 @@ export class Lending {
   /** By their age. */
   readonly #readers = new Map<StoredReader, Loan>();
   #sweptMs = Number.NEGATIVE_INFINITY;
+  #isSweepPlanned = false;
 
   constructor(options: LendingOptions) {
     this.#options = options;
@@ -142,6 +144,7 @@ export class Lending {
     if (this.#loans.has(loan)) return loan;
     loan.bytes = sizeOf(stored, "");
     loan.isWhole = false;
+    if (!this.#isSweepPlanned) this.#sweepLater();
     this.#loans.add(loan);
     if (loan.holders === 0) this.#goneBytes += loan.bytes;
     return loan;
@@ -151,6 +154,15 @@ export class Lending {
     this.#loans.delete(loan);
     if (loan.isWhole) this.#wholeBytes -= loan.bytes;
     if (loan.holders === 0) this.#goneBytes -= loan.bytes;
+  }
+
+  #sweepLater(): void {
+    this.#isSweepPlanned = true;
+    this.#options.clock.after(SWEEP_MS, () => {
+      this.#isSweepPlanned = false;
+      this.#sweep();
+      if (this.#loans.size > 0) this.#sweepLater();
+    });
   }
 
   #sweep(): void {

@@ -1,7 +1,7 @@
 /** One body that is lent: who has it. */
 
-/** Borrowers remembered before those that have ended are looked for. */
-const PRUNE_MIN = 16;
+/** Borrowers remembered before each is looked at, which costs some microseconds for one that has not ended. */
+const PRUNE_MIN = 1_024;
 
 /** True while a request has not been answered to its end. */
 export type IsOpen = () => boolean;
@@ -25,7 +25,7 @@ export class Loan {
     this.#borrowers.push(isOpen);
   }
 
-  /** True while somebody has it. Each who has ended is looked at once. */
+  /** True while somebody has it. Forgets who has ended, the latest first, up to one who has not. */
   get isLent(): boolean {
     for (let last = this.#borrowers.at(-1); last !== undefined; last = this.#borrowers.at(-1)) {
       if (last()) return true;

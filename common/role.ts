@@ -26,7 +26,7 @@ export interface RoleCopy {
 }
 
 /** What `supervise` makes. */
-export type RoleChild = Pick<SupervisedChild, "start" | "pin" | "ports" | "send" | "close">;
+export type RoleChild = Pick<SupervisedChild, "start" | "pin" | "ports" | "send" | "kill" | "close">;
 
 /** For a process that another one of its role has started: what for, and how the two talk. */
 export interface CopyOf {

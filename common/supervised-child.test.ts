@@ -72,6 +72,25 @@ describe("SupervisedChild", () => {
     expect(() => process.kill(second?.[0] ?? 0, 0)).toThrow();
   });
 
+  test("a child that has hung is killed with a word, and started again", async () => {
+    const { child, starts, warnings } = await childOf(LISTENS);
+    await child.start();
+    await until(async () => (await starts()).size === 1);
+    const [first = 0] = (await starts()).keys();
+    process.kill(first, "SIGSTOP");
+    child.kill("has said nothing for 10 s");
+    await until(async () => (await starts()).size === 2);
+    expect(() => process.kill(first, 0)).toThrow();
+    const lines = [
+      /^edge 1 has said nothing for 10 s: killed$/,
+      /^edge 1 ended \(signal \S+\) after \S+ s: /,
+    ];
+    expect(warnings).toEqual(lines.map((line) => expect.stringMatching(line)));
+    await child.close();
+    child.kill("has ended");
+    expect(warnings.length).toBe(2);
+  });
+
   test("a child that a signal to the whole group ends is not started again", async () => {
     let isStopping = false;
     const { child, starts, warnings } = await childOf(LISTENS, () => isStopping);

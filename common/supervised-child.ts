@@ -101,6 +101,14 @@ export class SupervisedChild implements AsyncDisposable {
     if (this.#isListening) this.#process?.kill(signal);
   }
 
+  /** Ends a child that has hung; another is started as for one that died. `why` is for the log: `has said nothing for 10 s`. */
+  kill(why: string): void {
+    const child = this.#process;
+    if (child === undefined || hasEnded(child)) return;
+    this.#options.log.warn(`${this.#options.name} ${why}: killed`);
+    child.kill("SIGKILL");
+  }
+
   /** Asks the child to end, kills it when it does not, and starts no other. */
   async close(): Promise<void> {
     this.#isClosing = true;

@@ -18,6 +18,8 @@ class FakeWorker {
   ports: Listening["ports"] = {};
   isStarted = false;
   isClosed = false;
+  /** Why it was killed, each time. */
+  readonly kills: string[] = [];
   /** False: it hears questions and says nothing. */
   isAnswering = true;
   hits = 0;
@@ -42,6 +44,10 @@ class FakeWorker {
     if (isEdgeTotals(message)) this.totals = message;
     if (isHubQuestion(message)) this.questions++;
     if (isHubQuestion(message) && this.isAnswering) void this.report({ askId: message.askId });
+  }
+
+  kill(why: string): void {
+    this.kills.push(why);
   }
 
   async close(): Promise<void> {
@@ -78,8 +84,20 @@ class FakeWorker {
   }
 }
 
-async function startHub(count: number) {
-  const clock = new FakeClock();
+/** Of a process that was stopped for a while: timers fire late, and once. */
+class StandingClock extends FakeClock {
+  stoodStillMs = 0;
+
+  override wallMs(): number {
+    return super.wallMs() + this.stoodStillMs;
+  }
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.stoodStillMs;
+  }
+}
+
+async function startHub(count: number, clock = new FakeClock()) {
   const viewers = new CountedViewers({ clock, viewersMax: 0 });
   const workers: FakeWorker[] = [];
   const registry = new Registry();
@@ -229,4 +247,52 @@ test("WorkerHub waits a second for a worker that says nothing and shows what it 
   const page = hub.metrics();
   clock.advance(1_000);
   expect(await page).toContain('spillway_edge_requests_total{result="hit"} 7');
+});
+
+test("WorkerHub has a worker killed that says nothing for ten seconds, once, and watches the one in its place", async () => {
+  const { hub, workers, clock } = await startHub(3);
+  const [well, hung] = [worker(workers, 0), worker(workers, 1)];
+  // The third has yet to say something: how long its start may take is not for the hub to say.
+  await Promise.all([well.report(), hung.report()]);
+  const pass = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second++) {
+      clock.advance(1_000);
+      await well.report();
+    }
+  };
+  const kills = (): number[] => workers.map((each) => each.kills.length);
+  await pass(9);
+  expect(kills()).toEqual([0, 0, 0]);
+  await pass(1);
+  expect([kills(), hung.kills]).toEqual([[0, 1, 0], ["has said nothing for 10 s"]]);
+  hung.die();
+  expect([hub.ended, hub.running]).toEqual([1, 1]);
+  await pass(20);
+  expect(kills()).toEqual([0, 1, 0]);
+  await hung.report();
+  await pass(10);
+  expect(kills()).toEqual([0, 2, 0]);
+});
+
+test("WorkerHub: one word in ten seconds is enough, and a time in which the hub itself stood still counts for nothing", async () => {
+  const clock = new StandingClock();
+  const { workers } = await startHub(1, clock);
+  const only = worker(workers, 0);
+  await only.report();
+  clock.advance(9_000);
+  await only.report();
+  clock.advance(8_000);
+  clock.stoodStillMs = 60_000;
+  clock.advance(1_000);
+  expect(only.kills).toEqual([]);
+  clock.advance(1_000);
+  expect(only.kills.length).toBe(1);
+});
+
+test("WorkerHub kills nobody who drains: how long that may take is known to the supervisor", async () => {
+  const { hub, workers, clock } = await startHub(1);
+  await worker(workers, 0).report();
+  await hub.close();
+  clock.advance(60_000);
+  expect(worker(workers, 0).kills).toEqual([]);
 });

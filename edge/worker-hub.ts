@@ -3,15 +3,17 @@
  * them running, adds up what they report, and tells each how the whole edge is.
  */
 import { Registry } from "prom-client";
-import type { Clock } from "#common/clock.ts";
+import { every, type Clock } from "#common/clock.ts";
 import type { MetricsPage } from "#common/node-http.ts";
 import type { Listening, RoleChild, RoleCopy } from "#common/role.ts";
+import { msToSeconds } from "#common/units.ts";
 import type { Admission } from "./admission.ts";
 import type { CountedViewers } from "./viewers.ts";
 import {
   encodeWorkerTask,
   isWorkerReport,
   isWorkerSwitch,
+  REPORT_MS,
   type EdgeTotals,
   type HubQuestion,
   type MetricSeries,
@@ -22,6 +24,11 @@ import { addCounts, renderEdgeSeries, type WorkerFigures } from "./worker-metric
 
 /** A worker that has not answered by then counts as it was when it last reported. */
 const ANSWER_MS_MAX = 1_000;
+/**
+ * A worker that has reported nothing for so many turns of {@link REPORT_MS} has hung: it is killed and replaced, since the
+ * kernel goes on giving it its share of new connections. A busy machine may hold a process up for three seconds.
+ */
+const SILENT_TURNS_MAX = 10;
 
 export interface WorkerHubOptions {
   /** How many workers. */
@@ -45,6 +52,8 @@ interface Worker {
   readonly child: RoleChild;
   /** The newest; `undefined` before the first of each process. */
   report: WorkerReport | undefined;
+  /** Turns of the watch since it last reported. Not a time: while this process stands still no worker is heard. */
+  silentTurns: number;
 }
 
 /** All workers of an edge. */
@@ -59,6 +68,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
   #ended = 0;
   /** Counts of workers that have ended. */
   #past: Promise<readonly MetricSeries[]> = Promise.resolve([]);
+  #stopWatching: () => void = () => {};
 
   constructor(options: WorkerHubOptions) {
     this.#options = options;
@@ -74,6 +84,7 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     const { ports } = first.child;
     for (const { child } of others) child.pin(ports);
     await Promise.all(others.map(({ child }) => child.start()));
+    this.#stopWatching = every(this.#options.clock, REPORT_MS, () => this.#watch());
     return ports;
   }
 
@@ -103,8 +114,9 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
     return this.#page;
   }
 
-  /** Asks all workers to end, and waits for them. */
+  /** Asks all workers to end, and waits for them: those that hang are killed when their time to end is over. */
   async close(): Promise<void> {
+    this.#stopWatching();
     await Promise.all(this.#workers.map(({ child }) => child.close()));
   }
 
@@ -128,13 +140,23 @@ export class WorkerHub implements MetricsPage, WorkerFigures {
       },
       onExit: () => this.#forget(worker),
     });
-    const worker: Worker = { child, report: undefined };
+    const worker: Worker = { child, report: undefined, silentTurns: 0 };
     return worker;
+  }
+
+  /** Counts for each worker one turn without a report. One that has not begun to report is the supervisor's to judge. */
+  #watch(): void {
+    for (const worker of this.#workers) {
+      if (worker.report === undefined || ++worker.silentTurns < SILENT_TURNS_MAX) continue;
+      worker.silentTurns = 0;
+      worker.child.kill(`has said nothing for ${msToSeconds(SILENT_TURNS_MAX * REPORT_MS)} s`);
+    }
   }
 
   #adopt(worker: Worker, report: WorkerReport): void {
     const { viewers } = this.#options;
     worker.report = report;
+    worker.silentTurns = 0;
     const { keys, prefixes, busyMs } = report.sessions;
     for (const [index, key] of keys.entries()) {
       const [blockingMs = 0, plainMs = 0] = busyMs.subarray(2 * index);

@@ -206,6 +206,11 @@ function runStart(args: readonly string[]): Promise<void> {
       `Bad value for --edge-port: edge ${config.edges} would get port ${lastPort}, expected at most ${PORT_MAX}`,
     );
   }
+  if (config.publicUrl !== "" && config.edges > 1) {
+    throw new OptionError(
+      `Option --public-url ${config.publicUrl} is one edge's, and --edges is ${config.edges}: expected --edges 1, and the others started alone with URLs of their own`,
+    );
+  }
   // The edges read the files again, and warn of what they find.
   const tls = openTls(config, silentLog);
   if (tls !== undefined && config.edges === 0) {

@@ -46,7 +46,7 @@ export const edgeOptions = {
   "public-url": httpUrl({
     table: "edge",
     description:
-      "How viewers reach this edge. Without it the origin joins this edge's port to the host name that the viewer used, which is right where both are one machine.",
+      "How viewers reach this edge. Without it the origin joins this edge's port to the host name that the viewer used, which is right where both are one machine. Under `start` only with --edges 1.",
     default: "",
     defaultText: "none",
   }),

@@ -74,6 +74,11 @@ describe("wrong input is one line that names it, and status 2", () => {
       { SPILLWAY_ORIGIN_PORT: "99999" },
       'spillway: Bad value for environment variable SPILLWAY_ORIGIN_PORT: "99999", expected a whole number from 0 to 65535\n',
     ],
+    [
+      ["start", "--public-url", "http://tv.example"],
+      {},
+      "spillway: Option --public-url http://tv.example is one edge's, and --edges is 2: expected --edges 1, and the others started alone with URLs of their own\n",
+    ],
     [["edge"], { SPILLWAY_EGDE: "1" }, "spillway: Unknown environment variable: SPILLWAY_EGDE\n"],
     [["bench", "pixel"], {}, undefined],
     [

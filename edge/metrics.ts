@@ -101,7 +101,7 @@ function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
   observedGauge({
     registry,
     name: "spillway_edge_upstream_up",
-    help: "1 while an upstream is asked, 0 while it is passed over because it does not answer or cannot serve.",
+    help: "1 while an upstream is well, 0 while it does not answer or cannot serve: then others are asked, where there are any.",
     label: "upstream",
     read: () => Object.fromEntries(byPlace(({ state }) => (state === "up" ? 1 : 0))),
   });

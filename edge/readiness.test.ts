@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { silentLog } from "#common/log.ts";
 import { UpstreamProbe } from "./readiness.ts";
+import type { PeerState } from "./upstream-peer.ts";
 import { UpstreamError, type UpstreamResponse } from "./upstream.ts";
 
 const PROBE_MS = 250;
@@ -31,6 +32,8 @@ function begin(first: () => Promise<UpstreamResponse>): {
   /** What the log says, in order. */
   readonly told: readonly string[];
   readonly changes: readonly (string | undefined)[];
+  /** What the upstream's state is taken for, each time that it is told. */
+  readonly states: readonly PeerState[];
   /** Answers from now on. */
   readonly answerWith: (next: () => Promise<UpstreamResponse>) => void;
   /** Lets a time pass, with a probe in each quarter of a second at most. */
@@ -40,9 +43,14 @@ function begin(first: () => Promise<UpstreamResponse>): {
   const told: string[] = [];
   const changes: (string | undefined)[] = [];
   const say = (message: string): void => void told.push(message);
+  const states: PeerState[] = [];
   let respond = first;
   const probe = new UpstreamProbe({
-    upstream: { urls: ["http://origin:8080"], request: () => respond() },
+    upstream: {
+      urls: ["http://origin:8080"],
+      request: () => respond(),
+      tellState: (state) => void states.push(state),
+    },
     clock,
     log: { ...silentLog, info: say, warn: say },
     onChange: () => void changes.push(probe.reason),
@@ -53,6 +61,7 @@ function begin(first: () => Promise<UpstreamResponse>): {
     probe,
     told,
     changes,
+    states,
     answerWith: (next) => (respond = next),
     async pass(durationMs) {
       await settle();
@@ -96,4 +105,26 @@ test("UpstreamProbe says at once what it loses, after two failures", async () =>
   await pass(250);
   expect(probe.reason).toBe("the upstream is not ready");
   expect(told.slice(1)).toEqual(["Not ready: the upstream is not ready: No video from the source"]);
+});
+
+test("UpstreamProbe: the upstream is up and down when the edge is ready and not, and one lost probe is neither", async () => {
+  const { probe, states, answerWith, pass } = begin(answer(200));
+  const now = (): readonly unknown[] => [probe.reason === undefined, states.at(-1)];
+  await pass(750);
+  expect(now()).toEqual([true, "up"]);
+  answerWith(unreachable);
+  await pass(250);
+  expect(now()).toEqual([true, "up"]);
+  answerWith(answer(200));
+  await pass(250);
+  expect(new Set(states)).toEqual(new Set(["up"]));
+  answerWith(unreachable);
+  await pass(1_250);
+  expect(now()).toEqual([false, "down"]);
+  answerWith(answer(503));
+  await pass(250);
+  expect(now()).toEqual([false, "unready"]);
+  answerWith(answer(200));
+  await pass(250);
+  expect(now()).toEqual([true, "up"]);
 });

@@ -5,12 +5,13 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { isReadyStatus, READINESS_PATH } from "./upstream-peer.ts";
+import { isReadyStatus, READINESS_PATH, type PeerState } from "./upstream-peer.ts";
 import type { Upstream } from "./upstream.ts";
 
 const PROBE_MS_READY = 1_000;
 const PROBE_MS_WAITING = 250;
-const PROBE_ANSWER_MS_MAX = 2_000;
+/** A busy machine may hold an upstream up for three seconds: two probes, and the pause between them, take longer. */
+const PROBE_ANSWER_MS_MAX = 1_500;
 /** Probes that must fail one after the other before an edge that served calls itself unable. */
 const FAILURES_MAX = 2;
 /** An edge that finds no upstream at its start says so after this long: all of a cluster may be starting. */
@@ -21,7 +22,11 @@ const REASON_CHARACTERS_MAX = 200;
 const WAITING = "waiting for the upstream";
 const NOT_READY = "the upstream is not ready";
 
+/** What is probed, and told what was found. */
+type ProbedUpstream = Pick<Upstream, "request" | "urls" | "tellState">;
+
 interface Finding {
+  readonly state: PeerState;
   readonly reason: string;
   /** Names addresses, maybe. */
   readonly details: string;
@@ -29,7 +34,7 @@ interface Finding {
 
 /** The upstream's state, as last probed. */
 export class UpstreamProbe {
-  readonly #upstream: Pick<Upstream, "request" | "urls">;
+  readonly #upstream: ProbedUpstream;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #onChange: () => void;
@@ -43,7 +48,7 @@ export class UpstreamProbe {
 
   /** Begins to probe at once. */
   constructor(options: {
-    readonly upstream: Pick<Upstream, "request" | "urls">;
+    readonly upstream: ProbedUpstream;
     readonly clock: Clock;
     readonly log: Log;
     /** Called when the edge becomes able or unable to serve. */
@@ -83,6 +88,7 @@ export class UpstreamProbe {
   #become(found: Finding | undefined): void {
     const isChange = (found === undefined) !== (this.#reason === undefined);
     this.#reason = found?.reason;
+    this.#upstream.tellState(found?.state ?? "up");
     this.#tell(found);
     if (isChange) this.#onChange();
   }
@@ -107,9 +113,9 @@ export class UpstreamProbe {
         discard();
         return undefined;
       }
-      return { reason: NOT_READY, details: await readWords(chunks) };
+      return { state: "unready", reason: NOT_READY, details: await readWords(chunks) };
     } catch (error) {
-      return { reason: WAITING, details: describeError(error) };
+      return { state: "down", reason: WAITING, details: describeError(error) };
     }
   }
 }

@@ -87,7 +87,6 @@ export class UpstreamPeer {
   readonly #waiting = new Set<AbortController>();
   /** Answers without end that have begun. */
   readonly #endless = new Map<AbortController, Pulse>();
-  #isProbed = false;
   /** Why it is not well. */
   #reason = "";
   #slowProbes = 0;
@@ -145,8 +144,6 @@ export class UpstreamPeer {
       });
       response.body.once("close", forget);
       if (pulse !== undefined) this.#endless.set(abort, pulse);
-      // Where nothing is probed, an answer is the proof.
-      if (!this.#isProbed) this.#become("up");
       if (!isHeld && !path.includes("_HLS_msn=")) this.firstBytes.observe(clock.monotonicMs() - startMs);
       return response;
     } catch (error) {
@@ -155,6 +152,11 @@ export class UpstreamPeer {
     } finally {
       this.#waiting.delete(abort);
     }
+  }
+
+  /** For one that is not probed. */
+  tellState(state: PeerState): void {
+    this.#become(state);
   }
 
   /** It did not answer: from now on others are asked, and what waits here goes to them. */
@@ -176,7 +178,6 @@ export class UpstreamPeer {
 
   /** Probes until {@link close}. For one of several. */
   startProbes(): void {
-    this.#isProbed = true;
     void this.#probe();
   }
 

@@ -224,15 +224,19 @@ describe("one upstream", () => {
     expect([await ask(upstream), upstream.peers[0]?.label]).toEqual(["/x", "local"]);
   });
 
-  test("is asked whatever happened before, and tells of its state by its answers", async () => {
+  test("is asked whatever happened before, and its state is what it is told: one lost request is no outage", async () => {
     const origin = startOrigin("first");
     const { port } = origin;
     const upstream = startUpstream([origin.url]);
     await origin.close();
     await ask(upstream).catch(() => {});
+    expect(states(upstream)).toEqual(["up"]);
+    upstream.tellState("down");
     expect(states(upstream)).toEqual(["down"]);
     startOrigin("again", port);
-    expect([await ask(upstream), states(upstream)]).toEqual(["again", ["up"]]);
+    expect([await ask(upstream), states(upstream)]).toEqual(["again", ["down"]]);
+    upstream.tellState("up");
+    expect(states(upstream)).toEqual(["up"]);
   });
 
   test("that holds a request too long is 504", async () => {

@@ -13,7 +13,7 @@ import { pause } from "#common/pause.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
-import { OWN_HEADERS, UpstreamPeer, type Pulse } from "./upstream-peer.ts";
+import { OWN_HEADERS, UpstreamPeer, type PeerState, type Pulse } from "./upstream-peer.ts";
 
 /** Silence inside a body after which the upstream counts as failed. */
 const BODY_SILENCE_MS_MAX = 10_000;
@@ -134,6 +134,15 @@ export class Upstream {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /**
+   * What asking again and again has found. It is taken for the state of an only upstream, so that one lost request is no
+   * outage; of several each has its own, by its own probes.
+   */
+  tellState(state: PeerState): void {
+    const [only, ...others] = this.peers;
+    if (others.length === 0) only?.tellState(state);
   }
 
   /** Asks for `path` and resolves once the answer has begun, from the first upstream that answers. */
@@ -274,13 +283,13 @@ export class Upstream {
         this.failures++;
         if (this.#isClosed || signal?.aborted === true) break;
         this.#log.debug(`Upstream ${peer.label} failed: ${describeError(error)}`);
+        if (this.peers.length === 1) break;
         // Who waited that long is not made to wait once more. One slow answer says nothing of others: probes do.
-        if (isTimeout(error) && this.peers.length > 1) {
+        if (isTimeout(error)) {
           peer.probeSoon();
           break;
         }
         peer.markDown(error);
-        if (isTimeout(error)) break;
       }
     }
     throw new UpstreamError("Upstream does not answer", {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { keepBuild } from "./kernel-build.ts";
+import { buildKernel, keepBuild } from "./kernel-build.ts";
 
 const BUILD = new Uint8Array([0, 0x61, 0x73, 0x6d]);
 
@@ -36,3 +36,13 @@ describe("keepBuild()", () => {
     expect(readdirSync(folder)).toEqual(["new.wasm"]);
   });
 });
+
+test("buildKernel() says that it compiles, before it does, and nothing where it need not", async () => {
+  const told: [message: string, kept: number][] = [];
+  const log = { info: (message: string) => void told.push([message, readdirSync(folder).length]) };
+  const built = await buildKernel({ log, folder });
+  const line: [string, number] = ["Compiling the Pixelflut kernel, which the first start does", 0];
+  expect(told).toEqual([line]);
+  expect(await buildKernel({ log, folder })).toEqual(built);
+  expect(told).toEqual([line]);
+}, 120_000);

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { SpillwayError } from "#common/errors.ts";
+import { silentLog, type Log } from "#common/log.ts";
 
 /** Sources, and the file that the compiler begins with. */
 const SOURCE_FOLDER = join(import.meta.dir, "kernel");
@@ -36,11 +37,22 @@ const COMPILER_OPTIONS = [
   "--enable=simd,relaxed-simd,threads",
 ] as const;
 
+export interface KernelBuildOptions {
+  /** Is told that the compiler begins, which takes a slow machine a while. Default: nobody is. */
+  readonly log?: Pick<Log, "info">;
+  /** Where builds are kept. Default: beside the sources. */
+  readonly folder?: string;
+}
+
 /** The compiled kernel: the kept build, or a new one where the sources have changed. */
-export async function buildKernel(): Promise<Uint8Array<ArrayBuffer>> {
-  const path = join(BUILD_FOLDER, `${await hashSources()}.wasm`);
+export async function buildKernel({
+  log = silentLog,
+  folder = BUILD_FOLDER,
+}: KernelBuildOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  const path = join(folder, `${await hashSources()}.wasm`);
   const kept = Bun.file(path);
   if (await kept.exists()) return kept.bytes();
+  log.info("Compiling the Pixelflut kernel, which the first start does");
   return compile(path);
 }
 

@@ -4,6 +4,7 @@
  * `bench/micro/pixelflut-parser.bench.ts`.
  */
 import assert from "node:assert/strict";
+import type { Log } from "#common/log.ts";
 import { COUNTER_SLOT_BYTES } from "./counters.ts";
 import type { Framebuffer } from "./framebuffer.ts";
 import { FLAG_BLENDS, FLAG_OUTSIDE_GETS_BLACK, FLAG_STRICT } from "./kernel/layout.ts";
@@ -60,9 +61,13 @@ export interface KernelOptions {
   readonly protocol: ProtocolOptions;
 }
 
-/** Compiles the kernel for {@link openKernel}; passes through `postMessage`. Builds it where that has not been done. */
-export async function loadKernel(): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await buildKernel());
+/**
+ * Compiles the kernel for {@link openKernel}; passes through `postMessage`. Builds it where that has not been done.
+ *
+ * @param log is told of the building. Default: nobody is
+ */
+export async function loadKernel(log?: Pick<Log, "info">): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(await buildKernel(log === undefined ? {} : { log }));
 }
 
 /** An instance for one thread. */

@@ -71,7 +71,7 @@ export class PixelThreads {
 
   /** Starts the threads and resolves when all of them listen. Rejects with a `StartError`, leaving none. */
   static async open(options: PixelThreadsOptions): Promise<PixelThreads> {
-    const threads = new PixelThreads(options, await loadKernel());
+    const threads = new PixelThreads(options, await loadKernel(options.log));
     try {
       // The first one finds the port, where any will do.
       await threads.#start(0);

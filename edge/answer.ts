@@ -6,7 +6,7 @@
 import { acceptsGzip, matchesEtag, readRange, type ByteRange } from "#common/http-conditions.ts";
 import { CORS_HEADERS } from "#common/node-http.ts";
 import { msToSeconds } from "#common/units.ts";
-import { cacheStatusOf } from "./cache-status.ts";
+import { cacheStatusOf, staleStatusOf, type Forwarded } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import type { Lending } from "./lending.ts";
 import type { IsOpen } from "./loan.ts";
@@ -18,6 +18,8 @@ export interface AnswerOptions {
   readonly request: Request;
   readonly stored: Stored;
   readonly result: RequestResult;
+  /** Of a stale answer: see {@link staleStatusOf}. */
+  readonly forwarded?: Forwarded | undefined;
   readonly counters: Counters;
   /** Gives large bodies out. */
   readonly lending: Lending;
@@ -161,21 +163,20 @@ function send(
 
 /** The headers of a whole answer. Made once a second for all who get the same; `Response` copies them. */
 function readyHeaders(options: AnswerOptions, isGzip: boolean): Headers {
-  const { stored, result, nowMs, cacheControl = stored.cacheControl } = options;
+  const { stored, result, forwarded = "", nowMs, cacheControl = stored.cacheControl } = options;
   // The commonest answers need no text made for the look-up.
-  const key = result === "hit" && !isGzip ? cacheControl : `${result} ${isGzip} ${cacheControl}`;
+  const key = result === "hit" && !isGzip ? cacheControl : `${result} ${forwarded} ${isGzip} ${cacheControl}`;
   const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
   const known = stored.ready.get(key);
   if (known !== undefined && known.ageSeconds === ageSeconds) return known.headers;
   const body = isGzip && stored.text !== undefined ? gzipOf(stored, stored.text) : stored.body;
   const { size: length } = body;
-  const headers = new Headers(wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip, length }));
+  const headers = new Headers(wholeHeaders(stored, { ...options, cacheControl, ageSeconds, isGzip, length }));
   stored.ready.set(key, { ageSeconds, headers });
   return headers;
 }
 
-interface WholeOptions {
-  readonly result: RequestResult;
+interface WholeOptions extends Pick<AnswerOptions, "result" | "forwarded"> {
   readonly cacheControl: string;
   readonly ageSeconds: number;
   readonly isGzip: boolean;
@@ -185,13 +186,13 @@ interface WholeOptions {
 
 function wholeHeaders(
   stored: StoredHead,
-  { result, cacheControl, ageSeconds, isGzip, length }: WholeOptions,
+  { result, forwarded, cacheControl, ageSeconds, isGzip, length }: WholeOptions,
 ): HeaderRecord {
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
     date: stored.date,
     age: String(ageSeconds),
-    "cache-status": cacheStatus(stored, { result, ageSeconds }),
+    "cache-status": cacheStatus(stored, { result, forwarded, ageSeconds }),
     "content-type": stored.contentType,
   };
   if (length !== undefined) headers["content-length"] = String(length);
@@ -211,7 +212,7 @@ function wholeHeaders(
 /** `hit` for what was in memory, `fwd=miss` for what was asked for, `collapsed` for who joined in. */
 function cacheStatus(
   { freshMs, head, status }: StoredHead,
-  { result, ageSeconds }: Pick<WholeOptions, "result" | "ageSeconds">,
+  { result, forwarded, ageSeconds }: Pick<WholeOptions, "result" | "forwarded" | "ageSeconds">,
 ): string {
   const ttlSeconds = Math.floor(msToSeconds(freshMs)) - ageSeconds - 1;
   const before = head.headers.get("cache-status");
@@ -219,7 +220,7 @@ function cacheStatus(
     case "hit":
       return cacheStatusOf({ isHit: true, ttlSeconds: Math.max(0, ttlSeconds) }, before);
     case "stale":
-      return cacheStatusOf({ isHit: true, ttlSeconds: Math.min(-1, ttlSeconds), detail: "stale" }, before);
+      return cacheStatusOf({ ...staleStatusOf(forwarded), ttlSeconds: Math.min(-1, ttlSeconds) }, before);
     case "error":
       return cacheStatusOf({ forward: "miss", forwardStatus: status }, before);
     case "collapsed":

@@ -20,6 +20,16 @@ export interface CacheStatus {
   readonly detail?: string;
 }
 
+/** What came of asking the upstream, where a stale answer is given instead: its status, or nothing. */
+export type Forwarded = number | "unanswered";
+
+/** Of a stale answer: given at once, or since the upstream failed, which is no hit (RFC 9211 2.1). */
+export function staleStatusOf(forwarded?: Forwarded): CacheStatus {
+  if (forwarded === undefined) return { isHit: true, detail: "stale" };
+  const forwardStatus = forwarded === "unanswered" ? {} : { forwardStatus: forwarded };
+  return { forward: "stale", ...forwardStatus, detail: "stale" };
+}
+
 /**
  * The header's value.
  *

@@ -243,10 +243,17 @@ test("a multivariant playlist is shared for a second whatever it says, then give
   while (origin.count() < 1 + 2 * failures) {
     const stale = await whileAdvancing(clock, fetch(url));
     expect([stale.status, await stale.text()]).toEqual([200, text]);
-    expect(stale.headers.get("cache-status")).toContain("detail=stale");
+    expect(stale.headers.get("cache-status")).toMatch(
+      /^spillway; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale$/,
+    );
     clock.advance(10);
   }
   expect(clock.monotonicMs() - startMs).toBeGreaterThanOrEqual((failures - 1) * 250);
+  // The same without any answer.
+  await origin.close();
+  clock.advance(250);
+  const unanswered = await whileAdvancing(clock, fetch(url));
+  expect(unanswered.headers.get("cache-status")).toMatch(/^spillway; fwd=stale; ttl=-\d+; detail=stale$/);
 });
 
 test("E18: an expired multivariant playlist that allows it is given to 50 viewers at once while one request brings a newer", async () => {
@@ -270,6 +277,7 @@ test("E18: an expired multivariant playlist that allows it is given to 50 viewer
   const answers = await Promise.all(Array.from({ length: 50 }, () => fetch(url)));
   const texts = await Promise.all(answers.map((answer) => answer.text()));
   expect([new Set(texts), answers[0]?.headers.get("age")]).toEqual([new Set([old]), "5"]);
+  expect(answers[0]?.headers.get("cache-status")).toBe("spillway; hit; ttl=-5; detail=stale");
   await until(() => origin.count() === 2);
   gate.resolve();
   await until(() => edge.fills.running === 0);

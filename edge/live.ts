@@ -8,7 +8,7 @@ import { asksForDelta, readDirectives } from "#common/delivery-directives.ts";
 import { describeError } from "#common/errors.ts";
 import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import type { Log } from "#common/log.ts";
-import { answerComing, answerFrom, answerRefusal, answerStatus } from "./answer.ts";
+import { answerComing, answerFrom, answerRefusal, answerStatus, type AnswerOptions } from "./answer.ts";
 import type { Counters } from "./counters.ts";
 import type { Fill, FillPart } from "./fill.ts";
 import { FillRefusedError, type Fills } from "./fills.ts";
@@ -129,8 +129,10 @@ export class LiveCache {
     if (!(error instanceof UpstreamError)) throw error;
     if (visit.request.signal.aborted) return unheard();
     const stale = this.#usableStale(old);
-    if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale" });
-    if (error instanceof FillRefusedError) return this.#refuse("busy", error.message);
+    const isRefused = error instanceof FillRefusedError;
+    const forwarded = isRefused ? undefined : "unanswered";
+    if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale", forwarded });
+    if (isRefused) return this.#refuse("busy", error.message);
     this.#options.log.debug(`No answer for a viewer: ${describeError(error)}`);
     return answerStatus({
       status: error.status,
@@ -149,7 +151,9 @@ export class LiveCache {
     const { request } = visit;
     const head = readHead(fill.head);
     const stale = head.status >= 500 ? this.#usableStale(old) : undefined;
-    if (stale !== undefined) return this.#send(visit, { stored: stale, result: "stale" });
+    if (stale !== undefined) {
+      return this.#send(visit, { stored: stale, result: "stale", forwarded: head.status });
+    }
     const { stored, length } = fill;
     // One too large to be kept is never whole.
     if (head.isText && request.method !== "HEAD" && stored === undefined && fill.isShared) {
@@ -186,12 +190,12 @@ export class LiveCache {
     return isFreshEnough(old, nowMs, STALE_MS_MAX) ? old : undefined;
   }
 
-  #send(visit: Visit, answer: { readonly stored: Stored; readonly result: TailAnswer["result"] }): Response {
+  #send(visit: Visit, answer: Pick<AnswerOptions, "stored" | "result" | "forwarded">): Response {
     const isError = answer.stored.status >= 400 && answer.result !== "hit";
     const { store, counters } = this.#options;
     return answerFrom({
       ...visit,
-      stored: answer.stored,
+      ...answer,
       result: isError ? "error" : answer.result,
       counters,
       lending: store.lending,
@@ -199,7 +203,7 @@ export class LiveCache {
     });
   }
 
-  #sendTail(visit: Visit, { status, stored, cacheControl, result }: TailAnswer): Response {
+  #sendTail(visit: Visit, { status, stored, cacheControl, result, forwarded }: TailAnswer): Response {
     const { store, counters, clock } = this.#options;
     if (status >= 400 && visit.request.signal.aborted) return unheard();
     if (stored === undefined) {
@@ -218,6 +222,7 @@ export class LiveCache {
       ...visit,
       stored,
       result,
+      forwarded,
       counters,
       lending: store.lending,
       cacheControl,

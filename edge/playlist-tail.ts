@@ -136,7 +136,8 @@ export class PlaylistTail {
       const { facts } = version;
       const staleMsMax = plainFreshMs(facts) + STALE_TARGETS * facts.targetDurationMs;
       if (version.ageMs(this.#nowMs()) <= staleMsMax) {
-        return answerWith(version, { ...plain, result: "stale" });
+        const { forwarded = "unanswered" } = failure;
+        return { ...answerWith(version, { ...plain, result: "stale" }), forwarded };
       }
     }
     return failure ?? failed(502);

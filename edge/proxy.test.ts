@@ -308,8 +308,10 @@ test("what is stale stands in where too many requests are under way to ask", asy
     held.push(join(edge, `/held${held.length}`));
     await Bun.sleep(0);
   }
-  const statuses = await Promise.all(["/a", "/b"].map(async (path) => (await get(url + path)).status));
-  expect([statuses, counters.requests.stale]).toEqual([[200, 503], 1]);
+  const [stale, refused] = [await get(`${url}/a`), await get(`${url}/b`)];
+  expect([stale.status, refused.status, counters.requests.stale]).toEqual([200, 503, 1]);
+  // Nobody was asked.
+  expect(stale.headers.get("cache-status")).toMatch(/^spillway; hit; ttl=-\d+; detail=stale$/);
   open();
   await Promise.all(held);
 });

@@ -8,7 +8,7 @@ import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
 import { answerRefusal, answerStatus } from "./answer.ts";
-import type { CacheStatus } from "./cache-status.ts";
+import { staleStatusOf, type CacheStatus, type Forwarded } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import type { Fill, FillPart } from "./fill.ts";
 import type { Wanted } from "./wanted.ts";
@@ -39,9 +39,6 @@ const RETRY_AFTER_SECONDS = 1;
 /** How long any upstream may take until its answer begins: pages and interfaces are slower than playlists. */
 const FIRST_BYTE_MS_MAX = 20_000;
 const HIT: CacheStatus = { isHit: true };
-/** Given out old: unasked, or since the upstream failed, which is no hit (RFC 9211 2.1). */
-const STALE_HIT: CacheStatus = { isHit: true, detail: "stale" };
-const STALE_FORWARDED: CacheStatus = { forward: "stale", detail: "stale" };
 
 /** Who follows live playlists. */
 export interface ProxyTails {
@@ -164,7 +161,7 @@ export class ProxyCache {
     if (decision.kind !== "stale-while-revalidate") return undefined;
     const { conditions } = decision;
     this.#options.fills.refresh(this.#wanted(asked, { stored, conditions }));
-    return this.#sendStale(asked, stored, STALE_HIT);
+    return this.#sendStale(asked, stored);
   }
 
   /** Asks the upstream, together with others where that is right. */
@@ -225,7 +222,7 @@ export class ProxyCache {
     if (isCollapsed && headers.has("authorization") && !isForAll) return undefined;
     const forwardStatus = fill.head.status;
     if (isFailure(fill.head) && stored !== undefined && this.#mayBeStale(asked, stored, "error")) {
-      return this.#sendStale(asked, stored, { ...STALE_FORWARDED, forwardStatus });
+      return this.#sendStale(asked, stored, forwardStatus);
     }
     const { renewed, isStored } = judged;
     const missed = this.#judge.variants.isVarying(asked.url) ? "vary-miss" : "uri-miss";
@@ -274,10 +271,11 @@ export class ProxyCache {
   ): Response {
     if (!(error instanceof UpstreamError)) throw error;
     if (asked.request.signal.aborted) return unheard();
+    const isRefused = error instanceof FillRefusedError;
     if (stored !== undefined && this.#mayBeStale(asked, stored, "disconnected")) {
-      return this.#sendStale(asked, stored, STALE_FORWARDED);
+      return this.#sendStale(asked, stored, isRefused ? undefined : "unanswered");
     }
-    if (error instanceof FillRefusedError) return this.#refuse("busy", error.status, error.message);
+    if (isRefused) return this.#refuse("busy", error.status, error.message);
     this.#options.log.debug(`No answer for a client: ${describeError(error)}`);
     const { counters } = this.#options;
     return answerStatus({ status: error.status, result: "error", counters, reason: error.message });
@@ -287,8 +285,8 @@ export class ProxyCache {
     return mayServeStale(asked.policy, stored.head, { nowMs: this.#nowMs(), failure });
   }
 
-  #sendStale(asked: Asked, stored: Stored, status: CacheStatus): Response {
-    return this.#sendStored(asked, { stored, result: "stale", status });
+  #sendStale(asked: Asked, stored: Stored, forwarded?: Forwarded): Response {
+    return this.#sendStored(asked, { stored, result: "stale", status: staleStatusOf(forwarded) });
   }
 
   #sendStored(asked: Asked, { stored, result, status, nowMs = this.#nowMs() }: FromStore): Response {

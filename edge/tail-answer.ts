@@ -1,6 +1,7 @@
 /** What the live end of a playlist gives to one who asks, and what it says where there is nothing to give. */
 // draft-pantos-hls-rfc8216bis-22 B.1 (caching)
 import { msToSeconds, secondsToMs } from "#common/units.ts";
+import type { Forwarded } from "./cache-status.ts";
 import type { RequestResult } from "./counters.ts";
 import type { PlaylistFacts } from "./playlist-facts.ts";
 import type { TailVersion } from "./playlist-version.ts";
@@ -17,6 +18,8 @@ export interface TailAnswer {
   /** `Cache-Control` for this kind of request. */
   readonly cacheControl: string;
   readonly result: RequestResult;
+  /** What came of asking the upstream, where that is a failure. */
+  readonly forwarded?: Forwarded;
 }
 
 /** What a request asks of a playlist. */
@@ -71,6 +74,6 @@ export function refused(status: number): TailAnswer {
 }
 
 /** Failed at or before the upstream. */
-export function failed(status: number): TailAnswer {
-  return { status, cacheControl: "no-store", result: "error" };
+export function failed(status: number, forwarded: Forwarded = "unanswered"): TailAnswer {
+  return { status, cacheControl: "no-store", result: "error", forwarded };
 }

@@ -150,7 +150,7 @@ describe("a followed playlist", () => {
     expect((await reloading).status).toBe(503);
     const stale = ask(made, ASKED_PLAIN);
     await pass(made, 50);
-    expect(await stale).toMatchObject({ status: 200, result: "stale" });
+    expect(await stale).toMatchObject({ status: 200, result: "stale", forwarded: 503 });
     const delta = ask(made, { ...ASKED_PLAIN, isDelta: true });
     const held = ask(made, reload(made));
     await pass(made, 500);

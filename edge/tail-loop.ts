@@ -284,13 +284,13 @@ export class TailLoop {
     const { key, fetch, rewrite } = this.#options;
     try {
       const answer = await fetch(withDirectives(key, directives), this.#timeoutMs(directives));
-      if (answer.status >= 500) return { failure: failed(503) };
+      if (answer.status >= 500) return { failure: failed(503, answer.status) };
       if (answer.status !== 200) {
         const isOther = !ABSENT_STATUSES.has(answer.status);
-        return { failure: { ...failed(answer.status), stored: readStored(answer) }, isOther };
+        return { failure: { ...failed(answer.status, answer.status), stored: readStored(answer) }, isOther };
       }
       const version = readVersion(answer, rewrite);
-      return version === undefined ? { failure: failed(502), isOther: true } : { version };
+      return version === undefined ? { failure: failed(502, answer.status), isOther: true } : { version };
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       const isOther = error instanceof UnexpectedStatusError;

@@ -9,7 +9,7 @@ import {
   type ViewerPlace,
   type ViewerSink,
 } from "#common/ts-fan-out.ts";
-import type { TsBatch } from "#common/ts-log.ts";
+import { LAG_BYTES_MIN, type TsBatch } from "#common/ts-log.ts";
 
 /** Notes the first byte of each write. */
 class Client implements ViewerSink {
@@ -134,7 +134,7 @@ test("a viewer of few bits is no longer behind than one of many", () => {
     fanOut.push(batch(second, true));
   }
   slow.recover();
-  expect([slow.got, totals.skips, totals.lostBytes]).toEqual([[1, 255], 1, 11]);
+  expect([slow.got, totals.skips, totals.lostGroups, totals.lostBytes]).toEqual([[1, 255], 1, 11, 11]);
   for (let second = 0; second < 60; second++) {
     clock.advance(1_000);
     fanOut.push(batch(14, true));
@@ -156,4 +156,31 @@ test("fill() reaches those for whom nothing is on its way, and drops who takes n
   clock.advance(BLOCKED_MS_MAX + 1);
   fanOut.fill(Uint8Array.of(9));
   expect([dead.isAborted, totals.droppedViewers, slow.got]).toEqual([true, 1, [1, 2, 9]]);
+});
+
+test("groups of pictures that a viewer lost are counted by their key frames, whatever the log remembers of them", () => {
+  const { fanOut, join, totals } = open();
+  const bytes = LAG_BYTES_MIN / 16;
+  const group = (mark: number): void => {
+    fanOut.push(batch(mark, true, bytes));
+    fanOut.push(batch(mark + 100, false, bytes));
+  };
+  group(1);
+  const slow = join(true);
+  // Of its group the rest is forgotten too, with most of the 40 after it; the last of them is there to go on with.
+  for (let mark = 2; mark <= 42; mark++) group(mark);
+  slow.recover();
+  expect([slow.got, totals.skips, totals.lostGroups, totals.lostBytes]).toEqual([
+    [1, 255, 142],
+    1,
+    40,
+    81 * bytes,
+  ]);
+  // What begins while there is no key frame to go on with is lost as well.
+  slow.isSlow = true;
+  for (let mark = 43; mark <= 83; mark++) group(mark);
+  fanOut.breakOff();
+  slow.recover();
+  group(84);
+  expect([slow.got.slice(3), totals.skips, totals.lostGroups]).toEqual([[43, 255, 184], 2, 80]);
 });

@@ -28,8 +28,9 @@ export class FanOutTotals implements TsLogTotals {
   loggedBytes = 0;
   /** Upper bound of what the runtime keeps for viewers whose sockets are full. */
   unsentBytes = 0;
-  /** Times that a viewer lost everything up to a later key frame, and the bytes of it. */
+  /** Times that a viewer lost everything up to a later key frame; the groups of pictures that began in it, and its bytes. */
   skips = 0;
+  lostGroups = 0;
   lostBytes = 0;
   /** Viewers dropped because they took nothing. */
   droppedViewers = 0;
@@ -57,9 +58,10 @@ export interface TsFanOutOptions extends TsLogOptions {
 
 interface Viewer {
   readonly sink: ViewerSink;
-  /** Number of the entry that it gets next, and bytes of all entries ever before that one. */
+  /** Number of the entry that it gets next; bytes of all entries ever before that one, and how many of them have a key frame. */
   next: number;
   nextBytes: number;
+  nextKeys: number;
   /** What that must be: anything, or a key frame to begin or to resume with. */
   wants: "next" | "beginning" | "resumption";
   /** When it last took something, on the monotonic clock. */
@@ -167,10 +169,10 @@ export class TsFanOut {
   }
 
   /** The newest key frame, or what comes next where there is none. */
-  #entrance(): Pick<Viewer, "next" | "nextBytes"> {
-    const { newestKey, newestKeyBytes, endNumber, endBytes } = this.#log;
-    if (newestKey === -1) return { next: endNumber, nextBytes: endBytes };
-    return { next: newestKey, nextBytes: newestKeyBytes };
+  #entrance(): Pick<Viewer, "next" | "nextBytes" | "nextKeys"> {
+    const { newestKey, newestKeyBytes, keys, endNumber, endBytes } = this.#log;
+    if (newestKey === -1) return { next: endNumber, nextBytes: endBytes, nextKeys: keys };
+    return { next: newestKey, nextBytes: newestKeyBytes, nextKeys: keys - 1 };
   }
 
   #beginRound(): void {
@@ -218,6 +220,7 @@ export class TsFanOut {
       const bytes = this.#bytesFor(viewer, entry);
       viewer.next++;
       viewer.nextBytes = entry.endBytes;
+      if (entry.isKey) viewer.nextKeys++;
       if (bytes !== undefined) this.#write(viewer, bytes);
     }
   }
@@ -240,10 +243,11 @@ export class TsFanOut {
       if (entry?.isKey !== true || log.newestKey <= viewer.next || !log.isFarBehind(entry)) return;
     }
     const { totals } = this.#options;
-    const lastBytes = viewer.nextBytes;
+    const { nextBytes: lastBytes, nextKeys: lastKeys } = viewer;
     Object.assign(viewer, this.#entrance());
     viewer.wants = "resumption";
     totals.skips++;
+    totals.lostGroups += viewer.nextKeys - lastKeys;
     totals.lostBytes += viewer.nextBytes - lastBytes;
   }
 

@@ -72,6 +72,8 @@ export class TsLog {
   /** Of the newest entry with a key frame, -1 while there is none to begin with; and bytes of all before it. */
   newestKey = -1;
   newestKeyBytes = 0;
+  /** Entries with a key frame ever, each the beginning of a group of pictures. */
+  keys = 0;
   readonly #options: TsLogOptions;
   #entries: Entry[] = [];
   #bytes = 0;
@@ -168,6 +170,7 @@ export class TsLog {
   #append(entry: Entry): void {
     const { length } = entry.bytes;
     if (entry.isKey) {
+      this.keys++;
       this.newestKey = this.endNumber;
       this.newestKeyBytes = this.endBytes;
       this.#groupBytes = 0;

@@ -159,8 +159,8 @@ function relaySeries({ relayCounters }: MetricSources): readonly Series[] {
   return [
     {
       name: "spillway_edge_relay_gops_lost_total",
-      help: "Times that a slow viewer of stream.ts lost everything up to the next key frame.",
-      read: () => relayCounters.fanOut.skips,
+      help: "Groups of pictures of stream.ts that slow viewers lost, from their key frames on.",
+      read: () => relayCounters.fanOut.lostGroups,
     },
     {
       name: "spillway_edge_relay_lost_bytes_total",

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Clock, FakeClock, systemClock } from "#common/clock.ts";
 import { FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { createEdgeMetrics } from "./metrics.ts";
 import { countContinuityErrors, FakeTransportStream } from "./fake-transport-stream.ts";
 import { isPat, isRandomAccess, PACKET_BYTES, readPts, startsUnit } from "./ts-packets.ts";
 
@@ -228,8 +229,10 @@ describe("relay of stream.ts", () => {
     slow.resume();
     const marked = (): number => countContinuityErrors(bodyOf(slowChunks)).marked;
     while (marked() === 0) await send(stream.gop());
-    const { skips, lostBytes } = edge.relayCounters.fanOut;
-    expect([skips, lostBytes > 0]).toEqual([1, true]);
+    const { skips, lostGroups, lostBytes } = edge.relayCounters.fanOut;
+    expect([skips, lostGroups > 1, lostBytes > 0]).toEqual([1, true, true]);
+    const page = await createEdgeMetrics({ ...edge, leases: [], readiness: () => undefined }).metrics();
+    expect(page).toContain(`spillway_edge_relay_gops_lost_total ${lostGroups}\n`);
     expect(countContinuityErrors(bodyOf(slowChunks)).errors).toBe(0);
     expect(countContinuityErrors(quick.received)).toEqual({ errors: 0, marked: 0 });
     slow.terminate();

@@ -35,6 +35,8 @@ export interface Asker<Answer> {
   readonly signal?: AbortSignal | undefined;
   /** Makes the answer from what there is: all, or a body that is still coming. */
   readonly answer: (fill: Fill, part: FillPart) => Answer | Promise<Answer>;
+  /** What is done where the answer is only for whoever began the fill. Default: the same is asked for alone. */
+  readonly elsewhere?: () => Promise<Answer>;
 }
 
 /** Who reads a body along, and which part of it. */
@@ -285,6 +287,7 @@ export class Fill {
     const body = new FillBody(budget, { length: hasBody ? lengthOf(head) : 0, isForOne });
     this.#answer = { head, verdict, body };
     if (!this.isShared) this.#close();
+    if (verdict.mayOutlive === false && this.#interested === 0) this.abandon();
     clock.after(STREAM_AFTER_MS, () => this.#becomeReady(body));
     return body;
   }
@@ -353,7 +356,7 @@ export class Fill {
   get #isWorthFinishing(): boolean {
     if (this.#answer === undefined) return true;
     const { head, verdict, body } = this.#answer;
-    if (!verdict.isStored || body.isWindow) return false;
+    if (!(verdict.mayOutlive ?? verdict.isStored) || body.isWindow) return false;
     const length = lengthOf(head) ?? body.size;
     return length - body.size <= Math.max(FINISH_BYTES_MAX, length / 2);
   }

@@ -82,15 +82,21 @@ export class Fills implements ByteBudget {
    */
   share<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
     const { key } = wanted;
-    if (this.#isUnshared(key)) return this.alone(wanted, asker);
+    const { elsewhere = () => this.alone(wanted, asker) } = asker;
+    if (this.#isUnshared(key)) return elsewhere();
     const known = this.#joinable.get(key) ?? this.#recentFailure(key);
-    if (known !== undefined) return known.ask(asker, "collapsed", () => this.alone(wanted, asker));
+    if (known !== undefined) return known.ask(asker, "collapsed", elsewhere);
     return this.#begin(wanted, true)?.ask(asker, "miss") ?? refuse();
   }
 
   /** Asks for a thing that is nobody else's, beside whatever fills of it are under way. Resolves as {@link share} does. */
   alone<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
     return this.#begin(wanted, false)?.ask(asker, "miss") ?? refuse();
+  }
+
+  /** Bytes that have come of a thing that can be joined; 0 where none is under way. */
+  reachedBytes(key: string): number {
+    return this.#joinable.get(key)?.body?.size ?? 0;
   }
 
   /**

@@ -3,6 +3,8 @@
  * it runs in production.
  */
 // RFC 9111, RFC 5861, RFC 8246
+import type { Decision } from "./policy.ts";
+
 /** Header lines in their order. */
 export type Fields = readonly (readonly [name: string, value: string])[];
 
@@ -21,7 +23,7 @@ export interface PolicyCase {
   readonly next?: Fields;
   readonly nextMethod?: string;
   /** What becomes of the answer: kept for itself alone, or what the next request leads to. */
-  readonly is: "not kept" | "hit" | "stale-while-revalidate" | "revalidate" | "miss" | "alone";
+  readonly is: "not kept" | Decision["kind"];
 }
 
 /** An answer with an hour of its own. */

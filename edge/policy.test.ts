@@ -47,13 +47,23 @@ describe("decide()", () => {
     expect(outcomeOf(row)).toBe(row.is);
   });
 
-  test("a partial request for what is not stored goes alone, one for all of it does not", () => {
-    const kindOf = (range: string): string =>
-      decide({ method: "GET", headers: new Headers({ range }), isHeld: false }, undefined, 0).kind;
-    expect(["bytes=0-", "bytes=0-0", "bytes=5-", "bytes=-5", "lines=0-"].map(kindOf)).toEqual([
-      "miss",
-      ...Array<string>(4).fill("alone"),
-    ]);
+  const decideOn = (headers: Record<string, string>) =>
+    decide({ method: "GET", headers: new Headers(headers), isHeld: false }, undefined, 0);
+
+  test.each([
+    ["bytes=0-", { kind: "miss" }],
+    ["bytes=0-0", { kind: "part", start: 0 }],
+    [" Bytes = 5 - ", { kind: "part", start: 5 }],
+    ["bytes=-5", { kind: "part", start: undefined }],
+    ...["bytes=-", "bytes=5-4", "bytes=0-1,3-4", "lines=0-", "x"].map(
+      (range) => [range, { kind: "alone", why: "partial" }] as const,
+    ),
+  ] as const)("of what is not stored, %p: %p", (range, expected) => {
+    expect(decideOn({ range })).toEqual(expected);
+  });
+
+  test.each(["if-range", "if-none-match", "if-modified-since"])("part of it with %s goes alone", (name) => {
+    expect(decideOn({ range: "bytes=0-0", [name]: '"a"' })).toEqual({ kind: "alone", why: "partial" });
   });
 
   test("a revalidation carries the stored validators, weak ones as they are", () => {

@@ -4,10 +4,13 @@
  * flood the upstream.
  */
 // RFC 9111 4 (constructing responses), 4.2.4 (stale), 4.3 (validation); RFC 5861; RFC 8246 (immutable)
-import { isForUpstreamOnly } from "./policy-conditions.ts";
+import { hasOwnConditions, isForUpstreamOnly } from "./policy-conditions.ts";
 import { ageMsAt, lifetimeOf, type Lifetime } from "./policy-freshness.ts";
 import { isForAuthorized } from "./policy-storing.ts";
 import type { ResponseHead } from "./response-head.ts";
+
+/** One range of bytes (RFC 9110 14.1.2). */
+const RANGE_PATTERN = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i;
 
 /** A client's request as the policy reads it. */
 export interface PolicyRequest {
@@ -28,6 +31,8 @@ export type Decision =
   | { readonly kind: "revalidate"; readonly conditions: Conditions }
   /** Ask for the whole, together with all who want the same. */
   | { readonly kind: "miss" }
+  /** Ask for the whole and cut the part out that begins here (counted from the end: `undefined`), or for it alone. */
+  | { readonly kind: "part"; readonly start: number | undefined }
   /** Ask for this client alone, with its own conditions and range, and keep nothing. */
   | { readonly kind: "alone"; readonly why: AloneReason };
 
@@ -52,7 +57,7 @@ export function decide(request: PolicyRequest, stored: ResponseHead | undefined,
     }
   }
   if (method === "HEAD") return { kind: "alone", why: "method" };
-  if (usable === undefined && isPartial(headers)) return { kind: "alone", why: "partial" };
+  if (usable === undefined && isPartial(headers)) return decidePart(headers);
   const conditions = usable === undefined ? {} : conditionsOf(usable);
   return Object.keys(conditions).length > 0 ? { kind: "revalidate", conditions } : { kind: "miss" };
 }
@@ -88,6 +93,16 @@ function staleMsOf(
 /** Credentials get only what is said to be the same for all. */
 function isUsable(request: Headers, stored: ResponseHead): boolean {
   return !request.has("authorization") || isForAuthorized(stored);
+}
+
+/** One range of bytes can be cut from a whole. Conditions, several ranges and what is none are for the upstream to read. */
+function decidePart(headers: Headers): Decision {
+  const [range, first = "", last = ""] = RANGE_PATTERN.exec(headers.get("range") ?? "") ?? [];
+  const isRange = range !== undefined && (first === "" || last === "" || Number(first) <= Number(last));
+  if (!isRange || first + last === "" || headers.has("if-range") || hasOwnConditions(headers)) {
+    return { kind: "alone", why: "partial" };
+  }
+  return { kind: "part", start: first === "" ? undefined : Number(first) };
 }
 
 /** A range from the first byte to the last is the whole, which others want as well. */

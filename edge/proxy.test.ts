@@ -358,22 +358,6 @@ describe("ranges and HEAD", () => {
     for (const answer of answers) expect(await answer.text()).toBe(large);
   });
 
-  test("part of what is not stored is asked for alone and not kept", async () => {
-    const { origin, url } = start(({ headers }) =>
-      headers.has("range")
-        ? answerOf("45", { ...FRESH, "content-range": "bytes 4-5/10" }, 206)
-        : answerOf("0123456789", FRESH),
-    );
-    const part = await get(`${url}/a`, { range: "bytes=4-5" });
-    expect([part.status, await part.text(), part.headers.get("content-range")]).toEqual([
-      206,
-      "45",
-      "bytes 4-5/10",
-    ]);
-    expect(await (await get(`${url}/a`)).text()).toBe("0123456789");
-    expect(origin.count()).toBe(2);
-  });
-
   test("HEAD tells when what is stored no longer holds", async () => {
     let etag = '"a"';
     const { origin, url } = start(() => answerOf("body", { "cache-control": "max-age=0", etag }));

@@ -29,6 +29,7 @@ import { answerAlone, answerFill, answerStored } from "./proxy-answer.ts";
 import { endToEndRequest, forwardedHeaders, isForwardable, isLooping } from "./proxy-headers.ts";
 import { isFailure, ProxyJudge, type Asked, type OfferPlaylist } from "./proxy-judge.ts";
 import { resolveMedia } from "./proxy-playlists.ts";
+import { isCuttable, isNear, ProxyRanges } from "./proxy-ranges.ts";
 import type { Store } from "./store.ts";
 import type { Stored } from "./stored.ts";
 import { UpstreamError } from "./upstream.ts";
@@ -96,10 +97,12 @@ interface FromStore {
 export class ProxyCache {
   readonly #options: ProxyOptions;
   readonly #judge: ProxyJudge;
+  readonly #ranges: ProxyRanges;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    const { store, tails } = options;
+    const { store, tails, clock } = options;
+    this.#ranges = new ProxyRanges(clock);
     this.#judge = new ProxyJudge({ store, offer: tails.offer });
   }
 
@@ -177,7 +180,10 @@ export class ProxyCache {
         return this.#askAlone(asked, { stored: why === "method" ? stored : undefined, why });
       }
       const conditions = decision.kind === "revalidate" ? decision.conditions : {};
-      const answer = await this.#share(asked, { stored, conditions });
+      const isPart = decision.kind === "part";
+      const answer = await (isPart
+        ? this.#askPart(asked, decision.start)
+        : this.#share(asked, { stored, conditions }));
       if (answer !== undefined) return answer;
     }
     return this.#askAlone(asked, { stored: undefined, why: "request" });
@@ -193,6 +199,38 @@ export class ProxyCache {
       return await this.#options.fills.share(this.#wanted(asked, stale), { signal, answer });
     } catch (error) {
       return this.#answerFailure(asked, { error, stored });
+    }
+  }
+
+  /** Asks for part of what is not stored: as {@link #share} does and cuts it out, or alone with the whole fetched beside it. */
+  async #askPart(asked: Asked, start: number | undefined): Promise<Response | undefined> {
+    const { fills } = this.#options;
+    const elsewhere = (): Promise<Response> => this.#askAlone(asked, { stored: undefined, why: "partial" });
+    if (this.#ranges.isUncut(asked.url)) return elsewhere();
+    const whole = this.#wanted(asked, { stored: undefined, conditions: {} });
+    const wanted: Wanted = {
+      ...whole,
+      judge: (head) => this.#ranges.judge(asked.url, head, whole.judge(head)),
+    };
+    if (!isNear(start, fills.reachedBytes(wanted.key))) {
+      this.#ranges.fetchBeside(() => fills.refresh(wanted));
+      return elsewhere();
+    }
+    const answer = (fill: Fill, part: FillPart): Response | undefined | Promise<Response> => {
+      const judged = this.#judge.find(fill.head);
+      if (judged !== undefined && !isCuttable(fill, judged)) {
+        // Fills remember themselves what is not for everyone, or too large.
+        if (!fill.isGivenUp) this.#ranges.noteUncut(asked.url);
+        return elsewhere();
+      }
+      if (judged?.isStored === true) this.#ranges.letOutlive(fill);
+      return this.#answerFill(asked, { fill, part, stored: undefined });
+    };
+    const { signal } = asked.request;
+    try {
+      return await fills.share(wanted, { signal, answer, elsewhere });
+    } catch (error) {
+      return this.#answerFailure(asked, { error, stored: undefined });
     }
   }
 

@@ -39,6 +39,8 @@ export interface Verdict {
   readonly isShared: boolean;
   /** Whether the whole is put into the store. What breaks off or is too large to be kept never is. */
   readonly isStored: boolean;
+  /** False: it ends with the last who waits for it, and at its head where nobody does. Default: {@link isStored}. */
+  readonly mayOutlive?: boolean | undefined;
   /** What it is called in the store, where that is known by its head alone. Default: {@link Wanted.key}. */
   readonly storeKey?: string | undefined;
   /** What is made of the whole. Default: nothing, where it is only passed on. */

@@ -182,7 +182,12 @@ test.skipIf(CHROMIUM === null)(
 test("an edge sends the page compressed to those who accept it, with a tag of its own", async () => {
   const options = { ...commonOptions, ...edgeOptions };
   const [port = 0] = freePorts(1);
-  const args = ["--edge-port=0", "--edge-bind=127.0.0.1", `--upstream=http://127.0.0.1:${port}`];
+  const args = [
+    "--edge-port=0",
+    "--edge-bind=127.0.0.1",
+    "--drain-seconds=0",
+    `--upstream=http://127.0.0.1:${port}`,
+  ];
   const lifecycle = new Lifecycle();
   const listening = Promise.withResolvers<number>();
   const config = readConfig(options, { args, env: {}, known: options });

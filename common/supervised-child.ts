@@ -15,8 +15,8 @@ import { msToSeconds } from "#common/units.ts";
 const BACK_OFF_MS_MIN = 100;
 const BACK_OFF_MS_MAX = 5_000;
 const SETTLED_MS = 10_000;
-/** A child that has not said what it listens on by then has failed to start. */
-const START_MS_MAX = 20_000;
+/** A child that has not said what it listens on by then has failed to start. A server's first start compiles, on small machines for long. */
+const START_MS_MAX = 120_000;
 /** A child asked to end gets this long before it is killed. Three in a row fit into the five seconds of `start`. */
 const STOP_MS_MAX = 1_400;
 

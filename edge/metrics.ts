@@ -101,9 +101,9 @@ function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
   observedGauge({
     registry,
     name: "spillway_edge_upstream_up",
-    help: "1 while an upstream is well, 0 while it does not answer or cannot serve: then others are asked, where there are any.",
+    help: "1 while an upstream is well; 0 while it does not answer, cannot serve, or shows its slate and another has the picture: others are asked, where there are any.",
     label: "upstream",
-    read: () => Object.fromEntries(byPlace(({ state }) => (state === "up" ? 1 : 0))),
+    read: () => Object.fromEntries(byPlace(({ state, isOnSlate }) => (state === "up" && !isOnSlate ? 1 : 0))),
   });
   observedHistogram({
     registry,

@@ -1,13 +1,15 @@
 /**
  * One upstream of several, or the only one: its connections, whether it is well, and how long it takes to answer. Where
  * there are others it is probed all the time; one that does not answer is down within a second, whatever waits for it
- * then moves on, and it is not asked again before a probe has found it well.
+ * then moves on, and it is not asked again before a probe has found it well. One that shows its slate comes after those
+ * that have the picture.
  */
 import { Pool, type Dispatcher } from "undici/index.js";
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import { DurationHistogram } from "#common/histogram.ts";
 import type { Log } from "#common/log.ts";
+import { saysSlate, SlateWatch } from "./upstream-slate.ts";
 
 /**
  * Connections to one upstream: all fills at once, those too that pass something on to one client, and a held request for
@@ -22,6 +24,8 @@ const PROBE_PAUSE_MS = 250;
 const PROBE_PAUSE_DOWN_MS = 1_000;
 /** Longest wait for a probe's answer. A second one in a row that takes longer means down: within a second in all. */
 const PROBE_ANSWER_MS_MAX = 350;
+/** So much of a probe's answer is read: of one that is no Spillway node it may be a page. */
+const PROBE_BYTES_MAX = 16 * 1024;
 const REACHABLE_ANSWER_MS_MAX = 1_000;
 /** `unix:/path`: the socket of another process on this machine, which speaks HTTP/1.1 too. */
 const UNIX_SOCKET = "unix:";
@@ -42,8 +46,8 @@ export interface PeerOptions {
   readonly weight: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whether requests that wait here can go elsewhere. */
-  readonly hasOthersUp: () => boolean;
+  /** Where requests can go instead. */
+  readonly others: () => readonly UpstreamPeer[];
 }
 
 export interface PeerRequest {
@@ -65,9 +69,9 @@ export interface Pulse {
   heardMs: number;
 }
 
-/** A request was taken back because its upstream went down; it goes to the next. */
-class PeerDownError extends Error {
-  override readonly name = "PeerDownError";
+/** A request was taken back because its upstream is left; it goes to the next. */
+class PeerLeftError extends Error {
+  override readonly name = "PeerLeftError";
 }
 
 /** One upstream. */
@@ -90,6 +94,7 @@ export class UpstreamPeer {
   /** Why it is not well. */
   #reason = "";
   #slowProbes = 0;
+  readonly #slate = new SlateWatch();
   #cancelPause: (() => void) | undefined;
   #isClosed = false;
 
@@ -115,6 +120,16 @@ export class UpstreamPeer {
 
   get state(): PeerState {
     return this.#state;
+  }
+
+  /** True of one that is up but shows its slate, while another had the picture: that is asked first. */
+  get isOnSlate(): boolean {
+    return this.#slate.isPassedOver;
+  }
+
+  /** True of one that is up and has had the picture for a while. */
+  get hasPicture(): boolean {
+    return this.#state === "up" && this.#slate.hasPicture(this.#options.clock.monotonicMs());
   }
 
   /** Sends a request and resolves with the head of its answer. */
@@ -162,14 +177,15 @@ export class UpstreamPeer {
   /** It did not answer: from now on others are asked, and what waits here goes to them. */
   markDown(reason: unknown): void {
     if (this.#isClosed) return;
-    const { clock, hasOthersUp } = this.#options;
+    const { clock, others } = this.#options;
     const wasDown = this.#state === "down";
     if (!wasDown) {
       this.#become("down");
       this.#reason = describeError(reason);
     }
-    if (!hasOthersUp()) return;
-    const error = new PeerDownError(`${this.label} is down`);
+    this.#slate.interrupt();
+    if (!others().some(({ state }) => state === "up")) return;
+    const error = new PeerLeftError(`${this.label} is down`);
     if (!wasDown) for (const abort of this.#waiting) abort.abort(error);
     // Probes may be lost where a stream is not; one that stops later is seen by a later probe.
     const silentSinceMs = clock.monotonicMs() - PROBE_ANSWER_MS_MAX;
@@ -222,10 +238,11 @@ export class UpstreamPeer {
         headers: OWN_HEADERS,
         signal: abort.signal,
       });
-      await body.dump();
+      const words = await readBegin(body);
       this.#slowProbes = 0;
       this.#become(isReadyStatus(statusCode) ? "up" : "unready");
       this.#reason = `${READINESS_PATH} says ${statusCode}`;
+      this.#noteSlate(words);
     } catch (error) {
       this.#slowProbes++;
       if (!abort.signal.aborted || this.#slowProbes > 1) this.markDown(error);
@@ -237,6 +254,22 @@ export class UpstreamPeer {
     const isAskedAgain = this.#slowProbes === 1 && this.#state !== "down";
     const pauseMs = this.#state === "down" ? PROBE_PAUSE_DOWN_MS : PROBE_PAUSE_MS;
     this.#cancelPause = clock.after(isAskedAgain ? 0 : pauseMs, () => void this.#probe());
+  }
+
+  /** What a probe was told of the picture. */
+  #noteSlate(words: string): void {
+    if (this.#isClosed) return;
+    if (this.#state !== "up") return this.#slate.interrupt();
+    const { clock, log, others } = this.#options;
+    const isShowing = saysSlate(words);
+    const hasElsewhere = others().some(({ hasPicture }) => hasPicture);
+    const isChange = this.#slate.note({ isShowing, nowMs: clock.monotonicMs(), hasElsewhere });
+    if (isChange && this.isOnSlate) log.warn(`Upstream ${this.label} is passed over: it shows its slate`);
+    else if (isChange) log.info(`Upstream ${this.label} has its picture again`);
+    if (!this.isOnSlate || !isShowing || !hasElsewhere) return;
+    // An answer without end would bring the slate for as long: it is asked for anew, where the picture is.
+    const error = new PeerLeftError(`${this.label} shows its slate`);
+    for (const abort of this.#endless.keys()) abort.abort(error);
   }
 
   #become(state: PeerState): void {
@@ -256,4 +289,20 @@ export class UpstreamPeer {
 /** Whether whoever answers so can serve. One that is no Spillway node has no such path: that it answers is enough. */
 export function isReadyStatus(status: number): boolean {
   return status < 500;
+}
+
+/** The begin of a body. Reads on to its end, which keeps the connection, unless that is far. */
+async function readBegin(body: Dispatcher.ResponseData["body"]): Promise<string> {
+  const decoder = new TextDecoder();
+  let words = "";
+  try {
+    for await (const chunk of body) {
+      // undici hands out Buffers, its stream type says any.
+      words += decoder.decode(chunk as Uint8Array, { stream: true });
+      if (words.length > PROBE_BYTES_MAX) break;
+    }
+  } catch {
+    // The head has come, which is what a probe wants to know.
+  }
+  return words;
 }

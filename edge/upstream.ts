@@ -120,9 +120,9 @@ export class Upstream {
     this.#budget = budget;
     const labels = labelsOf(urls);
     this.peers = urls.map((url, index) => {
-      const hasOthersUp = (): boolean => this.peers.some((other, at) => at !== index && other.state === "up");
+      const others = (): readonly UpstreamPeer[] => this.peers.filter((_, at) => at !== index);
       const [label = url, weight] = [labels[index], weights[index]];
-      return new UpstreamPeer({ url, label, weight, clock, log, hasOthersUp });
+      return new UpstreamPeer({ url, label, weight, clock, log, others });
     });
     if (this.peers.length > 1) for (const peer of this.peers) peer.startProbes();
   }
@@ -299,10 +299,13 @@ export class Upstream {
     });
   }
 
-  /** Those that are well; where there are none, those that answer at least; else all. Each time the failed ones last. */
+  /**
+   * Those that are well; where there are none, those that answer at least; else all. Each time those on their slate last,
+   * and after them the failed ones.
+   */
   #candidates(path: string, failed: ReadonlySet<UpstreamPeer> = new Set()): readonly UpstreamPeer[] {
-    const isLast = (peer: UpstreamPeer): number => Number(failed.has(peer));
-    const ordered = orderFor(path, this.peers).toSorted((a, b) => isLast(a) - isLast(b));
+    const rank = (peer: UpstreamPeer): number => 2 * Number(failed.has(peer)) + Number(peer.isOnSlate);
+    const ordered = orderFor(path, this.peers).toSorted((a, b) => rank(a) - rank(b));
     const well = ordered.filter(({ state }) => state === "up");
     if (well.length > 0) return well;
     const alive = ordered.filter(({ state }) => state !== "down");

@@ -105,6 +105,13 @@ function declareUpstreamMetrics(registry: Registry, { peers }: Upstream): void {
     label: "upstream",
     read: () => Object.fromEntries(byPlace(({ state, isOnSlate }) => (state === "up" && !isOnSlate ? 1 : 0))),
   });
+  observedGauge({
+    registry,
+    name: "spillway_edge_upstream_hanging_folders",
+    help: "Folders, such as a rendition's, that others are asked for first because this upstream left a request unanswered.",
+    label: "upstream",
+    read: () => Object.fromEntries(byPlace(({ hangingFolders }) => hangingFolders)),
+  });
   observedHistogram({
     registry,
     name: "spillway_edge_upstream_first_byte_seconds",

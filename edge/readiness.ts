@@ -5,7 +5,8 @@
 import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import type { Log } from "#common/log.ts";
-import { isReadyStatus, READINESS_PATH, type PeerState } from "./upstream-peer.ts";
+import type { PeerState } from "./upstream-peer.ts";
+import { isReadyStatus, READINESS_PATH } from "./upstream-probe.ts";
 import type { Upstream } from "./upstream.ts";
 
 const PROBE_MS_READY = 1_000;

@@ -14,7 +14,7 @@ import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters, type RelayOptions } from "./relay.ts";
 import type { TargetKind } from "./targets.ts";
-import { OWN_HEADERS } from "./upstream-peer.ts";
+import { OWN_HEADERS } from "./upstream-probe.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Viewers } from "./viewers.ts";
 

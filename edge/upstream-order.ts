@@ -29,7 +29,8 @@ export function orderFor<Upstream extends Weighted>(
   return [...upstreams].sort((a, b) => score(b) - score(a));
 }
 
-function folderOf(path: string): string {
+/** What is chosen together: a playlist and its media, whatever their queries. */
+export function folderOf(path: string): string {
   const query = path.indexOf("?");
   const end = query === -1 ? path.length : query;
   return path.slice(0, path.lastIndexOf("/", end) + 1);

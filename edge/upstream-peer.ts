@@ -9,6 +9,15 @@ import type { Clock } from "#common/clock.ts";
 import { describeError } from "#common/errors.ts";
 import { DurationHistogram } from "#common/histogram.ts";
 import type { Log } from "#common/log.ts";
+import { Hangs } from "./upstream-hangs.ts";
+import { folderOf } from "./upstream-order.ts";
+import {
+  askProbe,
+  isReadyStatus,
+  ProbeLateError,
+  READINESS_PATH,
+  type ProbeAnswer,
+} from "./upstream-probe.ts";
 import { saysSlate, SlateWatch } from "./upstream-slate.ts";
 
 /**
@@ -24,17 +33,14 @@ const PROBE_PAUSE_MS = 250;
 const PROBE_PAUSE_DOWN_MS = 1_000;
 /** Longest wait for a probe's answer. A second one in a row that takes longer means down: within a second in all. */
 const PROBE_ANSWER_MS_MAX = 350;
-/** So much of a probe's answer is read: of one that is no Spillway node it may be a page. */
-const PROBE_BYTES_MAX = 16 * 1024;
 const REACHABLE_ANSWER_MS_MAX = 1_000;
+/** Longest wait for what is asked for again after it has timed out. */
+const HANG_ANSWER_MS_MAX = 2_000;
+/** Clients may name folders: so much of it is in the log. */
+const FOLDER_CHARACTERS_MAX = 200;
 /** `unix:/path`: the socket of another process on this machine, which speaks HTTP/1.1 too. */
 const UNIX_SOCKET = "unix:";
 const FIRST_BYTE_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
-
-export const READINESS_PATH = "/readyz";
-
-/** The header that says who we are. Origins answer it with playlists whose URIs are relative. */
-export const OWN_HEADERS = { "cdn-loop": "spillway", "accept-encoding": "identity" };
 
 /** `unready`: it answers, but says that it cannot serve. `down`: it does not answer. */
 export type PeerState = "up" | "unready" | "down";
@@ -70,7 +76,7 @@ export interface Pulse {
 }
 
 /** A request was taken back because its upstream is left; it goes to the next. */
-class PeerLeftError extends Error {
+export class PeerLeftError extends Error {
   override readonly name = "PeerLeftError";
 }
 
@@ -87,14 +93,15 @@ export class UpstreamPeer {
   #state: PeerState = "up";
   /** As the log has it. */
   #toldState: PeerState = "up";
-  /** Requests whose answer has not begun. */
-  readonly #waiting = new Set<AbortController>();
+  /** Requests whose answer has not begun, and the folders that they are for. */
+  readonly #waiting = new Map<AbortController, string>();
   /** Answers without end that have begun. */
   readonly #endless = new Map<AbortController, Pulse>();
   /** Why it is not well. */
   #reason = "";
   #slowProbes = 0;
   readonly #slate = new SlateWatch();
+  readonly #hangs: Hangs;
   #cancelPause: (() => void) | undefined;
   #isClosed = false;
 
@@ -116,6 +123,11 @@ export class UpstreamPeer {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
     });
+    this.#hangs = new Hangs({
+      clock: options.clock,
+      isAnswered: (path) => this.#isAnswered(path),
+      onChange: (folder, isHanging) => this.#tellHang(folder, isHanging),
+    });
   }
 
   get state(): PeerState {
@@ -130,6 +142,16 @@ export class UpstreamPeer {
   /** True of one that is up and has had the picture for a while. */
   get hasPicture(): boolean {
     return this.#state === "up" && this.#slate.hasPicture(this.#options.clock.monotonicMs());
+  }
+
+  /** Folders that others are asked for first, because a request was left unanswered. */
+  get hangingFolders(): number {
+    return this.#hangs.count;
+  }
+
+  /** Whether others are asked for `path` first. */
+  hangsAt(path: string): boolean {
+    return this.#hangs.has(path);
   }
 
   /** Sends a request and resolves with the head of its answer. */
@@ -150,7 +172,7 @@ export class UpstreamPeer {
       signal?.removeEventListener("abort", pass);
       this.#endless.delete(abort);
     };
-    this.#waiting.add(abort);
+    this.#waiting.set(abort, folderOf(path));
     try {
       const response = await this.#pool.request({
         ...request,
@@ -186,10 +208,22 @@ export class UpstreamPeer {
     this.#slate.interrupt();
     if (!others().some(({ state }) => state === "up")) return;
     const error = new PeerLeftError(`${this.label} is down`);
-    if (!wasDown) for (const abort of this.#waiting) abort.abort(error);
+    if (!wasDown) for (const abort of this.#waiting.keys()) abort.abort(error);
     // Probes may be lost where a stream is not; one that stops later is seen by a later probe.
     const silentSinceMs = clock.monotonicMs() - PROBE_ANSWER_MS_MAX;
     for (const [abort, { heardMs }] of this.#endless) if (heardMs <= silentSinceMs) abort.abort(error);
+  }
+
+  /**
+   * An answer to `path` did not begin in time. From now on others are asked for its folder, and what waits here for that
+   * goes to them, until this one answers again.
+   */
+  noteTimeout(path: string): void {
+    if (!this.#hangs.note(path)) return;
+    if (!this.#options.others().some((other) => other.state === "up" && !other.hangsAt(path))) return;
+    const folder = folderOf(path);
+    const error = new PeerLeftError(`${this.label} leaves ${folder} unanswered`);
+    for (const [abort, at] of this.#waiting) if (at === folder) abort.abort(error);
   }
 
   /** Probes until {@link close}. For one of several. */
@@ -223,31 +257,37 @@ export class UpstreamPeer {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelPause?.();
+    this.#hangs.close();
     await this.#pool.destroy();
+  }
+
+  #ask(path: string, answerMsMax: number): Promise<ProbeAnswer> {
+    const { clock } = this.#options;
+    return askProbe({ pool: this.#pool, clock, path: `${this.#basePath}${path}`, answerMsMax });
+  }
+
+  /** Whether what timed out is answered again. */
+  async #isAnswered(path: string): Promise<boolean> {
+    try {
+      return isReadyStatus((await this.#ask(path, HANG_ANSWER_MS_MAX)).status);
+    } catch {
+      // That it still hangs, or is gone, is an answer too.
+      return false;
+    }
   }
 
   async #probe(): Promise<void> {
     this.#cancelPause = undefined;
     const { clock } = this.#options;
-    const abort = new AbortController();
-    const cancel = clock.after(PROBE_ANSWER_MS_MAX, () => abort.abort());
     try {
-      const { statusCode, body } = await this.#pool.request({
-        method: "GET",
-        path: `${this.#basePath}${READINESS_PATH}`,
-        headers: OWN_HEADERS,
-        signal: abort.signal,
-      });
-      const words = await readBegin(body);
+      const { status, words } = await this.#ask(READINESS_PATH, PROBE_ANSWER_MS_MAX);
       this.#slowProbes = 0;
-      this.#become(isReadyStatus(statusCode) ? "up" : "unready");
-      this.#reason = `${READINESS_PATH} says ${statusCode}`;
+      this.#become(isReadyStatus(status) ? "up" : "unready");
+      this.#reason = `${READINESS_PATH} says ${status}`;
       this.#noteSlate(words);
     } catch (error) {
       this.#slowProbes++;
-      if (!abort.signal.aborted || this.#slowProbes > 1) this.markDown(error);
-    } finally {
-      cancel();
+      if (!(error instanceof ProbeLateError) || this.#slowProbes > 1) this.markDown(error);
     }
     if (this.#isClosed) return;
     this.#tell();
@@ -284,25 +324,12 @@ export class UpstreamPeer {
     if (this.#state === "up") log.info(`Upstream ${this.label} is well`);
     else log.warn(`Upstream ${this.label} is ${this.#state}: ${this.#reason}`);
   }
-}
 
-/** Whether whoever answers so can serve. One that is no Spillway node has no such path: that it answers is enough. */
-export function isReadyStatus(status: number): boolean {
-  return status < 500;
-}
-
-/** The begin of a body. Reads on to its end, which keeps the connection, unless that is far. */
-async function readBegin(body: Dispatcher.ResponseData["body"]): Promise<string> {
-  const decoder = new TextDecoder();
-  let words = "";
-  try {
-    for await (const chunk of body) {
-      // undici hands out Buffers, its stream type says any.
-      words += decoder.decode(chunk as Uint8Array, { stream: true });
-      if (words.length > PROBE_BYTES_MAX) break;
-    }
-  } catch {
-    // The head has come, which is what a probe wants to know.
+  #tellHang(folder: string, isHanging: boolean): void {
+    const { log } = this.#options;
+    const shown = folder.slice(0, FOLDER_CHARACTERS_MAX);
+    if (isHanging)
+      log.warn(`Upstream ${this.label} leaves requests unanswered: others are asked for ${shown}`);
+    else log.info(`Upstream ${this.label} is asked for ${shown} again`);
   }
-  return words;
 }

@@ -13,7 +13,8 @@ import { pause } from "#common/pause.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
-import { OWN_HEADERS, UpstreamPeer, type PeerState, type Pulse } from "./upstream-peer.ts";
+import { PeerLeftError, UpstreamPeer, type PeerState, type Pulse } from "./upstream-peer.ts";
+import { OWN_HEADERS } from "./upstream-probe.ts";
 
 /** Silence inside a body after which the upstream counts as failed. */
 const BODY_SILENCE_MS_MAX = 10_000;
@@ -284,8 +285,10 @@ export class Upstream {
         if (this.#isClosed || signal?.aborted === true) break;
         this.#log.debug(`Upstream ${peer.label} failed: ${describeError(error)}`);
         if (this.peers.length === 1) break;
-        // Who waited that long is not made to wait once more. One slow answer says nothing of others: probes do.
+        if (error instanceof PeerLeftError) continue;
+        // Who waited that long is not made to wait once more. It says nothing of other folders: probes do.
         if (isTimeout(error)) {
+          peer.noteTimeout(path);
           peer.probeSoon();
           break;
         }
@@ -301,11 +304,11 @@ export class Upstream {
 
   /**
    * Those that are well; where there are none, those that answer at least; else all. Each time those on their slate last,
-   * and after them the failed ones.
+   * after them the failed ones, and after those the ones that have left this folder unanswered.
    */
   #candidates(path: string, failed: ReadonlySet<UpstreamPeer> = new Set()): readonly UpstreamPeer[] {
-    const rank = (peer: UpstreamPeer): number => 2 * Number(failed.has(peer)) + Number(peer.isOnSlate);
-    const ordered = orderFor(path, this.peers).toSorted((a, b) => rank(a) - rank(b));
+    const ranks = new Map(this.peers.map((peer) => [peer, rankOf(peer, path, failed)]));
+    const ordered = orderFor(path, this.peers).toSorted((a, b) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0));
     const well = ordered.filter(({ state }) => state === "up");
     if (well.length > 0) return well;
     const alive = ordered.filter(({ state }) => state !== "down");
@@ -340,6 +343,11 @@ function labelsOf(urls: readonly string[]): readonly string[] {
     const earlier = hosts.slice(0, index).filter((other) => other === host).length;
     return earlier === 0 ? host : `${host}#${earlier + 1}`;
   });
+}
+
+/** The least is asked first. */
+function rankOf(peer: UpstreamPeer, path: string, failed: ReadonlySet<UpstreamPeer>): number {
+  return 4 * Number(peer.hangsAt(path)) + 2 * Number(failed.has(peer)) + Number(peer.isOnSlate);
 }
 
 function isTimeout(error: unknown): boolean {

@@ -1,6 +1,8 @@
 /** An edge with two origins of one stream: viewers who wait while the first of them hangs or dies. */
 import { afterEach, describe, expect, test } from "bun:test";
+import type { Clock } from "#common/clock.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, until, type TestEdge } from "./fake-origin.ts";
+import { ProbeClock } from "./upstream-fixture.ts";
 
 const PLAYLIST = "/live/canvas/720p/index.m3u8";
 const closers: (() => unknown)[] = [];
@@ -17,12 +19,12 @@ interface Pair {
   readonly live: FakeLivePlaylist;
 }
 
-async function start(): Promise<Pair> {
+async function start(clock?: Clock): Promise<Pair> {
   const live = new FakeLivePlaylist();
   const answer = (request: Request): Response | Promise<Response> =>
     request.url.endsWith("/readyz") ? new Response("ready\n") : live.answer(request);
   const [first, second] = [new FakeOrigin(answer), new FakeOrigin(answer)];
-  const edge = startTestEdge([first.url, second.url]);
+  const edge = startTestEdge([first.url, second.url], clock && { clock });
   closers.push(
     () => edge.close(),
     () => first.close(),
@@ -58,6 +60,36 @@ describe("two origins", () => {
       expect(edge.upstream.peers.map(({ state }) => state)).toEqual(["down", "up"]);
     },
   );
+
+  test("a viewer who waits has the part from the second when the first is ready but answers no playlist", async () => {
+    const clock = new ProbeClock();
+    const { edge, first, second, live } = await start(clock);
+    let isHanging = false;
+    first.handler = (request) => {
+      if (request.url.endsWith("/readyz")) return new Response("ready\n");
+      // The edge holds a request as soon as it has the playlist.
+      if (isHanging || request.url.includes("_HLS_msn")) return new Promise<Response>(() => {});
+      return live.answer(request);
+    };
+    expect((await fetch(edge.url + PLAYLIST)).status).toBe(200);
+    isHanging = true;
+    const next = `?_HLS_msn=${live.lastMsn + 1}&_HLS_part=${live.openParts}`;
+    const reload = fetch(edge.url + PLAYLIST + next);
+    await until(() => first.count(next) === 1);
+    live.publish();
+    const startMs = clock.monotonicMs();
+    await clock.passUntil(() => second.count(next) === 1);
+    // Three target durations are the longest wait.
+    expect(clock.monotonicMs() - startMs).toBeLessThan(6_000);
+    const { status, headers } = await reload;
+    expect([status, headers.get("etag") !== null]).toEqual([200, true]);
+    expect((await fetch(edge.url + PLAYLIST)).status).toBe(200);
+    expect([edge.counters.requests.error, second.count("/readyz") > 0]).toEqual([0, true]);
+    expect(edge.upstream.peers.map(({ state, hangingFolders }) => [state, hangingFolders])).toEqual([
+      ["up", 1],
+      ["up", 0],
+    ]);
+  });
 
   test("what the first answers with 503, though it is well, is asked of the second", async () => {
     const { edge, first, second } = await start();

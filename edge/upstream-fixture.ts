@@ -4,17 +4,20 @@ import { until } from "./fake-origin.ts";
 import { Store } from "./store.ts";
 import { Upstream } from "./upstream.ts";
 
-/** The time that a probe has; nothing else waits for just as long. */
+/** The time that a probe has, and what is asked where an answer is overdue. Nothing else waits for just the first. */
 const PROBE_MS = 350;
+export const OVERDUE_MS = 2_000;
 const STEP_MS = 10;
 
 /** Knows when a probe is under way, so that none of them takes a moment of its time, however busy the machine. */
-class ProbeClock extends FakeClock {
+export class ProbeClock extends FakeClock {
+  /** Waits of this length are those of probes. */
+  readonly awaited = new Set([PROBE_MS]);
   readonly #probes = new Set<symbol>();
 
   override after(delayMs: number, callback: () => void): () => void {
     const probe = Symbol();
-    if (delayMs === PROBE_MS) this.#probes.add(probe);
+    if (this.awaited.has(delayMs)) this.#probes.add(probe);
     const cancel = super.after(delayMs, callback);
     return () => {
       this.#probes.delete(probe);
@@ -35,6 +38,7 @@ class ProbeClock extends FakeClock {
 
 export interface SeveralUpstreams {
   readonly upstream: Upstream;
+  readonly clock: ProbeClock;
   /** The log's lines. */
   readonly lines: readonly string[];
   /** Resolves with what the answer to `path` says. Default: a path of a folder. */
@@ -55,6 +59,7 @@ export function startUpstreams(urls: readonly string[], weights: readonly number
   const passUntil = (isOver: () => boolean): Promise<void> => clock.passUntil(isOver);
   return {
     upstream,
+    clock,
     lines,
     ask: async (path = "/live/x", holdMsMax = 5_000) =>
       new TextDecoder().decode((await upstream.fetch(path, { holdMsMax })).body),

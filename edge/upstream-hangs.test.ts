@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "#common/clock.ts";
 import { FakeOrigin, until } from "./fake-origin.ts";
-import { startUpstreams } from "./upstream-fixture.ts";
+import { OVERDUE_MS, startUpstreams } from "./upstream-fixture.ts";
 import { Hangs } from "./upstream-hangs.ts";
 
 const closers: (() => Promise<void>)[] = [];
@@ -150,6 +150,21 @@ describe("two upstreams whose probes are well", () => {
       `Upstream ${host} leaves requests unanswered: others are asked for /live/`,
       `Upstream ${host} is asked for /live/ again`,
     ]);
+  });
+
+  test("what is held for long is no reason to leave the first while it answers the playlist as it is", async () => {
+    const { first, second, ask, pass, passUntil, clock, hanging } = await start();
+    clock.awaited.add(OVERDUE_MS);
+    first.hanging.add("/live/x?q=1&_HLS_");
+    const held = ask("/live/x?q=1&_HLS_msn=7&_HLS_part=1", 8_000);
+    await until(() => first.count("_HLS_") === 1);
+    await pass(3_000);
+    expect(first.count("/live/x")).toBe(1);
+    await passUntil(() => first.hits.get("/live/x?q=1") === 1);
+    await pass(3_000);
+    expect([hanging(), second.count("/live/")]).toEqual([[0, 0], 0]);
+    first.recover();
+    expect([await held, first.count("/live/x")]).toEqual(["first", 2]);
   });
 
   test("what waits for the folder moves on, and nothing else", async () => {

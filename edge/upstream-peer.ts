@@ -34,7 +34,7 @@ const PROBE_PAUSE_DOWN_MS = 1_000;
 /** Longest wait for a probe's answer. A second one in a row that takes longer means down: within a second in all. */
 const PROBE_ANSWER_MS_MAX = 350;
 const REACHABLE_ANSWER_MS_MAX = 1_000;
-/** Longest wait for what is asked for again after it has timed out. */
+/** Longest wait for what an upstream has no reason to hold: where an answer is overdue, and after one has timed out. */
 const HANG_ANSWER_MS_MAX = 2_000;
 /** Clients may name folders: so much of it is in the log. */
 const FOLDER_CHARACTERS_MAX = 200;
@@ -102,6 +102,8 @@ export class UpstreamPeer {
   #slowProbes = 0;
   readonly #slate = new SlateWatch();
   readonly #hangs: Hangs;
+  /** Folders that are doubted now. */
+  readonly #doubted = new Set<string>();
   #cancelPause: (() => void) | undefined;
   #isClosed = false;
 
@@ -224,6 +226,21 @@ export class UpstreamPeer {
     const folder = folderOf(path);
     const error = new PeerLeftError(`${this.label} leaves ${folder} unanswered`);
     for (const [abort, at] of this.#waiting) if (at === folder) abort.abort(error);
+  }
+
+  /** What is held takes long: asks for `path`, which is answered at once where anything is. Never rejects. */
+  async doubt(path: string): Promise<void> {
+    const folder = folderOf(path);
+    if (this.#doubted.has(folder)) return;
+    this.#doubted.add(folder);
+    try {
+      await this.#ask(path, HANG_ANSWER_MS_MAX);
+    } catch (error) {
+      // Whether it is gone is for probes to say.
+      if (error instanceof ProbeLateError && this.#state === "up") this.noteTimeout(path);
+    } finally {
+      this.#doubted.delete(folder);
+    }
   }
 
   /** Probes until {@link close}. For one of several. */

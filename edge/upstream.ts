@@ -10,6 +10,7 @@ import { describeError, errorCode, SpillwayError } from "#common/errors.ts";
 import { wholeOf } from "#common/join-bytes.ts";
 import type { Log } from "#common/log.ts";
 import { pause } from "#common/pause.ts";
+import { playlistKey } from "./playlist-key.ts";
 import { lengthOf, readHeaders, type ResponseHead } from "./response-head.ts";
 import type { ByteBudget } from "./store.ts";
 import { orderFor } from "./upstream-order.ts";
@@ -23,6 +24,11 @@ const TEXT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a body that nobody wants so much is read off, which keeps the connection. */
 const DISCARD_BYTES_MAX = 16 * 1024;
 const REACHABLE_POLL_MS = 100;
+/**
+ * After this share of the longest hold it is asked whether the upstream answers at all: later than a segment comes, and
+ * early enough for those who wait to have their answer from another, since they wait for three target durations.
+ */
+const DOUBT_SHARE = 0.4;
 /** There are none above (RFC 9110 15). */
 export const STATUS_MAX = 599;
 
@@ -263,6 +269,7 @@ export class Upstream {
     let failure: unknown;
     for (const peer of this.#candidates(path, failed)) {
       this.requests++;
+      const cancelDoubt = this.#doubtLater(peer, path, options.holdMsMax);
       try {
         const response = await peer.request({
           method,
@@ -293,6 +300,8 @@ export class Upstream {
           break;
         }
         peer.markDown(error);
+      } finally {
+        cancelDoubt();
       }
     }
     throw new UpstreamError("Upstream does not answer", {
@@ -300,6 +309,14 @@ export class Upstream {
       isReached: isTimeout(failure),
       cause: failure,
     });
+  }
+
+  /** A held request is answered late by an upstream that is well, too: the playlist as it is tells them apart. */
+  #doubtLater(peer: UpstreamPeer, path: string, holdMsMax: number): () => void {
+    const query = path.indexOf("?");
+    if (this.peers.length === 1 || query === -1 || !path.includes("_HLS_msn=", query)) return () => {};
+    const plain = playlistKey(path.slice(0, query), path.slice(query + 1));
+    return this.#clock.after(DOUBT_SHARE * holdMsMax, () => void peer.doubt(plain));
   }
 
   /**

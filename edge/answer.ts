@@ -9,9 +9,9 @@ import { msToSeconds } from "#common/units.ts";
 import { cacheStatusOf, staleStatusOf, type Forwarded } from "./cache-status.ts";
 import type { Counters, RefusalCause, RequestResult } from "./counters.ts";
 import type { Lending } from "./lending.ts";
-import type { IsOpen } from "./loan.ts";
 import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { ageMsOf, gzipOf, type Stored, type StoredHead } from "./stored.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 
 /** How the request met the cache, for `Cache-Status` and the counts. */
 export interface AnswerOptions {
@@ -23,7 +23,7 @@ export interface AnswerOptions {
   readonly counters: Counters;
   /** Gives large bodies out. */
   readonly lending: Lending;
-  readonly isOpen: IsOpen;
+  readonly connection: ViewerConnection;
   /** On the monotonic clock. */
   readonly nowMs: number;
   /** Instead of the stored `Cache-Control`. */
@@ -152,12 +152,12 @@ function answerRange(
 }
 
 function send(
-  { request, stored, counters, lending, isOpen }: AnswerOptions,
+  { request, stored, counters, lending, connection }: AnswerOptions,
   answer: { readonly status: number; readonly headers: Headers; readonly body: Blob },
 ): Response {
   const { status, headers, body } = answer;
   if (request.method === "HEAD") return new Response(null, { status, headers });
-  const sent = lending.bodyOf(stored, body, { request, isOpen, counters });
+  const sent = lending.bodyOf(stored, body, { request, connection, counters });
   return new Response(sent, { status, headers });
 }
 

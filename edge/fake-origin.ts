@@ -231,6 +231,7 @@ export function startTestEdge(upstream: string | readonly string[], limits: Test
   const parts = createParts({ config, clock, log: silentLog });
   const fetch = createEdgeFetch({
     ...parts,
+    clock,
     registry: createRegistry(),
     readiness: () => undefined,
     page: { files: limits.pageFiles ?? new Map(), securityHeaders: {} },

@@ -6,18 +6,19 @@ import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import type { ByteRange } from "#common/http-conditions.ts";
 import type { Cursor, FillBody } from "./fill-body.ts";
+import { StallWatch, type StallWatchOptions } from "./stall-watch.ts";
 import type { ByteBudget } from "./store.ts";
 
 /** What one write gives to the socket at most: it is also what Bun may copy for a reader whose socket is full. */
 export const WRITE_BYTES_MAX = 128 * 1024;
-/** A reader for whom there is something and who takes nothing for so long is let go. */
-export const STALL_MS_MAX = 30_000;
 
 export interface FillReaderOptions {
   readonly body: FillBody;
   /** Counts what Bun copies while the socket is full. Where there is no room for it the reader is let go. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
+  /** Shows whether a reader whose socket is full takes anything. */
+  readonly connection: StallWatchOptions["connection"];
   /** Where the bytes that the socket took are counted. */
   readonly counters: { sentBytes: number };
   readonly signal: AbortSignal;
@@ -32,13 +33,14 @@ export class FillReader {
   readonly cursor: Cursor;
   readonly #options: FillReaderOptions;
   readonly #stream: DirectStream;
-  #cancelStall: (() => void) | undefined;
+  readonly #stall: StallWatch;
   #copiedBytes = 0;
   #isLaggard = false;
 
   constructor(options: FillReaderOptions) {
     const { body, counters, signal, range } = options;
     this.#options = options;
+    this.#stall = new StallWatch({ ...options, onStall: () => this.drop() });
     this.cursor = body.cursorAt(range?.start ?? 0);
     this.#stream = new DirectStream({
       counters,
@@ -83,7 +85,7 @@ export class FillReader {
   /** The socket is full: Bun keeps a copy of what it did not take, and time counts until it takes more. */
   #onFull(bytes: number): void {
     if (this.#stream.isClosed) return;
-    const { budget, clock } = this.#options;
+    const { budget } = this.#options;
     if (!budget.reserve(bytes)) {
       this.drop();
       return;
@@ -94,7 +96,7 @@ export class FillReader {
       return;
     }
     this.#copiedBytes = bytes;
-    this.#cancelStall = clock.after(STALL_MS_MAX, () => this.drop());
+    this.#stall.begin();
   }
 
   #onDrain(): void {
@@ -103,8 +105,7 @@ export class FillReader {
   }
 
   #endFull(): void {
-    this.#cancelStall?.();
-    this.#cancelStall = undefined;
+    this.#stall.end();
     this.#options.budget.release(this.#copiedBytes);
     this.#copiedBytes = 0;
   }

@@ -40,7 +40,7 @@ export interface Asker<Answer> {
 }
 
 /** Who reads a body along, and which part of it. */
-export type StreamOptions = Pick<FillReaderOptions, "counters" | "signal" | "range">;
+export type StreamOptions = Pick<FillReaderOptions, "counters" | "signal" | "connection" | "range">;
 
 export interface FillOptions {
   readonly upstream: Upstream;

@@ -7,6 +7,7 @@ import { Fill } from "./fill.ts";
 import { wantedOf } from "./live-wanted.ts";
 import { Download, PacedOrigin } from "./paced-origin.ts";
 import type { Upstream, UpstreamResponse } from "./upstream.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 
 const MEDIA = "/live/canvas/720p/aabbccdd-100.m4s";
 const CHUNK = 64 * 1024;
@@ -241,7 +242,12 @@ describe("one fill and many readers", () => {
     const read = (): Promise<Uint8Array> =>
       edge.fills
         .share(wantedOf({ path: MEDIA, kind: "media" }), {
-          answer: (fill) => fill.stream({ counters: { sentBytes: 0 }, signal: new AbortController().signal }),
+          answer: (fill) =>
+            fill.stream({
+              counters: { sentBytes: 0 },
+              connection: UNWATCHED,
+              signal: new AbortController().signal,
+            }),
         })
         .then((body) => new Response(body).bytes());
     expect(await Promise.all([read(), read()])).toEqual([WHOLE.slice(0, 5_000), WHOLE.slice(0, 5_000)]);

@@ -3,6 +3,7 @@
  * stream, the page, the API and the node's own paths. Only the paths of the URL contract lead upstream.
  */
 import { withAbsoluteUrl } from "#common/absolute-request.ts";
+import type { Clock } from "#common/clock.ts";
 import { acceptsGzip, matchesEtag } from "#common/http-conditions.ts";
 import type { MetricsPage, NodeApp, Readiness } from "#common/node-http.ts";
 import { createNodeApp } from "#common/node-http.ts";
@@ -17,10 +18,12 @@ import type { LiveCache } from "./live.ts";
 import { playlistKey } from "./playlist-key.ts";
 import type { Playlists } from "./playlists.ts";
 import type { ProxyCache } from "./proxy.ts";
+import { SendQueues } from "./send-queues.ts";
 import type { Streams } from "./streams.ts";
 import { addStreamRoutes, CONTROL_PATHS, type StreamApiOptions } from "./stream-api.ts";
 import { readTarget } from "./targets.ts";
 import type { ViewerAddresses } from "./viewer-address.ts";
+import { RequestConnection, UNWATCHED } from "./viewer-connection.ts";
 import type { Viewers } from "./viewers.ts";
 
 /** One file of the viewer page. */
@@ -40,6 +43,7 @@ export interface Page {
 }
 
 export interface EdgeHttpOptions extends StreamApiOptions {
+  readonly clock: Clock;
   readonly registry: MetricsPage;
   readonly readiness: Readiness;
   readonly live: LiveCache;
@@ -67,8 +71,6 @@ const OWN_PATHS = new Set(["/metrics", "/healthz", "/readyz", "/health"]);
 const EDGES_PATH = "/api/v1/edges";
 const BITS_PER_KILOBIT = 1_000;
 const UNKNOWN_ADDRESS = "";
-/** For answers too small for it to matter how long they are being sent. */
-const UNWATCHED = (): boolean => false;
 /**
  * What monitors and load balancers ask for, whose address may be that of viewers: never refused for asking too much. Over
  * one connection too many it is answered and the connection closed, or asking for it would keep any number of them open.
@@ -86,12 +88,12 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
   addRoutes(app, options);
   if (hasStreams) addStreamRoutes(app, options);
   const { live, streams, counters, admission, addresses, guard, playlists, proxy } = options;
+  const queues = new SendQueues(options.clock);
   return (original, server) => {
     const request = withAbsoluteUrl(original);
     const peerAddress = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
     const addressOf = (): string => addresses.of(original.headers, peerAddress());
-    // Bun knows a request's peer until it is answered to its end.
-    const visit = { request, isOpen: () => server.requestIP(original) !== null };
+    const visit = { request, connection: new RequestConnection(original, server, queues) };
     const { path, query } = splitUrl(request.url);
     if (HEALTH_PATHS.has(path)) {
       const isTooMany = guard?.isConnectionTooMany(original, server) === true;
@@ -164,7 +166,7 @@ function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
   app.get(EDGES_PATH, (context) => {
     const { raw } = context.req;
     return live.answerApi(
-      { request: raw, isOpen: UNWATCHED },
+      { request: raw, connection: UNWATCHED },
       EDGES_PATH,
       addresses.hostOf(raw.headers, context.env.address),
     );

@@ -6,10 +6,11 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { COPIED_BYTES_MAX } from "#common/late-body.ts";
-import type { Loan, IsOpen } from "./loan.ts";
+import type { Loan } from "./loan.ts";
 import type { ByteBudget } from "./store.ts";
 import { sizeOf, type Stored } from "./stored.ts";
 import { StoredReader, type StoredReaderOptions } from "./stored-reader.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 
 /** Share of the memory that may be lent as it is, to readers whom nobody can let go: beside half for playlists some is left for what is on its way. */
 const LENT_SHARE_MAX = 0.375;
@@ -20,7 +21,7 @@ const SWEEP_PAUSE_MS = 20;
 /** Who is answered. */
 export interface Borrower extends Pick<StoredReaderOptions, "counters"> {
   readonly request: Request;
-  readonly isOpen: IsOpen;
+  readonly connection: ViewerConnection;
 }
 
 export interface LendingOptions {
@@ -67,7 +68,8 @@ export class Lending {
       const { loan } = stored;
       const isWhole = loan.isWhole && this.#loans.has(loan);
       if (!isWhole && !this.#lend(stored)) return this.#stream(stored, body, borrower);
-      loan.add(borrower.isOpen);
+      const { connection } = borrower;
+      loan.add(() => connection.isOpen());
     }
     borrower.counters.sentBytes += body.size;
     return body;
@@ -120,11 +122,16 @@ export class Lending {
     return true;
   }
 
-  #stream(stored: Stored, body: Blob, { request, counters }: Borrower): ReadableStream<Uint8Array> {
+  #stream(
+    stored: Stored,
+    body: Blob,
+    { request, connection, counters }: Borrower,
+  ): ReadableStream<Uint8Array> {
     const { budget, clock } = this.#options;
     const loan = this.#open(stored);
     const reader: StoredReader = new StoredReader({
       counters,
+      connection,
       signal: request.signal,
       body,
       budget,

@@ -12,7 +12,6 @@ import { answerComing, answerFrom, answerRefusal, answerStatus, type AnswerOptio
 import type { Counters } from "./counters.ts";
 import type { Fill, FillPart } from "./fill.ts";
 import { FillRefusedError, type Fills } from "./fills.ts";
-import type { IsOpen } from "./loan.ts";
 import { wantedOf, type LiveThing } from "./live-wanted.ts";
 import type { Playlists } from "./playlists.ts";
 import type { Store } from "./store.ts";
@@ -20,6 +19,7 @@ import { isFreshEnough, readHead, type Stored } from "./stored.ts";
 import type { TailAnswer } from "./tail-answer.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamError } from "./upstream.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 import type { Viewers } from "./viewers.ts";
 
 /** How old an answer may be given out while the upstream is away. */
@@ -39,10 +39,10 @@ export interface LiveOptions {
 /** Who asks: the peer's address, looked up only where it is needed. */
 export type AddressOf = () => string;
 
-/** A request, and whether its answer is still being sent. */
+/** A request, and what it came over. */
 export interface Visit {
   readonly request: Request;
-  readonly isOpen: IsOpen;
+  readonly connection: ViewerConnection;
 }
 
 /** A request as `http.ts` has read it. */
@@ -174,7 +174,7 @@ export class LiveCache {
       result: head.status >= 400 ? "error" : part,
       counters,
       nowMs: clock.monotonicMs(),
-      stream: (range) => fill.stream({ range, signal, counters }),
+      stream: (range) => fill.stream({ range, signal, counters, connection: visit.connection }),
     });
   }
 

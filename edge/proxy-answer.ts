@@ -10,12 +10,12 @@ import { cacheStatusOf, type CacheStatus } from "./cache-status.ts";
 import type { Counters, RequestResult } from "./counters.ts";
 import type { Fill } from "./fill.ts";
 import type { Lending } from "./lending.ts";
-import type { IsOpen } from "./loan.ts";
 import { describeRange, notModified, unsatisfiable } from "./partial-answer.ts";
 import { select, type Selection } from "./policy-conditions.ts";
 import { ageMsAt, lifetimeOf } from "./policy-freshness.ts";
 import type { ResponseHead } from "./response-head.ts";
 import type { Stored } from "./stored.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 
 /** Statuses that never have a body. */
 const BODILESS_STATUSES = new Set([204, 205, 304]);
@@ -23,6 +23,7 @@ const BODILESS_STATUSES = new Set([204, 205, 304]);
 /** One client's request, and how the cache met it. */
 export interface ProxyAnswerOptions {
   readonly request: Request;
+  readonly connection: ViewerConnection;
   readonly head: ResponseHead;
   readonly result: RequestResult;
   readonly status: CacheStatus;
@@ -39,7 +40,6 @@ export interface ProxyAnswerOptions {
 export interface StoredAnswerOptions extends ProxyAnswerOptions {
   /** Gives large bodies out. */
   readonly lending: Lending;
-  readonly isOpen: IsOpen;
 }
 
 /** Answers from a stored object. */
@@ -64,7 +64,7 @@ export function answerStored(options: StoredAnswerOptions, stored: Stored): Resp
 
 /** Answers from a fill: its whole body, or the one that is on its way. */
 export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
-  const { request, head, counters } = options;
+  const { request, connection, head, counters } = options;
   const { length } = fill;
   const whole = wholeOf(fill);
   const headers = headersOf(options);
@@ -77,20 +77,25 @@ export function answerFill(options: ProxyAnswerOptions, fill: Fill): Response {
     size: length ?? 0,
     bodyOf: (from, to) =>
       whole === undefined
-        ? fill.stream({ signal, counters, range: to === undefined ? undefined : { start: from, end: to } })
+        ? fill.stream({
+            signal,
+            counters,
+            connection,
+            range: to === undefined ? undefined : { start: from, end: to },
+          })
         : counted(options, cut(whole, from, to)),
   });
 }
 
 /** Passes on an answer that is for this client alone, as it is. */
 export function answerAlone(options: ProxyAnswerOptions, fill: Fill): Response {
-  const { request, counters, head } = options;
+  const { request, connection, counters, head } = options;
   const headers = headersOf(options);
   const { signal } = request;
   if (request.method === "HEAD" || BODILESS_STATUSES.has(head.status)) return bodiless(options, headers);
   const whole = wholeOf(fill);
   if (whole !== undefined) headers.set("content-length", String(whole.size));
-  const body = whole === undefined ? fill.stream({ signal, counters }) : counted(options, whole);
+  const body = whole === undefined ? fill.stream({ signal, counters, connection }) : counted(options, whole);
   return new Response(body, { status: head.status, headers });
 }
 

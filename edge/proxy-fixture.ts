@@ -1,5 +1,6 @@
 /** For the tests of the caching proxy: an origin whose answers a test scripts, and an edge that passes on every path. */
 import { FakeOrigin, startTestEdge, type TestEdge, type TestEdgeLimits } from "./fake-origin.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 
 /** To be called, and emptied, after each test. */
 export const closers: (() => unknown)[] = [];
@@ -40,7 +41,7 @@ export async function join(
   headers: Record<string, string> = {},
 ): Promise<Response> {
   const answer = edge.proxy?.answer(
-    { request: new Request(edge.url + path, { headers }), isOpen: () => false },
+    { request: new Request(edge.url + path, { headers }), connection: UNWATCHED },
     path,
   );
   if (answer === undefined) throw new Error("The edge is no caching proxy");

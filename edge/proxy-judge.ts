@@ -4,7 +4,6 @@
  */
 // RFC 9111 3 (storing), 4.3.3 and 4.3.4 (validation), 4.3.5 (HEAD)
 import { COPIED_BYTES_MAX } from "#common/late-body.ts";
-import type { IsOpen } from "./loan.ts";
 import { hasOwnConditions } from "./policy-conditions.ts";
 import { readCacheControl } from "./policy-directives.ts";
 import { judge, storedHeadOf, updatedHeadOf } from "./policy-storing.ts";
@@ -17,6 +16,7 @@ import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { Store } from "./store.ts";
 import { storedOf, type Stored, type WholeAnswer } from "./stored.ts";
 import { STATUS_MAX, unexpectedStatus, type UpstreamAnswer } from "./upstream.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 import type { Verdict } from "./wanted.ts";
 
 /** Failures that a stored answer may stand in for (RFC 5861 4). */
@@ -29,7 +29,7 @@ const NO_BYTES = new Uint8Array(0);
 /** A request on its way through the cache. */
 export interface Asked {
   readonly request: Request;
-  readonly isOpen: IsOpen;
+  readonly connection: ViewerConnection;
   /** Path and query, as asked of the upstream. */
   readonly url: string;
   readonly policy: PolicyRequest;

@@ -4,6 +4,7 @@ import { systemClock } from "#common/clock.ts";
 import { until } from "./fake-origin.ts";
 import { ProxyJudge } from "./proxy-judge.ts";
 import { Store } from "./store.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 import { answerOf, closers, FRESH, gate, get, join, start } from "./proxy-fixture.ts";
 
 afterEach(async () => {
@@ -122,7 +123,7 @@ describe("what is one client's own", () => {
     const request = new Request("http://edge.invalid/a");
     const asked = {
       request,
-      isOpen: () => false,
+      connection: UNWATCHED,
       url: "/a",
       policy: { method: "GET", headers: request.headers, isHeld: false },
     };

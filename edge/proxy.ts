@@ -33,6 +33,7 @@ import { isCuttable, isNear, ProxyRanges } from "./proxy-ranges.ts";
 import type { Store } from "./store.ts";
 import type { Stored } from "./stored.ts";
 import { UpstreamError } from "./upstream.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 
 /** How often a request may find that what it joined was not for it, before it is asked for alone. */
 const TURNS_MAX = 3;
@@ -111,8 +112,8 @@ export class ProxyCache {
    *
    * @param url path and query
    */
-  answer({ request, isOpen }: Visit, url: string): Response | Promise<Response> {
-    const asked = askedOf({ request: endToEndRequest(request), isOpen }, url);
+  answer({ request, connection }: Visit, url: string): Response | Promise<Response> {
+    const asked = askedOf({ request: endToEndRequest(request), connection }, url);
     const known = this.#fromStore(asked, this.#look(asked));
     if (known !== undefined) return known;
     if (!isForwardable(url)) return this.#refuse("path", 400, "Bad path");
@@ -135,7 +136,7 @@ export class ProxyCache {
   /** Resolves with false where the answer may not be kept, so that fetching such things ahead is of no use. */
   #prefetch(url: string, waiting: Waiting): Promise<boolean> | undefined {
     const asked = askedOf(
-      { request: new Request(`http://prefetch.invalid${url}`), isOpen: () => false },
+      { request: new Request(`http://prefetch.invalid${url}`), connection: UNWATCHED },
       url,
     );
     const { stored, decision } = this.#look(asked);
@@ -329,16 +330,16 @@ export class ProxyCache {
 
   #sendStored(asked: Asked, { stored, result, status, nowMs = this.#nowMs() }: FromStore): Response {
     const { counters, store, upstreamUrls } = this.#options;
-    const { request, isOpen, policy } = asked;
+    const { request, connection, policy } = asked;
     const { isHeld } = policy;
     const { head } = stored;
-    const send = { request, isHeld, counters, upstreamUrls, nowMs, head, result, status };
-    return answerStored({ ...send, isOpen, lending: store.lending }, stored);
+    const send = { request, connection, isHeld, counters, upstreamUrls, nowMs, head, result, status };
+    return answerStored({ ...send, lending: store.lending }, stored);
   }
 
-  #send({ request, policy: { isHeld } }: Asked) {
+  #send({ request, connection, policy: { isHeld } }: Asked) {
     const { counters, upstreamUrls } = this.#options;
-    return { request, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
+    return { request, connection, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
   }
 
   #refuse(cause: RefusalCause, status: number, reason: string): Response {

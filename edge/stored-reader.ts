@@ -4,7 +4,8 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
-import { STALL_MS_MAX, WRITE_BYTES_MAX } from "./fill-reader.ts";
+import { WRITE_BYTES_MAX } from "./fill-reader.ts";
+import { StallWatch, type StallWatchOptions } from "./stall-watch.ts";
 import type { ByteBudget } from "./store.ts";
 
 export interface StoredReaderOptions {
@@ -12,6 +13,8 @@ export interface StoredReaderOptions {
   /** Counts the piece that is on its way. Where there is no room for it the reader is let go. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
+  /** Shows whether a reader whose socket is full takes anything. */
+  readonly connection: StallWatchOptions["connection"];
   /** Where the bytes that the socket took are counted. */
   readonly counters: { sentBytes: number };
   readonly signal: AbortSignal;
@@ -23,14 +26,15 @@ export interface StoredReaderOptions {
 export class StoredReader {
   readonly #options: StoredReaderOptions;
   readonly #stream: DirectStream;
+  readonly #stall: StallWatch;
   #position = 0;
   #reservedBytes = 0;
-  #cancelStall: (() => void) | undefined;
   #isLaggard = false;
 
   constructor(options: StoredReaderOptions) {
     const { counters, signal, onClose } = options;
     this.#options = options;
+    this.#stall = new StallWatch({ ...options, onStall: () => this.drop() });
     this.#stream = new DirectStream({
       counters,
       signal,
@@ -56,7 +60,7 @@ export class StoredReader {
   /** Sends pieces until the socket is full. */
   async #sendNext(): Promise<void> {
     this.#endPiece();
-    const { body, budget, clock } = this.#options;
+    const { body, budget } = this.#options;
     while (this.#stream.canWrite) {
       const length = Math.min(WRITE_BYTES_MAX, body.size - this.#position);
       if (length === 0) {
@@ -78,12 +82,11 @@ export class StoredReader {
       this.#stream.write(piece);
       if (this.#stream.canWrite) this.#endPiece();
     }
-    if (!this.#stream.isClosed) this.#cancelStall = clock.after(STALL_MS_MAX, () => this.drop());
+    if (!this.#stream.isClosed) this.#stall.begin();
   }
 
   #endPiece(): void {
-    this.#cancelStall?.();
-    this.#cancelStall = undefined;
+    this.#stall.end();
     this.#options.budget.release(this.#reservedBytes);
     this.#reservedBytes = 0;
   }

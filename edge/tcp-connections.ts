@@ -8,10 +8,12 @@ import { endianness } from "node:os";
 import { mapIpv4, parseAddress } from "#common/address-prefix.ts";
 
 /** IPv4 and IPv6; a dual-stack socket's are in the second. */
-const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
+export const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
 /** Hexadecimal, as the table writes it. */
-const ESTABLISHED = "01";
+export const ESTABLISHED = "01";
 const HEX_PER_WORD = 8;
+/** What an address of IPv4 begins with that is written as one of IPv6. */
+const MAPPED = mapIpv4([0, 0, 0, 0]).subarray(0, -HEX_PER_WORD / 2);
 
 /** The name by which {@link openPeers} knows a peer; `undefined` where `address` is none. */
 export function peerName(address: string, port: number): string | undefined {
@@ -43,13 +45,27 @@ export function readPeers(table: string, port: number, peers: Set<string>): void
   }
 }
 
+/** How the tables may write an address: that of IPv4 in two ways. None where it is none. */
+export function remoteNames(address: string): readonly string[] {
+  const bytes = parseAddress(address);
+  if (bytes === undefined) return [];
+  const words = Uint8Array.from(bytes);
+  swapWords(words);
+  const hex = words.toHex().toUpperCase();
+  const isIpv4 = MAPPED.every((byte, index) => bytes[index] === byte);
+  return isIpv4 ? [hex, hex.slice(-HEX_PER_WORD)] : [hex];
+}
+
 /** The table has an address as words in the machine's own order of bytes. */
 function addressOf(words: string): string {
   const bytes = Uint8Array.fromHex(words);
-  if (endianness() === "LE") {
-    for (let start = 0; start < bytes.length; start += HEX_PER_WORD / 2) {
-      bytes.subarray(start, start + HEX_PER_WORD / 2).reverse();
-    }
-  }
+  swapWords(bytes);
   return (bytes.length === HEX_PER_WORD / 2 ? mapIpv4(bytes) : bytes).toHex();
+}
+
+function swapWords(bytes: Uint8Array): void {
+  if (endianness() !== "LE") return;
+  for (let start = 0; start < bytes.length; start += HEX_PER_WORD / 2) {
+    bytes.subarray(start, start + HEX_PER_WORD / 2).reverse();
+  }
 }

@@ -58,6 +58,7 @@ export async function openViewerSide(options: ViewerSideOptions): Promise<Viewer
     onFault: (fault) => counters.refuse(fault),
     fetch: createEdgeFetch({
       ...parts,
+      clock,
       egress,
       registry,
       readiness,

@@ -3,7 +3,7 @@
  * and the leases, and answers the workers on a Unix socket. The workers have the port, and the hub as their only
  * upstream: an edge behind an edge, on one machine.
  */
-import { every, systemClock } from "#common/clock.ts";
+import { type Clock, every, systemClock } from "#common/clock.ts";
 import { describeError, OptionError, StartError } from "#common/errors.ts";
 import { bindOrExplain } from "#common/listen.ts";
 import type { Log } from "#common/log.ts";
@@ -68,7 +68,7 @@ export async function runHub(context: RoleContext<EdgeConfig>): Promise<void> {
   });
   declareWorkerMetrics(registry, hub);
   declareTlsMetrics(registry, { node: "edge", tls });
-  serveWorkers({ socket, parts, hub, readiness, log });
+  serveWorkers({ socket, parts, hub, readiness, clock, log });
   lifecycle.onClose(
     "edge timer",
     every(clock, MILLISECONDS_PER_SECOND, () => viewers.rotate()),
@@ -141,9 +141,10 @@ function serveWorkers(options: {
   readonly parts: EdgeParts;
   readonly hub: WorkerHub;
   readonly readiness: Readiness;
+  readonly clock: Clock;
   readonly log: Log;
 }): void {
-  const { socket, parts, hub, readiness, log } = options;
+  const { socket, parts, hub, readiness, clock, log } = options;
   const onError = (error: unknown): void => {
     parts.counters.requests.error++;
     log.error(`A request of a worker failed by our own mistake: ${describeError(error)}`);
@@ -151,6 +152,7 @@ function serveWorkers(options: {
   const page = { files: new Map(), securityHeaders: {} };
   const fetch = createEdgeFetch({
     ...parts,
+    clock,
     registry: hub,
     readiness,
     page,

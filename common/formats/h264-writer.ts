@@ -20,6 +20,12 @@ export interface SequenceFormat {
   readonly pictureOrder: { readonly lsbBits: number };
 }
 
+/** What is shown of a frame, in pixels: even numbers. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** The place of a picture in its sequence. */
 export interface PictureOrder {
   /** `frame_num`, not yet wrapped. */
@@ -57,9 +63,10 @@ const LEVELS = [
   [52, 36_864],
   [62, 139_264],
 ] as const;
-/** Of {@link writeSequenceParameters}. */
+/** Of {@link sequenceFormatOf}. */
 const FRAME_NUMBER_BITS = 8;
-/** Pictures are shown as they are decoded, so their order is not sent. */
+/** `pic_order_cnt_type`: sent with each picture, or that of decoding. */
+const ORDER_SENT = 0;
 const ORDER_OF_DECODING = 2;
 /** Types of slices where the picture has no others. */
 const SLICE_P = 5;
@@ -116,33 +123,43 @@ const HADAMARD = [
 const LUMA_STEP = 16;
 const CHROMA_STEP = 8;
 
-/** A sequence parameter set for these pictures alone, of even width and height in pixels: number 0. */
-export function writeSequenceParameters({
-  width,
-  height,
-}: {
-  readonly width: number;
-  readonly height: number;
-}): Uint8Array<ArrayBuffer> {
-  const columns = Math.ceil(width / MACROBLOCK_PIXELS);
-  const rows = Math.ceil(height / MACROBLOCK_PIXELS);
-  const level = LEVELS.find(([, macroblocks]) => columns * rows <= macroblocks) ?? LEVELS[2];
+/** What pictures of this size in pixels take that have a sequence of their own: number 0. */
+export function sequenceFormatOf({ width, height }: PictureSize): SequenceFormat {
+  return {
+    id: 0,
+    widthMacroblocks: Math.ceil(width / MACROBLOCK_PIXELS),
+    heightMacroblocks: Math.ceil(height / MACROBLOCK_PIXELS),
+    frameNumberBits: FRAME_NUMBER_BITS,
+    // They are shown as they are decoded.
+    pictureOrder: { lsbBits: 0 },
+  };
+}
+
+/** A sequence parameter set that says `format`, of which `size` is shown. */
+export function writeSequenceParameters(
+  size: PictureSize,
+  format = sequenceFormatOf(size),
+): Uint8Array<ArrayBuffer> {
+  const { id, widthMacroblocks, heightMacroblocks, frameNumberBits, pictureOrder } = format;
+  const macroblocks = widthMacroblocks * heightMacroblocks;
+  const level = LEVELS.find(([, macroblocksMax]) => macroblocks <= macroblocksMax) ?? LEVELS[2];
   const writer = new BitWriter();
   for (const byte of [PROFILE_BASELINE, CONSTRAINTS, level[0]]) writer.bits(byte, 8);
-  writer.unsigned(0);
-  writer.unsigned(FRAME_NUMBER_BITS - 4);
-  writer.unsigned(ORDER_OF_DECODING);
+  writer.unsigned(id);
+  writer.unsigned(frameNumberBits - 4);
+  writer.unsigned(pictureOrder.lsbBits === 0 ? ORDER_OF_DECODING : ORDER_SENT);
+  if (pictureOrder.lsbBits > 0) writer.unsigned(pictureOrder.lsbBits - 4);
   // One reference; no gaps in frame_num.
   writer.unsigned(1);
   writer.bits(0, 1);
-  writer.unsigned(columns - 1);
-  writer.unsigned(rows - 1);
+  writer.unsigned(widthMacroblocks - 1);
+  writer.unsigned(heightMacroblocks - 1);
   // Frames only; direct inference; cropped on the right and below, in pixels of chroma; nothing about its use.
   writer.bits(0b111, 3);
   writer.unsigned(0);
-  writer.unsigned((columns * MACROBLOCK_PIXELS - width) / 2);
+  writer.unsigned((widthMacroblocks * MACROBLOCK_PIXELS - size.width) / 2);
   writer.unsigned(0);
-  writer.unsigned((rows * MACROBLOCK_PIXELS - height) / 2);
+  writer.unsigned((heightMacroblocks * MACROBLOCK_PIXELS - size.height) / 2);
   writer.bits(0, 1);
   return writer.finish(HEADER_SEQUENCE_PARAMETERS);
 }

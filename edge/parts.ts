@@ -111,6 +111,7 @@ export function createParts({ config, clock, log, ...given }: EdgePartsOptions):
     clock,
     budget,
     bytes: fills,
+    keeper: store.lending,
     media: proxy?.media ?? createMediaSource({ fills, store, segmentHosts, clock }),
     rewrite: (text, path) => segmentHosts.rewrite(text, path),
   });

@@ -5,6 +5,7 @@
 // draft-pantos-hls-rfc8216bis-22 6.2.5.1 (delta updates), RFC 9110 8.8.3 (entity tags)
 import { deltaOf } from "#common/formats/playlist-delta.ts";
 import type { PlaylistReach } from "#common/playlist-reach.ts";
+import type { Lending } from "./lending.ts";
 import { Loan } from "./loan.ts";
 import { readPlaylistFacts, type PlaylistFacts } from "./playlist-facts.ts";
 import { ageMsOf, readStored, sizeOf, type Stored } from "./stored.ts";
@@ -15,6 +16,9 @@ import type { UpstreamAnswer } from "./upstream.ts";
  * delta update, and that compressed. Measured, of rows as short as there are.
  */
 const DERIVED_FACTOR = 9.5;
+
+/** Counts bodies that are kept somewhere, and those that are not and still being sent. */
+export type Keeper = Pick<Lending, "onKept" | "onGone">;
 
 /** Changes URIs of a playlist's text, the same for the same text. */
 export type Rewrite = (text: string) => string;
@@ -28,6 +32,7 @@ export class TailVersion {
   readonly sinceMs: number;
   readonly #text: string;
   #delta: Stored | undefined;
+  #keeper: Keeper | undefined;
 
   constructor(options: {
     readonly facts: PlaylistFacts;
@@ -52,8 +57,23 @@ export class TailVersion {
 
   /** What a player gets that asks for a delta update: the whole playlist where there is none. */
   get delta(): Stored {
-    this.#delta ??= this.#makeDelta();
+    if (this.#delta === undefined) {
+      this.#delta = this.#makeDelta();
+      if (this.#delta !== this.whole) this.#keeper?.onKept(this.#delta);
+    }
     return this.#delta;
+  }
+
+  /** It is counted as the newest from now on, with all that is derived from it. */
+  keep(keeper: Keeper): void {
+    this.#keeper = keeper;
+    for (const stored of this.#bodies) keeper.onKept(stored);
+  }
+
+  /** It is not any more. */
+  letGo(): void {
+    for (const stored of this.#bodies) this.#keeper?.onGone(stored);
+    this.#keeper = undefined;
   }
 
   /** Age on the monotonic clock, in milliseconds. */
@@ -65,6 +85,10 @@ export class TailVersion {
   since(earlier: TailVersion): TailVersion {
     const { facts, whole } = this;
     return new TailVersion({ facts, whole, text: this.#text, sinceMs: earlier.sinceMs });
+  }
+
+  get #bodies(): ReadonlySet<Stored> {
+    return new Set(this.#delta === undefined ? [this.whole] : [this.whole, this.#delta]);
   }
 
   #makeDelta(): Stored {

@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
 import type { HeldBudget } from "#common/held-requests.ts";
 import { PlaylistTail, type TailAsker } from "./playlist-tail.ts";
+import type { Keeper } from "./playlist-version.ts";
 import { Prefetches, type MediaSource, TailPrefetch } from "./prefetches.ts";
 import type { ByteBudget } from "./store.ts";
 import { FAILURE_MS } from "./stored.ts";
@@ -39,6 +40,7 @@ export interface PlaylistsOptions {
   readonly budget: HeldBudget;
   /** Counts the playlists themselves; see `tail-memory.ts`. */
   readonly bytes: ByteBudget;
+  readonly keeper: Keeper;
   /** Where media come from that are fetched ahead. */
   readonly media: MediaSource;
   /** Changes the text of each version before it is given out: once, so all that is derived from it is of one text. */
@@ -171,7 +173,7 @@ export class Playlists {
   }
 
   #create(key: string, onOther?: () => void): PlaylistTail {
-    const { fetch, clock, budget, rewrite } = this.#options;
+    const { fetch, clock, budget, keeper, rewrite } = this.#options;
     const prefetch = new TailPrefetch(this.prefetches, key);
     return new PlaylistTail({
       key,
@@ -179,6 +181,7 @@ export class Playlists {
       clock,
       budget,
       room: new TailRoom(this.#memory),
+      keeper,
       onVersion: (facts) => prefetch.follow(facts),
       onOther,
       rewrite: rewrite && ((text) => rewrite(text, key)),

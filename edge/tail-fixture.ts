@@ -36,6 +36,7 @@ export function setup(rewrite?: (text: string) => string): Fixture {
     clock,
     budget: new HeldBudget(10_000),
     bytes: store,
+    keeper: store.lending,
     media: {
       resolve: (_key, uri) => uri,
       fetch(key) {

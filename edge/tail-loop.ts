@@ -12,7 +12,7 @@ import { pause } from "#common/pause.ts";
 import { secondsToMs } from "#common/units.ts";
 import { compareReach, nextQuery, type PlaylistFacts } from "./playlist-facts.ts";
 import { withDirectives } from "./playlist-key.ts";
-import { readVersion, type Rewrite, type TailVersion } from "./playlist-version.ts";
+import { type Keeper, readVersion, type Rewrite, type TailVersion } from "./playlist-version.ts";
 import { FAILURE_MS, readStored } from "./stored.ts";
 import { answerWith, ASKED_PLAIN, failed, type TailAnswer } from "./tail-answer.ts";
 import type { TailRoom } from "./tail-memory.ts";
@@ -66,8 +66,10 @@ export interface TailLoopOptions {
   readonly clock: Clock;
   /** Bounds those who wait, of all playlists together. */
   readonly budget: HeldBudget;
-  /** Where its versions are counted. */
+  /** Where its newest version is counted, … */
   readonly room: TailRoom;
+  /** … and one before it that is still being sent. */
+  readonly keeper: Keeper;
   /** Told of each version, while somebody watches, once the request for the next one is on its way. */
   readonly onVersion: (facts: PlaylistFacts) => void;
   readonly rewrite?: Rewrite | undefined;
@@ -165,7 +167,10 @@ export class TailLoop {
     if (!this.#options.room.fit(version.bytes(this.#options.key))) return false;
     if (order !== 0) this.#versions++;
     this.#failure = undefined;
-    this.playlist.publish(order === 0 && current !== undefined ? version.since(current) : version);
+    const newest = order === 0 && current !== undefined ? version.since(current) : version;
+    newest.keep(this.#options.keeper);
+    this.playlist.publish(newest);
+    current?.letGo();
     // Of a stream that is over, or holds no requests any more, what they wait for will not come.
     if (!version.facts.canBlock) this.playlist.end(answerWith(version, ENDED));
     if (!this.#isRunning && this.#isWatched()) void this.#run();
@@ -176,6 +181,7 @@ export class TailLoop {
   close(): void {
     this.#closing.abort();
     this.#options.room.close();
+    this.newest?.letGo();
     this.playlist.close();
   }
 

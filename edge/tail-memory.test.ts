@@ -1,14 +1,16 @@
 /** What playlists take of an edge's memory, and an edge whose memory is too small for a playlist's media. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock, systemClock } from "#common/clock.ts";
+import { COPIED_BYTES_MAX } from "#common/late-body.ts";
 import { MEBIBYTE } from "#common/units.ts";
 import { FakeLivePlaylist, FakeOrigin, startTestEdge, type TestEdge, until } from "./fake-origin.ts";
 import { PART_MS } from "./fake-live-upstream.ts";
 import { Store } from "./store.ts";
-import { FAILURE_MS } from "./stored.ts";
-import { ASKED_PLAIN, type TailAnswer } from "./tail-answer.ts";
+import { FAILURE_MS, sizeOf, type Stored } from "./stored.ts";
+import { type Asked, ASKED_PLAIN, type TailAnswer } from "./tail-answer.ts";
 import { ask, type Fixture, pass, reload, setup as setupTails } from "./tail-fixture.ts";
 import { TailMemory, TailRoom } from "./tail-memory.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 
 const FOLDER = "/live/canvas/720p/";
 const PATH = `${FOLDER}index.m3u8`;
@@ -129,6 +131,46 @@ test("a playlist is 503 while all memory is on its way elsewhere, and one that h
     expect((await answered(made, ask(made, reload(made)))).status).toBe(200);
   }
   playlists.close();
+});
+
+test("a version is counted once while it is the newest, whoever is being sent it, and as long as that lasts afterwards", async () => {
+  // Large enough to be lent.
+  const padding = `# ${"x".repeat(COPIED_BYTES_MAX)}\n`;
+  const made = setupTails(
+    (text) => text.replace("CAN-BLOCK-RELOAD", "CAN-SKIP-UNTIL=6.0,CAN-BLOCK-RELOAD") + padding,
+  );
+  const { lending } = made.store;
+  let isSending = true;
+  const lend = async (asked: Asked): Promise<Stored> => {
+    const pending = ask(made, asked);
+    // Long enough for a first version, and not for another.
+    await pass(made, 20);
+    const { stored } = await pending;
+    if (stored === undefined) throw new Error("A playlist was expected");
+    const connection = { ...UNWATCHED, isOpen: () => isSending };
+    const request = new Request("http://edge/");
+    lending.bodyOf(stored, stored.body, { request, connection, counters: { sentBytes: 0 } });
+    return stored;
+  };
+  const whole = await lend(ASKED_PLAIN);
+  const bytes = sizeOf(whole, "");
+  // The same bytes, in the room of the tail.
+  expect([lending.wholeBytes, lending.goneBytes]).toEqual([bytes, 0]);
+  const delta = await lend({ ...ASKED_PLAIN, isDelta: true });
+  const deltaBytes = sizeOf(delta, "");
+  expect([lending.wholeBytes, lending.goneBytes, deltaBytes < bytes]).toEqual([bytes + deltaBytes, 0, true]);
+  await pass(made, 2 * PART_MS);
+  // Both are of versions that are the newest no longer.
+  expect(lending.goneBytes).toBe(lending.wholeBytes);
+  const before = lending.goneBytes;
+  const newest = await lend({ ...ASKED_PLAIN, isDelta: true });
+  expect(lending.goneBytes).toBe(before);
+  made.playlists.close();
+  expect(lending.goneBytes).toBe(before + sizeOf(newest, ""));
+  isSending = false;
+  made.clock.advance(1_000);
+  lending.refresh();
+  expect([lending.goneBytes, lending.wholeBytes]).toEqual([0, 0]);
 });
 
 test("many playlists behind the caching proxy take no more than their share, and not the place of one that is watched", async () => {

@@ -8,6 +8,7 @@ import { FakeOrigin, startTestEdge, until, type TestEdge, type TestEdgeLimits } 
 import { Download, startStalled } from "./paced-origin.ts";
 import { Store } from "./store.ts";
 import { storedOf } from "./stored.ts";
+import { UNWATCHED } from "./viewer-connection.ts";
 
 const BODY = new Uint8Array(4 * MEBIBYTE).map((_, index) => (index >> 8) % 251);
 const HEADERS = { "content-type": "video/mp4", "cache-control": "max-age=3600", etag: '"1"' };
@@ -132,14 +133,15 @@ test("requests that have ended are forgotten once a second, whoever asks or not"
   const stored = storedOf({ head, body: new Blob([BODY]), bytes: () => BODY });
   let looks = 0;
   let isOpen = true;
-  const borrower = {
-    request: new Request("http://edge.invalid/"),
-    counters: { sentBytes: 0 },
+  const connection = {
+    ...UNWATCHED,
     isOpen: () => {
       looks++;
       return isOpen;
     },
   };
+  const request = new Request("http://edge.invalid/");
+  const borrower = { request, connection, counters: { sentBytes: 0 } };
   for (let index = 0; index < 100; index++) lending.bodyOf(stored, stored.body, borrower);
   clock.advance(3_000);
   // The latest is still open: the others are not looked at.

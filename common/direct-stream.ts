@@ -13,6 +13,11 @@ export interface DirectStreamOptions {
   readonly onClose: () => void;
   /** The request's: it ends the stream as well. Without it only the end of the connection does. */
   readonly signal?: AbortSignal;
+  /**
+   * False over HTTP/3, where Bun 1.4.5 has no way to reset a stream: it would end as if it were whole. It stays open instead, and
+   * the peer gives it up by its own time. Default: true.
+   */
+  readonly canReset?: boolean;
 }
 
 /** One reader's response body. */
@@ -88,13 +93,18 @@ export class DirectStream {
     this.#error = error;
     const controller = this.#controller;
     this.#controller = undefined;
-    endQuietly(controller, error);
+    if (this.#mayEnd) endQuietly(controller, error);
     this.#options.onClose();
+  }
+
+  /** Whether the peer can tell this end from another. */
+  get #mayEnd(): boolean {
+    return this.#error === undefined || this.#options.canReset !== false;
   }
 
   #open(controller: ReadableStreamDirectController): void {
     if (this.#isClosed) {
-      endQuietly(controller, this.#error);
+      if (this.#mayEnd) endQuietly(controller, this.#error);
       return;
     }
     this.#controller = controller;

@@ -6,8 +6,9 @@ import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import type { ByteRange } from "#common/http-conditions.ts";
 import type { Cursor, FillBody } from "./fill-body.ts";
-import { StallWatch, type StallWatchOptions } from "./stall-watch.ts";
+import { StallWatch } from "./stall-watch.ts";
 import type { ByteBudget } from "./store.ts";
+import type { ViewerConnection } from "./viewer-connection.ts";
 
 /** What one write gives to the socket at most: it is also what Bun may copy for a reader whose socket is full. */
 export const WRITE_BYTES_MAX = 128 * 1024;
@@ -18,7 +19,7 @@ export interface FillReaderOptions {
   readonly budget: ByteBudget;
   readonly clock: Clock;
   /** Shows whether a reader whose socket is full takes anything. */
-  readonly connection: StallWatchOptions["connection"];
+  readonly connection: Pick<ViewerConnection, "unsentBytes" | "keepOpen" | "isHttp3">;
   /** Where the bytes that the socket took are counted. */
   readonly counters: { sentBytes: number };
   readonly signal: AbortSignal;
@@ -38,13 +39,14 @@ export class FillReader {
   #isLaggard = false;
 
   constructor(options: FillReaderOptions) {
-    const { body, counters, signal, range } = options;
+    const { body, counters, signal, range, connection } = options;
     this.#options = options;
     this.#stall = new StallWatch({ ...options, onStall: () => this.drop() });
     this.cursor = body.cursorAt(range?.start ?? 0);
     this.#stream = new DirectStream({
       counters,
       signal,
+      canReset: !connection.isHttp3,
       onDrain: () => this.#onDrain(),
       onClose: () => this.#close(),
     });

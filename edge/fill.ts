@@ -66,6 +66,7 @@ export class Fill {
   readonly #options: FillOptions;
   readonly #line = new FillLine();
   readonly #finished = Promise.withResolvers<void>();
+  readonly #outgrown = Promise.withResolvers<void>();
   readonly #abort = new AbortController();
   #answer: { readonly head: ResponseHead; readonly verdict: Verdict; readonly body: FillBody } | undefined;
   #stored: Stored | undefined;
@@ -201,6 +202,21 @@ export class Fill {
     this.#isWantedAnyway = true;
   }
 
+  /**
+   * Waits until all of it is there, or has grown too large to be kept, and resolves with what is made of it. Rejects where it
+   * breaks off.
+   */
+  async whole<Answer>(answer: () => Answer | Promise<Answer>): Promise<Answer> {
+    // What is not stored would end with the last who waits for it.
+    this.retain();
+    try {
+      await Promise.race([this.finished, this.#outgrown.promise]);
+      return await answer();
+    } finally {
+      this.release();
+    }
+  }
+
   /** A response body that gets what has come so far at once, and the rest as it comes. */
   stream(options: StreamOptions): ReadableStream<Uint8Array> {
     if (this.#answer === undefined) throw new Error("The body of a fill was read before it began");
@@ -263,6 +279,7 @@ export class Fill {
         if (this.#isOver) return;
         const room = body.append(bytes);
         if (body.isWindow) {
+          this.#outgrown.resolve();
           this.#close();
           // Too large to be kept, and nobody reads it: it leads nowhere.
           if (this.#interested === 0) this.abandon();

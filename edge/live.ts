@@ -143,7 +143,10 @@ export class LiveCache {
     });
   }
 
-  /** From what a fill has: all of it, or what is still coming. Texts are waited for, since they are compressed whole. */
+  /**
+   * From what a fill has: all of it, or what is still coming. Texts are waited for, since they are compressed whole; and what goes out
+   * over HTTP/3, where an answer that breaks off looks like a whole one.
+   */
   #answerFill(
     visit: Visit,
     { fill, part, old }: { readonly fill: Fill; readonly part: FillPart; readonly old: Stored | undefined },
@@ -155,14 +158,13 @@ export class LiveCache {
       return this.#send(visit, { stored: stale, result: "stale", forwarded: head.status });
     }
     const { stored, length } = fill;
+    const { isHttp3 } = visit.connection;
     // One too large to be kept is never whole.
-    if (head.isText && request.method !== "HEAD" && stored === undefined && fill.isShared) {
-      // What is not stored would end with the last who waits for it.
-      fill.retain();
-      const whole = fill.finished.then(() => this.#answerFill(visit, { fill, part, old }));
-      return whole.finally(() => fill.release());
+    if ((head.isText || isHttp3) && request.method !== "HEAD" && stored === undefined && fill.isShared) {
+      return fill.whole(() => this.#answerFill(visit, { fill, part, old }));
     }
-    if (stored !== undefined && (stored.body.size <= COPIED_BYTES_MAX || request.method === "HEAD")) {
+    const isSmall = stored !== undefined && stored.body.size <= COPIED_BYTES_MAX;
+    if (stored !== undefined && (isSmall || isHttp3 || request.method === "HEAD")) {
       return this.#send(visit, { stored, result: part });
     }
     const { counters, clock } = this.#options;

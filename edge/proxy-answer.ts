@@ -42,7 +42,7 @@ export interface StoredAnswerOptions extends ProxyAnswerOptions {
   readonly lending: Lending;
 }
 
-/** Answers from a stored object. */
+/** Answers from an object that is all in memory. */
 export function answerStored(options: StoredAnswerOptions, stored: Stored): Response {
   const { request, head } = options;
   const { body } = stored;

@@ -194,8 +194,10 @@ export class ProxyCache {
   async #share(asked: Asked, stale: Stale): Promise<Response | undefined> {
     const { stored } = stale;
     const { signal } = asked.request;
-    const answer = (fill: Fill, part: FillPart): Response | undefined =>
-      this.#answerFill(asked, { fill, part, stored });
+    const answer = (fill: Fill, part: FillPart): Response | undefined | Promise<Response | undefined> => {
+      const make = (): Response | undefined => this.#answerFill(asked, { fill, part, stored });
+      return isWaitedFor(asked, fill) ? fill.whole(make) : make();
+    };
     try {
       return await this.#options.fills.share(this.#wanted(asked, stale), { signal, answer });
     } catch (error) {
@@ -217,7 +219,7 @@ export class ProxyCache {
       this.#ranges.fetchBeside(() => fills.refresh(wanted));
       return elsewhere();
     }
-    const answer = (fill: Fill, part: FillPart): Response | undefined | Promise<Response> => {
+    const answer = (fill: Fill, part: FillPart): Response | undefined | Promise<Response | undefined> => {
       const judged = this.#judge.find(fill.head);
       if (judged !== undefined && !isCuttable(fill, judged)) {
         // Fills remember themselves what is not for everyone, or too large.
@@ -225,7 +227,8 @@ export class ProxyCache {
         return elsewhere();
       }
       if (judged?.isStored === true) this.#ranges.letOutlive(fill);
-      return this.#answerFill(asked, { fill, part, stored: undefined });
+      const make = (): Response | undefined => this.#answerFill(asked, { fill, part, stored: undefined });
+      return isWaitedFor(asked, fill) ? fill.whole(make) : make();
     };
     const { signal } = asked.request;
     try {
@@ -273,7 +276,9 @@ export class ProxyCache {
     };
     if (renewed !== undefined) return this.#sendStored(asked, { stored: renewed, result: part, status });
     const head = isCollapsed ? storedHeadOf(fill.head) : fill.head;
-    return answerFill({ ...this.#send(asked), head, result: resultOf(part, forwardStatus), status }, fill);
+    const answer = { ...this.#send(asked), head, result: resultOf(part, forwardStatus), status };
+    if (!asked.connection.isHttp3 || fill.stored === undefined) return answerFill(answer, fill);
+    return answerStored({ ...answer, lending: this.#options.store.lending }, fill.stored);
   }
 
   /** Asks for one client alone, with its own conditions and range. */
@@ -351,6 +356,11 @@ export class ProxyCache {
   #nowMs(): number {
     return this.#options.clock.monotonicMs();
   }
+}
+
+/** True for what is sent only once it is all there: over HTTP/3 an answer that breaks off looks like a whole one. */
+function isWaitedFor({ connection, policy }: Asked, { isShared, stored }: Fill): boolean {
+  return connection.isHttp3 && policy.method !== "HEAD" && isShared && stored === undefined;
 }
 
 function askedOf(visit: Visit, url: string): Asked {

@@ -4,8 +4,8 @@
  */
 import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
-import { WRITE_BYTES_MAX } from "./fill-reader.ts";
-import { StallWatch, type StallWatchOptions } from "./stall-watch.ts";
+import { WRITE_BYTES_MAX, type FillReaderOptions } from "./fill-reader.ts";
+import { StallWatch } from "./stall-watch.ts";
 import type { ByteBudget } from "./store.ts";
 
 export interface StoredReaderOptions {
@@ -14,7 +14,7 @@ export interface StoredReaderOptions {
   readonly budget: ByteBudget;
   readonly clock: Clock;
   /** Shows whether a reader whose socket is full takes anything. */
-  readonly connection: StallWatchOptions["connection"];
+  readonly connection: FillReaderOptions["connection"];
   /** Where the bytes that the socket took are counted. */
   readonly counters: { sentBytes: number };
   readonly signal: AbortSignal;
@@ -32,12 +32,13 @@ export class StoredReader {
   #isLaggard = false;
 
   constructor(options: StoredReaderOptions) {
-    const { counters, signal, onClose } = options;
+    const { counters, signal, connection, onClose } = options;
     this.#options = options;
     this.#stall = new StallWatch({ ...options, onStall: () => this.drop() });
     this.#stream = new DirectStream({
       counters,
       signal,
+      canReset: !connection.isHttp3,
       onDrain: () => void this.#sendNext(),
       onClose: () => {
         this.#endPiece();

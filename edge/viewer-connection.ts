@@ -1,9 +1,11 @@
 /** The connection that a request came over, as far as Bun and the system tell of it. */
+import { isHttp3 } from "#common/http3-side.ts";
 import { IDLE_TIMEOUT_SECONDS } from "#common/listen.ts";
 import type { SendQueues } from "./send-queues.ts";
 
 /** What is known of it while the request is being answered. */
 export interface ViewerConnection {
+  readonly isHttp3: boolean;
   /** True until the request has been answered to its end. */
   isOpen(): boolean;
   /**
@@ -17,6 +19,7 @@ export interface ViewerConnection {
 
 /** For answers too small for it to matter how long they are being sent. */
 export const UNWATCHED: ViewerConnection = {
+  isHttp3: false,
   isOpen: () => false,
   unsentBytes: () => Promise.resolve(undefined),
   keepOpen: () => {},
@@ -33,6 +36,10 @@ export class RequestConnection implements ViewerConnection {
     this.#request = request;
     this.#server = server;
     this.#queues = queues;
+  }
+
+  get isHttp3(): boolean {
+    return isHttp3(this.#server);
   }
 
   isOpen(): boolean {

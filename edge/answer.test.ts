@@ -107,16 +107,18 @@ test("E24: every answer says how the cache came by it, behind what caches before
     const response = await get(path, headers, method);
     return `${response.status} ${response.headers.get("cache-status")}`;
   };
-  expect(await statusOf(MEDIA)).toBe("200 other; hit, spillway; fwd=miss; stored");
-  expect(await statusOf(own)).toBe("200 spillway; fwd=miss");
+  const key = `key="${MEDIA}"`;
+  expect(await statusOf(`${MEDIA}?other`)).toBe(`200 other; hit, spillway; fwd=miss; stored; ${key}`);
+  expect(await statusOf(own)).toBe(`200 spillway; fwd=miss; key="${own}"`);
   clock.advance(9_500);
-  const hit = "other; hit, spillway; hit; ttl=50";
+  const hit = `other; hit, spillway; hit; ttl=50; ${key}`;
   expect(await statusOf(MEDIA)).toBe(`200 ${hit}`);
   expect(await statusOf(MEDIA, {}, "HEAD")).toBe(`200 ${hit}`);
   expect(await statusOf(MEDIA, { range: "bytes=1-2" })).toBe(`206 ${hit}`);
   expect(await statusOf(MEDIA, { range: "bytes=99-" })).toBe(`416 ${hit}`);
   expect(await statusOf(MEDIA, { "if-none-match": '"m1"' })).toBe(`304 ${hit}`);
-  expect(await statusOf(MEDIA.replace("100", "101"))).toBe("404 spillway; fwd=miss; fwd-status=404");
+  const missing = MEDIA.replace("100", "101");
+  expect(await statusOf(missing)).toBe(`404 spillway; fwd=miss; fwd-status=404; key="${missing}"`);
   expect(await statusOf(`${PLAYLIST}?_HLS_part=1`)).toBe("400 spillway; detail=refused");
   for (const path of ["/healthz", "/health", "/nothing"]) {
     expect(await statusOf(path)).toEndWith(" spillway; detail=own");

@@ -24,6 +24,8 @@ export interface AnswerOptions {
   /** Gives large bodies out. */
   readonly lending: Lending;
   readonly connection: ViewerConnection;
+  /** What the answer is called in the cache, for `Cache-Status`. */
+  readonly key: string;
   /** On the monotonic clock. */
   readonly nowMs: number;
   /** Instead of the stored `Cache-Control`. */
@@ -54,6 +56,7 @@ export function answerFrom(options: AnswerOptions): Response {
 /** An answer whose body is still on its way. */
 export interface ComingAnswer {
   readonly request: Request;
+  readonly key: string;
   readonly stored: StoredHead;
   /** Of the whole body, where the upstream said it. */
   readonly length: number | undefined;
@@ -70,12 +73,12 @@ export interface ComingAnswer {
  * so that where it is not known the whole is sent (RFC 9110 14.2).
  */
 export function answerComing(options: ComingAnswer): Response {
-  const { request, stored, length, result, counters, nowMs, stream } = options;
+  const { request, key, stored, length, result, counters, nowMs, stream } = options;
   counters.requests[result]++;
   const { status, cacheControl } = stored;
   const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
   const headers = new Headers(
-    wholeHeaders(stored, { result, cacheControl, ageSeconds, isGzip: false, length }),
+    wholeHeaders(stored, { key, result, cacheControl, ageSeconds, isGzip: false, length }),
   );
   if (status === 200 && matchesEtag(request.headers.get("if-none-match"), stored.etag)) {
     return notModified(headers);
@@ -165,18 +168,19 @@ function send(
 function readyHeaders(options: AnswerOptions, isGzip: boolean): Headers {
   const { stored, result, forwarded = "", nowMs, cacheControl = stored.cacheControl } = options;
   // The commonest answers need no text made for the look-up.
-  const key = result === "hit" && !isGzip ? cacheControl : `${result} ${forwarded} ${isGzip} ${cacheControl}`;
+  const kind =
+    result === "hit" && !isGzip ? cacheControl : `${result} ${forwarded} ${isGzip} ${cacheControl}`;
   const ageSeconds = Math.floor(msToSeconds(ageMsOf(stored, nowMs)));
-  const known = stored.ready.get(key);
+  const known = stored.ready.get(kind);
   if (known !== undefined && known.ageSeconds === ageSeconds) return known.headers;
   const body = isGzip && stored.text !== undefined ? gzipOf(stored, stored.text) : stored.body;
   const { size: length } = body;
   const headers = new Headers(wholeHeaders(stored, { ...options, cacheControl, ageSeconds, isGzip, length }));
-  stored.ready.set(key, { ageSeconds, headers });
+  stored.ready.set(kind, { ageSeconds, headers });
   return headers;
 }
 
-interface WholeOptions extends Pick<AnswerOptions, "result" | "forwarded"> {
+interface WholeOptions extends Pick<AnswerOptions, "key" | "result" | "forwarded"> {
   readonly cacheControl: string;
   readonly ageSeconds: number;
   readonly isGzip: boolean;
@@ -186,13 +190,13 @@ interface WholeOptions extends Pick<AnswerOptions, "result" | "forwarded"> {
 
 function wholeHeaders(
   stored: StoredHead,
-  { result, forwarded, cacheControl, ageSeconds, isGzip, length }: WholeOptions,
+  { key, result, forwarded, cacheControl, ageSeconds, isGzip, length }: WholeOptions,
 ): HeaderRecord {
   const headers: HeaderRecord = {
     ...CORS_HEADERS,
     date: stored.date,
     age: String(ageSeconds),
-    "cache-status": cacheStatus(stored, { result, forwarded, ageSeconds }),
+    "cache-status": cacheStatus(stored, { key, result, forwarded, ageSeconds }),
     "content-type": stored.contentType,
   };
   if (length !== undefined) headers["content-length"] = String(length);
@@ -212,21 +216,24 @@ function wholeHeaders(
 /** `hit` for what was in memory, `fwd=miss` for what was asked for, `collapsed` for who joined in. */
 function cacheStatus(
   { freshMs, head, status }: StoredHead,
-  { result, forwarded, ageSeconds }: Pick<WholeOptions, "result" | "forwarded" | "ageSeconds">,
+  { key, result, forwarded, ageSeconds }: Pick<WholeOptions, "key" | "result" | "forwarded" | "ageSeconds">,
 ): string {
   const ttlSeconds = Math.floor(msToSeconds(freshMs)) - ageSeconds - 1;
   const before = head.headers.get("cache-status");
   switch (result) {
     case "hit":
-      return cacheStatusOf({ isHit: true, ttlSeconds: Math.max(0, ttlSeconds) }, before);
+      return cacheStatusOf({ isHit: true, ttlSeconds: Math.max(0, ttlSeconds), key }, before);
     case "stale":
-      return cacheStatusOf({ ...staleStatusOf(forwarded), ttlSeconds: Math.min(-1, ttlSeconds) }, before);
+      return cacheStatusOf(
+        { ...staleStatusOf(forwarded), ttlSeconds: Math.min(-1, ttlSeconds), key },
+        before,
+      );
     case "error":
-      return cacheStatusOf({ forward: "miss", forwardStatus: status }, before);
+      return cacheStatusOf({ forward: "miss", forwardStatus: status, key }, before);
     case "collapsed":
-      return cacheStatusOf({ forward: "miss", isCollapsed: true }, before);
+      return cacheStatusOf({ forward: "miss", isCollapsed: true, key }, before);
     default:
-      return cacheStatusOf({ forward: "miss", isStored: freshMs > 0 }, before);
+      return cacheStatusOf({ forward: "miss", isStored: freshMs > 0, key }, before);
   }
 }
 

@@ -10,4 +10,6 @@ test("E24: cacheStatusOf() says hit or why not, behind what earlier caches said"
   expect(cacheStatusOf({ forward: "bypass", detail: "refused" }, "origin; hit")).toBe(
     "origin; hit, spillway; fwd=bypass; detail=refused",
   );
+  expect(cacheStatusOf({ isHit: true, key: '/a?b="\\' })).toBe('spillway; hit; key="/a?b=\\"\\\\"');
+  expect(cacheStatusOf({ isHit: true, key: `/${"a".repeat(512)}` })).toBe("spillway; hit");
 });

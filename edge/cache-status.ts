@@ -2,6 +2,8 @@
 // RFC 9211 (Cache-Status)
 
 const CACHE_NAME = "spillway";
+/** Longer keys are left out: whoever asked knows what for. */
+const KEY_CHARACTERS_MAX = 512;
 
 /** One member of `Cache-Status`. */
 export interface CacheStatus {
@@ -18,6 +20,8 @@ export interface CacheStatus {
   /** Seconds of freshness left; below 0 for what is stale. */
   readonly ttlSeconds?: number;
   readonly detail?: string;
+  /** What the answer is called in the cache: its path, of a caching proxy with its query. */
+  readonly key?: string;
 }
 
 /** What came of asking the upstream, where a stale answer is given instead: its status, or nothing. */
@@ -44,6 +48,13 @@ export function cacheStatusOf(status: CacheStatus, before: string | null = null)
   if (status.isCollapsed === true) parameters.push("collapsed");
   if (status.ttlSeconds !== undefined) parameters.push(`ttl=${status.ttlSeconds}`);
   if (status.detail !== undefined) parameters.push(`detail=${status.detail}`);
+  const { key = "" } = status;
+  if (key !== "" && key.length <= KEY_CHARACTERS_MAX) parameters.push(`key=${quote(key)}`);
   const own = parameters.join("; ");
   return before === null ? own : `${before}, ${own}`;
+}
+
+/** As a string of structured fields (RFC 9651 3.3.3). */
+function quote(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }

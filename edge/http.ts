@@ -93,8 +93,8 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     const request = withAbsoluteUrl(original);
     const peerAddress = (): string => server.requestIP(original)?.address ?? UNKNOWN_ADDRESS;
     const addressOf = (): string => addresses.of(original.headers, peerAddress());
-    const visit = { request, connection: new RequestConnection(original, server, queues) };
     const { path, query } = splitUrl(request.url);
+    const visit = { request, connection: new RequestConnection(original, server, queues), key: path };
     if (HEALTH_PATHS.has(path)) {
       const isTooMany = guard?.isConnectionTooMany(original, server) === true;
       const answer = answerOwn(app, request, peerAddress());
@@ -106,7 +106,7 @@ export function createEdgeFetch(options: EdgeHttpOptions): EdgeFetch {
     if (proxy !== undefined && isRead && !isOwnPath(path)) {
       const key = playlistKey(path, query);
       if (!playlists.has(key)) return proxy.answer(visit, query === "" ? path : `${path}?${query}`);
-      return live.answer(visit, { target: { kind: "playlist", path: key }, query, addressOf });
+      return live.answer({ ...visit, key }, { target: { kind: "playlist", path: key }, query, addressOf });
     }
     if (!isRead || !path.startsWith(LIVE_PREFIX)) return answerOwn(app, request, peerAddress());
     const isOff = admission.hasOff && admission.isOff(streamOf(path));
@@ -166,7 +166,7 @@ function addRoutes(app: NodeApp, options: EdgeHttpOptions): void {
   app.get(EDGES_PATH, (context) => {
     const { raw } = context.req;
     return live.answerApi(
-      { request: raw, connection: UNWATCHED },
+      { request: raw, connection: UNWATCHED, key: EDGES_PATH },
       EDGES_PATH,
       addresses.hostOf(raw.headers, context.env.address),
     );

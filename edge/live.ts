@@ -43,6 +43,8 @@ export type AddressOf = () => string;
 export interface Visit {
   readonly request: Request;
   readonly connection: ViewerConnection;
+  /** What the answer is called in the cache. */
+  readonly key: string;
 }
 
 /** A request as `http.ts` has read it. */
@@ -171,6 +173,7 @@ export class LiveCache {
     const { signal } = request;
     return answerComing({
       request,
+      key: visit.key,
       stored: head,
       length,
       result: head.status >= 400 ? "error" : part,

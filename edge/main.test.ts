@@ -157,7 +157,7 @@ test("main() with --proxy-all passes on what is not its own, and takes no lease"
   while ((await fetch(`${edge.url}/readyz`)).status !== 200) await Bun.sleep(20);
   const answer = await fetch(`${edge.url}/`);
   expect([answer.status, await answer.text()]).toEqual([404, "Not found\n"]);
-  expect(answer.headers.get("cache-status")).toBe("spillway; fwd=uri-miss");
+  expect(answer.headers.get("cache-status")).toBe('spillway; fwd=uri-miss; key="/"');
   expect(messages).toEqual([]);
   expect(await (await fetch(`${edge.url}/metrics`)).text()).toContain("spillway_edge_leases 0\n");
   await edge.close();

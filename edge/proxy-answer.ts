@@ -24,6 +24,8 @@ const BODILESS_STATUSES = new Set([204, 205, 304]);
 export interface ProxyAnswerOptions {
   readonly request: Request;
   readonly connection: ViewerConnection;
+  /** What the answer is called in the cache. */
+  readonly key: string;
   readonly head: ResponseHead;
   readonly result: RequestResult;
   readonly status: CacheStatus;
@@ -159,7 +161,7 @@ function ageSecondsOf({ head, nowMs, isHeld }: ProxyAnswerOptions): number {
 }
 
 function makeHeaders(
-  { head, result, status, upstreamUrls }: ProxyAnswerOptions,
+  { head, key, result, status, upstreamUrls }: ProxyAnswerOptions,
   ageSeconds: number,
 ): Headers {
   const headers = new Headers(head.headers);
@@ -173,7 +175,7 @@ function makeHeaders(
   const ttlSeconds = Math.floor(msToSeconds(lifetimeOf(head).freshMs)) - ageSeconds;
   const leftSeconds = result === "stale" ? Math.min(-1, ttlSeconds) : ttlSeconds;
   const own = status.isHit === true || result === "stale" ? { ...status, ttlSeconds: leftSeconds } : status;
-  headers.set("cache-status", cacheStatusOf(own, head.headers.get("cache-status")));
+  headers.set("cache-status", cacheStatusOf({ ...own, key }, head.headers.get("cache-status")));
   if (head.status === 200 && !headers.has("accept-ranges")) headers.set("accept-ranges", "bytes");
   return headers;
 }

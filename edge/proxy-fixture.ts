@@ -41,7 +41,7 @@ export async function join(
   headers: Record<string, string> = {},
 ): Promise<Response> {
   const answer = edge.proxy?.answer(
-    { request: new Request(edge.url + path, { headers }), connection: UNWATCHED },
+    { request: new Request(edge.url + path, { headers }), connection: UNWATCHED, key: path },
     path,
   );
   if (answer === undefined) throw new Error("The edge is no caching proxy");

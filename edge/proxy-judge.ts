@@ -30,6 +30,8 @@ const NO_BYTES = new Uint8Array(0);
 export interface Asked {
   readonly request: Request;
   readonly connection: ViewerConnection;
+  /** What the answer is called in the cache. */
+  readonly key: string;
   /** Path and query, as asked of the upstream. */
   readonly url: string;
   readonly policy: PolicyRequest;

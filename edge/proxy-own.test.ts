@@ -124,6 +124,7 @@ describe("what is one client's own", () => {
     const asked = {
       request,
       connection: UNWATCHED,
+      key: "/a",
       url: "/a",
       policy: { method: "GET", headers: request.headers, isHeld: false },
     };

@@ -159,7 +159,7 @@ describe("a range far from the begin", () => {
     origin.onRequest = (request) => serve(request);
     const far = await load(url, FAR);
     expect([far.status, far.body]).toEqual([206, LARGE.subarray(3_000_000, 3_000_010)]);
-    expect(far.headers.get("cache-status")).toBe("spillway; fwd=partial");
+    expect(far.headers.get("cache-status")).toStartWith("spillway; fwd=partial; key=");
     await until(() => edge.store.items === 1);
     expect(rangesOf(origin).toSorted()).toEqual([FAR.range, undefined]);
     expect((await load(url, { range: "bytes=-5" })).body).toEqual(LARGE.subarray(-5));
@@ -236,7 +236,8 @@ describe("parts of what is not to be fetched whole", () => {
       return isAnswered;
     });
     for (const answer of await answers) {
-      expect([answer.status, answer.headers.get("cache-status")]).toEqual([206, "spillway; fwd=partial"]);
+      expect(answer.status).toBe(206);
+      expect(answer.headers.get("cache-status")).toStartWith("spillway; fwd=partial; key=");
       expect(Buffer.from(await answer.arrayBuffer())).toEqual(LARGE.subarray(10, 20));
     }
     await until(() => edge.fills.running === 0);

@@ -134,7 +134,7 @@ describe("E1: who asks at once", () => {
     const { miss, collapsed, hit } = edge.counters.requests;
     expect([miss, collapsed + hit]).toEqual([1, 99]);
     const { headers } = await get(`${url}/a`);
-    expect(headers.get("cache-status")).toMatch(/^spillway; hit; ttl=(?:59|60)$/);
+    expect(headers.get("cache-status")).toMatch(/^spillway; hit; ttl=(?:59|60); key="[^"]+"$/);
     expect([headers.get("age"), headers.get("x-own"), headers.get("date")]).toEqual([
       "0",
       "1",
@@ -223,7 +223,7 @@ describe("what is stored and old", () => {
     expect((await get(`${url}/a`)).headers.get("x-own")).toBe("1");
     const renewed = await get(`${url}/a`);
     expect([renewed.status, await renewed.text(), renewed.headers.get("x-own")]).toEqual([200, "body", "2"]);
-    expect(renewed.headers.get("cache-status")).toBe("spillway; fwd=stale; fwd-status=304; stored");
+    expect(renewed.headers.get("cache-status")).toBe('spillway; fwd=stale; fwd-status=304; stored; key="/a"');
     const hit = await get(`${url}/a`, { "if-none-match": 'W/"a"' });
     expect([hit.status, hit.headers.get("etag"), hit.headers.get("content-type")]).toEqual([
       304,
@@ -241,7 +241,7 @@ describe("what is stored and old", () => {
     const stale = await get(`${url}/a`);
     expect([await stale.text(), stale.headers.get("cache-status")]).toEqual([
       "1",
-      "spillway; hit; ttl=-1; detail=stale",
+      expect.stringMatching(/^spillway; hit; ttl=-1; detail=stale; key="[^"]+"$/),
     ]);
     await until(() => origin.count() === 2);
     await until(() => version === 2);
@@ -267,7 +267,9 @@ describe("what is stored and old", () => {
     expect(statuses).toEqual([200, 502, 502, 502, 502]);
     expect(edge.counters.requests).toMatchObject({ stale: 1, error: 4 });
     const stale = await get(url + paths[0]);
-    expect(stale.headers.get("cache-status")).toMatch(/^spillway; fwd=stale; ttl=-\d+; detail=stale$/);
+    expect(stale.headers.get("cache-status")).toMatch(
+      /^spillway; fwd=stale; ttl=-\d+; detail=stale; key="[^"]+"$/,
+    );
   });
 
   test("stands in for a 503 only where it says so (stale-if-error)", async () => {
@@ -281,7 +283,7 @@ describe("what is stored and old", () => {
     const answers = await Promise.all(paths.map((path) => get(url + path)));
     expect(answers.map(({ status }) => status)).toEqual([503, 200]);
     expect(answers[1]?.headers.get("cache-status")).toMatch(
-      /^spillway; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale$/,
+      /^spillway; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale; key="[^"]+"$/,
     );
   });
 });
@@ -311,7 +313,7 @@ test("what is stale stands in where too many requests are under way to ask", asy
   const [stale, refused] = [await get(`${url}/a`), await get(`${url}/b`)];
   expect([stale.status, refused.status, counters.requests.stale]).toEqual([200, 503, 1]);
   // Nobody was asked.
-  expect(stale.headers.get("cache-status")).toMatch(/^spillway; hit; ttl=-\d+; detail=stale$/);
+  expect(stale.headers.get("cache-status")).toMatch(/^spillway; hit; ttl=-\d+; detail=stale; key="[^"]+"$/);
   open();
   await Promise.all(held);
 });

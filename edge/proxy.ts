@@ -335,16 +335,16 @@ export class ProxyCache {
 
   #sendStored(asked: Asked, { stored, result, status, nowMs = this.#nowMs() }: FromStore): Response {
     const { counters, store, upstreamUrls } = this.#options;
-    const { request, connection, policy } = asked;
+    const { request, connection, key, policy } = asked;
     const { isHeld } = policy;
     const { head } = stored;
-    const send = { request, connection, isHeld, counters, upstreamUrls, nowMs, head, result, status };
+    const send = { request, connection, key, isHeld, counters, upstreamUrls, nowMs, head, result, status };
     return answerStored({ ...send, lending: store.lending }, stored);
   }
 
-  #send({ request, connection, policy: { isHeld } }: Asked) {
+  #send({ request, connection, key, policy: { isHeld } }: Asked) {
     const { counters, upstreamUrls } = this.#options;
-    return { request, connection, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
+    return { request, connection, key, isHeld, counters, upstreamUrls, nowMs: this.#nowMs() };
   }
 
   #refuse(cause: RefusalCause, status: number, reason: string): Response {
@@ -363,9 +363,9 @@ function isWaitedFor({ connection, policy }: Asked, { isShared, stored }: Fill):
   return connection.isHttp3 && policy.method !== "HEAD" && isShared && stored === undefined;
 }
 
-function askedOf(visit: Visit, url: string): Asked {
+function askedOf(visit: Omit<Visit, "key">, url: string): Asked {
   const { method, headers } = visit.request;
-  return { ...visit, url, policy: { method, headers, isHeld: url.includes("_HLS_msn=") } };
+  return { ...visit, key: url, url, policy: { method, headers, isHeld: url.includes("_HLS_msn=") } };
 }
 
 /** For nobody: the client has left, so it is not counted either. */

@@ -47,7 +47,7 @@ test("an edge behind an edge has the origin's text of each version, and its medi
   const media = await fetch(`${edge.url}${FOLDER}aabbccdd-102.5.m4s`);
   expect([await media.text(), media.headers.get("cache-status")]).toEqual([
     "/aabbccdd-102.5.m4s",
-    expect.stringMatching(/, spillway; hit; ttl=\d+$/),
+    expect.stringMatching(/, spillway; hit; ttl=\d+; key="[^"]+"$/),
   ]);
 });
 

@@ -87,7 +87,7 @@ export class Streams {
         ? this.#refuseViewer(request, "busy", "Too many streams are relayed")
         : this.#fail(status === 404 ? status : this.#refuseStatusFor(request));
     }
-    const headers = streamHeaders("video/mp2t", known !== undefined);
+    const headers = streamHeaders("video/mp2t", path, known !== undefined);
     counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) {
       leave();
@@ -114,7 +114,7 @@ export class Streams {
     const status = await relay.firstStatus();
     if (status === 404) this.#noteMissing(path);
     if (status === 404 || relay.isOver) return this.#fail(status);
-    const headers = streamHeaders(EVENTS_CONTENT_TYPE, known !== undefined);
+    const headers = streamHeaders(EVENTS_CONTENT_TYPE, path, known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
     if (request.method === "HEAD" || request.signal.aborted) return new Response(null, { headers });
     onEndless();
@@ -205,7 +205,7 @@ export class Streams {
   }
 }
 
-function streamHeaders(contentType: string, isJoined: boolean): Record<string, string> {
+function streamHeaders(contentType: string, path: string, isJoined: boolean): Record<string, string> {
   return {
     ...CORS_HEADERS,
     date: new Date().toUTCString(),
@@ -215,6 +215,6 @@ function streamHeaders(contentType: string, isJoined: boolean): Record<string, s
     connection: "close",
     // Proxies such as nginx would otherwise collect an endless answer before passing it on.
     "x-accel-buffering": "no",
-    "cache-status": cacheStatusOf({ forward: "miss", isCollapsed: isJoined }),
+    "cache-status": cacheStatusOf({ forward: "miss", isCollapsed: isJoined, key: path }),
   };
 }

@@ -9,6 +9,7 @@ import { FillCounters } from "./fill-counters.ts";
 import { Fill, type Asker } from "./fill.ts";
 import type { Wanted } from "./wanted.ts";
 import { PassedFills } from "./passed-fills.ts";
+import { RememberedKeys } from "./remembered-keys.ts";
 import type { ByteBudget, Store } from "./store.ts";
 import { FAILURE_MS } from "./stored.ts";
 import { UpstreamError, type Upstream } from "./upstream.ts";
@@ -49,17 +50,19 @@ export class Fills implements ByteBudget {
   readonly #failures = new LRUCache<string, { readonly fill: Fill; readonly untilMs: number }>({
     max: FAILURES_MAX,
   });
-  /** Until when a thing is taken not to be for everyone. */
-  readonly #unshared = new LRUCache<string, number>({
-    max: UNSHARED_MAX,
-    maxSize: UNSHARED_BYTES_MAX,
-    sizeCalculation: (_untilMs, key) => key.length,
-  });
+  /** What is taken not to be for everyone. */
+  readonly #unshared: RememberedKeys;
   #running = 0;
 
   constructor(options: FillsOptions) {
     this.#options = options;
     this.#passed = new PassedFills(options);
+    this.#unshared = new RememberedKeys({
+      clock: options.clock,
+      forMs: UNSHARED_MS,
+      countMax: UNSHARED_MAX,
+      bytesMax: UNSHARED_BYTES_MAX,
+    });
   }
 
   /** Fills whose answer is not whole. */
@@ -83,7 +86,7 @@ export class Fills implements ByteBudget {
   share<Answer>(wanted: Wanted, asker: Asker<Answer>): Promise<Answer> {
     const { key } = wanted;
     const { elsewhere = () => this.alone(wanted, asker) } = asker;
-    if (this.#isUnshared(key)) return elsewhere();
+    if (this.#unshared.has(key)) return elsewhere();
     const known = this.#joinable.get(key) ?? this.#recentFailure(key);
     if (known !== undefined) return known.ask(asker, "collapsed", elsewhere);
     return this.#begin(wanted, true)?.ask(asker, "miss") ?? refuse();
@@ -107,7 +110,7 @@ export class Fills implements ByteBudget {
     const { key } = wanted;
     const known = this.#joinable.get(key);
     known?.keepGoing();
-    const isUseless = this.#isUnshared(key) || this.#recentFailure(key) !== undefined;
+    const isUseless = this.#unshared.has(key) || this.#recentFailure(key) !== undefined;
     if (known !== undefined || isUseless) return undefined;
     const fill = this.#begin(wanted, true);
     fill?.keepGoing();
@@ -156,8 +159,7 @@ export class Fills implements ByteBudget {
     const { key } = fill.wanted;
     if (this.#joinable.get(key) === fill) this.#joinable.delete(key);
     if (fill.isGivenUp && !fill.isOver) this.#passed.add(fill);
-    if (fill.isGivenUp && fill.wanted.remembers !== "nothing")
-      this.#unshared.set(key, this.#nowMs() + UNSHARED_MS);
+    if (fill.isGivenUp && fill.wanted.remembers !== "nothing") this.#unshared.add(key);
   }
 
   #onOver(fill: Fill): void {
@@ -169,11 +171,6 @@ export class Fills implements ByteBudget {
     if (!fill.isFailure || fill.isGivenUp || isLarge) return;
     if ((fill.wanted.remembers ?? "all") !== "all") return;
     this.#failures.set(key, { fill, untilMs: this.#nowMs() + FAILURE_MS });
-  }
-
-  #isUnshared(key: string): boolean {
-    const untilMs = this.#unshared.get(key);
-    return untilMs !== undefined && this.#nowMs() < untilMs;
   }
 
   #recentFailure(key: string): Fill | undefined {

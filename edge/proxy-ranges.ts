@@ -5,9 +5,9 @@
 // RFC 9110 14 (ranges), RFC 9111 3.3 (incomplete answers)
 import type { Clock } from "#common/clock.ts";
 import { MEBIBYTE } from "#common/units.ts";
-import { LRUCache } from "lru-cache";
 import type { Fill } from "./fill.ts";
 import type { Judged } from "./proxy-judge.ts";
+import { RememberedKeys } from "./remembered-keys.ts";
 import { lengthOf, type ResponseHead } from "./response-head.ts";
 import type { Verdict } from "./wanted.ts";
 
@@ -22,28 +22,27 @@ const UNCUT_MS = 120_000;
 
 /** The parts that are asked of a proxy. */
 export class ProxyRanges {
-  readonly #clock: Clock;
-  /** Until when parts of a thing are asked for by themselves. */
-  readonly #uncut = new LRUCache<string, number>({
-    max: UNCUT_MAX,
-    maxSize: UNCUT_BYTES_MAX,
-    sizeCalculation: (_untilMs, url) => url.length,
-  });
+  /** Things whose parts are asked for by themselves. */
+  readonly #uncut: RememberedKeys;
   readonly #outliving = new Set<Fill>();
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#uncut = new RememberedKeys({
+      clock,
+      forMs: UNCUT_MS,
+      countMax: UNCUT_MAX,
+      bytesMax: UNCUT_BYTES_MAX,
+    });
   }
 
   /** True where parts have turned out not to be cut from the whole, a while ago at most. */
   isUncut(url: string): boolean {
-    const untilMs = this.#uncut.get(url);
-    return untilMs !== undefined && this.#clock.monotonicMs() < untilMs;
+    return this.#uncut.has(url);
   }
 
   /** Remembers that parts of this are to be asked for by themselves, though the whole is for everyone. */
   noteUncut(url: string): void {
-    this.#uncut.set(url, this.#clock.monotonicMs() + UNCUT_MS);
+    this.#uncut.add(url);
   }
 
   /** What may be done with a whole that is fetched for a part: where its length is not told it is not fetched for nobody. */

@@ -2,7 +2,6 @@
  * The endless responses of the edge, by path: relays of `stream.ts` and of events. Begun by the first viewer, gone
  * a while after the last, few enough that made-up names cost nothing.
  */
-import { LRUCache } from "lru-cache";
 import type { Clock } from "#common/clock.ts";
 import { encodeMove, EVENTS_CONTENT_TYPE, MOVE_KIND } from "#common/formats/events.ts";
 import type { Log } from "#common/log.ts";
@@ -13,6 +12,7 @@ import { cacheStatusOf } from "./cache-status.ts";
 import type { Counters, RefusalCause } from "./counters.ts";
 import { EventsRelay } from "./events-relay.ts";
 import { Relay, type RelayCounters, type RelayOptions } from "./relay.ts";
+import { RememberedKeys } from "./remembered-keys.ts";
 import type { TargetKind } from "./targets.ts";
 import { OWN_HEADERS } from "./upstream-probe.ts";
 import type { Upstream } from "./upstream.ts";
@@ -53,13 +53,14 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #relays = new Map<string, Relay>();
   readonly #events = new Map<string, EventsRelay>();
-  /** Until when a path is taken not to exist, on the monotonic clock. */
-  readonly #missing = new LRUCache<string, number>({ max: MISSING_MAX });
+  /** Paths that are taken not to exist. */
+  readonly #missing: RememberedKeys;
   /** By when pages are to have left, on the monotonic clock; `undefined` while they may stay. */
   #leaveByMs: number | undefined;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    this.#missing = new RememberedKeys({ clock: options.clock, forMs: MISSING_MS, countMax: MISSING_MAX });
     options.admission.onChange((stream, state) => {
       if (state === "off") this.#letGo(stream);
     });
@@ -68,7 +69,7 @@ export class Streams {
   /** `stream.ts`: from the newest key frame on, until either side ends it. */
   async relay({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { admission, counters } = this.#options;
-    if (this.#isMissing(path)) return this.#fail(404);
+    if (this.#missing.has(path)) return this.#fail(404);
     const stream = streamOf(path);
     // Whoever waits for the first picture counts: a crowd that comes at once is bounded too.
     const refusal = admission.enter(stream);
@@ -82,7 +83,7 @@ export class Streams {
     const status = await relay?.ready();
     if (relay === undefined || status !== 200 || relay.isOver) {
       leave();
-      if (status === 404) this.#noteMissing(path);
+      if (status === 404) this.#missing.add(path);
       return relay === undefined
         ? this.#refuseViewer(request, "busy", "Too many streams are relayed")
         : this.#fail(status === 404 ? status : this.#refuseStatusFor(request));
@@ -106,13 +107,13 @@ export class Streams {
   /** Server-sent events, the latest of each kind at once. */
   async events({ request, path, onEndless }: EndlessRequest): Promise<Response> {
     const { viewers } = this.#options;
-    if (this.#isMissing(path)) return this.#fail(404);
+    if (this.#missing.has(path)) return this.#fail(404);
     if (viewers.events >= LISTENERS_MAX) return this.#refuse("busy", "Too many listen to events");
     const known = this.#events.get(path);
     const relay = known ?? this.#begin(this.#events, path, (options) => new EventsRelay(options));
     if (relay === undefined) return this.#refuse("busy", "Too many event streams are relayed");
     const status = await relay.firstStatus();
-    if (status === 404) this.#noteMissing(path);
+    if (status === 404) this.#missing.add(path);
     if (status === 404 || relay.isOver) return this.#fail(status);
     const headers = streamHeaders(EVENTS_CONTENT_TYPE, path, known !== undefined);
     this.#options.counters.requests[known === undefined ? "miss" : "collapsed"]++;
@@ -158,15 +159,6 @@ export class Streams {
     const relay = make({ ...this.#options, path, onOver: () => void relays.delete(path) });
     relays.set(path, relay);
     return relay;
-  }
-
-  #isMissing(path: string): boolean {
-    const untilMs = this.#missing.get(path);
-    return untilMs !== undefined && this.#options.clock.monotonicMs() < untilMs;
-  }
-
-  #noteMissing(path: string): void {
-    this.#missing.set(path, this.#options.clock.monotonicMs() + MISSING_MS);
   }
 
   /** Ends every response of a stream that is endless. */

@@ -66,18 +66,24 @@ export class Guard {
   /** Why a request is refused, if it is. */
   refusal(request: Request, server: Bun.Server<undefined>): RefusalCause | undefined {
     const { addresses, rates } = this.#options;
-    if (this.isConnectionTooMany(request, server)) return "connections";
-    const peer = rates === undefined ? null : server.requestIP(request);
-    if (rates === undefined || peer === null) return undefined;
+    const peer = server.requestIP(request);
+    // No address: a socket of this machine.
+    if (peer === null) return undefined;
+    if (this.#isTooMany(peer, server)) return "connections";
+    if (rates === undefined) return undefined;
     return rates.admits(viewerPrefix(addresses.of(request.headers, peer.address))) ? undefined : "rate";
   }
 
   /** True where the request came over one connection too many; others are counted from now on. */
   isConnectionTooMany(request: Request, server: Bun.Server<undefined>): boolean {
+    const peer = server.requestIP(request);
+    return peer !== null && this.#isTooMany(peer, server);
+  }
+
+  #isTooMany(peer: Bun.SocketAddress, server: Bun.Server<undefined>): boolean {
     const { addresses, connections } = this.#options;
-    const peer = connections === undefined ? null : server.requestIP(request);
-    // No address: a socket of this machine. The connections of a proxy are many viewers'.
-    if (connections === undefined || peer === null || addresses.isTrusted(peer.address)) return false;
+    // The connections of a proxy are many viewers'.
+    if (connections === undefined || addresses.isTrusted(peer.address)) return false;
     const prefix = viewerPrefix(peer.address);
     const name = peerName(peer.address, peer.port) ?? "";
     return !connections.admits({ prefix, name, isHttp3: isHttp3(server) });

@@ -7,6 +7,7 @@
 import { LRUCache } from "lru-cache";
 import type { LeaseSegmentHosts, SegmentHost, SegmentNumbers } from "#common/formats/lease.ts";
 import { mapPlaylistUris } from "./playlist-uris.ts";
+import { folderOf } from "./upstream-order.ts";
 import type { UpstreamAnswer } from "./upstream.ts";
 
 /** Tables kept: of listed segments, twice what an origin tells an edge that comes. */
@@ -114,7 +115,7 @@ export function hostOf(hosts: readonly SegmentHost[], segmentNumber: number): Se
  * @param path with its query
  */
 export function withoutHosts(answer: UpstreamAnswer, path: string): UpstreamAnswer {
-  const folder = folderOf(path.split("?", 1)[0] ?? path);
+  const folder = folderOf(path);
   const text = new TextDecoder().decode(answer.body);
   const written = mapPlaylistUris(text, (uri) => {
     if (!ABSOLUTE.test(uri)) return uri;
@@ -122,11 +123,6 @@ export function withoutHosts(answer: UpstreamAnswer, path: string): UpstreamAnsw
     return readName(name) !== undefined && uri.endsWith(folder + name) ? name : uri;
   });
   return written === text ? answer : { ...answer, body: new TextEncoder().encode(written) };
-}
-
-/** Up to the last slash. */
-function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
 function readName(name: string): SegmentName | undefined {

@@ -5,7 +5,7 @@
 // proc(5): /proc/net/tcp and tcp6 have a line a socket: number, local address, remote address, state, tx_queue:rx_queue, …
 import { readFile } from "node:fs/promises";
 import type { Clock } from "#common/clock.ts";
-import { ESTABLISHED, remoteNames, TABLES } from "./tcp-connections.ts";
+import { ESTABLISHED, hexPort, remoteNames, TABLES } from "./tcp-connections.ts";
 
 /** Reading takes some milliseconds a thousand connections, on another thread. */
 const READING_MS_MAX = 1_000;
@@ -59,8 +59,4 @@ export function readQueue(
 async function readTables(): Promise<string> {
   const texts = await Promise.all(TABLES.map((table) => readFile(table, "latin1").catch(() => "")));
   return texts.join("");
-}
-
-function hexPort(port: number): string {
-  return port.toString(16).toUpperCase().padStart(4, "0");
 }

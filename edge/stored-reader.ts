@@ -2,24 +2,13 @@
  * One client of a body in memory that is not lent to it as it is: it gets copies piece by piece, at its own speed, and
  * can be let go at any time.
  */
-import type { Clock } from "#common/clock.ts";
 import { DirectStream } from "#common/direct-stream.ts";
 import { WRITE_BYTES_MAX, type FillReaderOptions } from "./fill-reader.ts";
 import { StallWatch } from "./stall-watch.ts";
-import type { ByteBudget } from "./store.ts";
 
-export interface StoredReaderOptions {
+/** As those of a {@link FillReader}; the piece that is on its way is counted. */
+export interface StoredReaderOptions extends Omit<FillReaderOptions, "body" | "range"> {
   readonly body: Blob;
-  /** Counts the piece that is on its way. Where there is no room for it the reader is let go. */
-  readonly budget: ByteBudget;
-  readonly clock: Clock;
-  /** Shows whether a reader whose socket is full takes anything. */
-  readonly connection: FillReaderOptions["connection"];
-  /** Where the bytes that the socket took are counted. */
-  readonly counters: { sentBytes: number };
-  readonly signal: AbortSignal;
-  /** Called once, when it has all or has gone. `isLaggard`: it was let go. */
-  readonly onClose: (isLaggard: boolean) => void;
 }
 
 /** Reads a body into one response. */

@@ -35,7 +35,7 @@ export function openPeers(port: number): ReadonlySet<string> | undefined {
 
 /** Adds the peers that `table` lists for `port`. */
 export function readPeers(table: string, port: number, peers: Set<string>): void {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const suffix = `:${hexPort(port)}`;
   for (const line of table.split("\n")) {
     if (!line.includes(suffix)) continue;
     const [, local = "", remote = "", state] = line.trim().split(/ +/, 4);
@@ -43,6 +43,11 @@ export function readPeers(table: string, port: number, peers: Set<string>): void
     const [words = "", portHex = ""] = remote.split(":");
     peers.add(`${addressOf(words)}:${Number.parseInt(portHex, 16)}`);
   }
+}
+
+/** How the tables write a port. */
+export function hexPort(port: number): string {
+  return port.toString(16).toUpperCase().padStart(4, "0");
 }
 
 /** How the tables may write an address: that of IPv4 in two ways. None where it is none. */

@@ -245,7 +245,7 @@ describe("parts of what is not to be fetched whole", () => {
     await until(() => edge.fills.running === 0);
     const wholes = (): number => rangesOf(origin).filter((range) => range === undefined).length;
     expect([origin.requests.length, wholes()]).toEqual([6, 1]);
-    expect(origin.at(0).isClosed).toBe(true);
+    await until(() => origin.at(0).isClosed);
     const next = load(url, NEAR);
     await until(() => origin.requests.length === 7);
     clock.advance(10);
